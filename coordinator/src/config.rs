@@ -1,0 +1,158 @@
+//! The coordinator's folder: its certificate authority, its own certificate, its store and one
+//! configuration file. Private keys are written readable by their owner only.
+
+use cloister_net::{Ca, Clock, Identity, Serial};
+use cloister_terms::Name;
+use serde::Deserialize;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+/// Lifetime of the coordinator's own certificate, in seconds.
+const SERVER_CERTIFICATE_LIFETIME_S: u64 = 365 * 86_400;
+
+/// `coordinator.toml`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The coordinator's name, as agreements and its certificate have it.
+    pub name: Name,
+    /// Address for nodes and persons (UDP).
+    pub listen: SocketAddr,
+    /// Address for enrolment with one-time tokens (UDP).
+    pub enrol_listen: SocketAddr,
+}
+
+/// The sample that `init` writes, every key explained.
+pub fn sample(name: &Name) -> String {
+    format!(
+        "# Cloister coordinator\n\n\
+         # The coordinator's name, as agreements and its certificate have it.\n\
+         name = \"{name}\"\n\n\
+         # UDP address that nodes and persons connect to (QUIC, mutual TLS). Port 0 picks a free one.\n\
+         listen = \"0.0.0.0:4433\"\n\n\
+         # UDP address at which one-time tokens are exchanged for certificates.\n\
+         enrol_listen = \"0.0.0.0:4434\"\n"
+    )
+}
+
+/// Why the folder cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// A file is missing or unreadable.
+    #[error("cannot use `{path}`: {error}; run `cloister-coordinator init` first, or check the folder's owner", path = path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// The configuration does not parse.
+    #[error("`{path}` is not a valid configuration: {error}", path = path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// Where and why.
+        error: Box<toml::de::Error>,
+    },
+    /// The folder already holds a coordinator.
+    #[error("`{path}` already holds a coordinator: choose another folder", path = .0.display())]
+    Exists(PathBuf),
+    /// Keys or certificates cannot be made or read.
+    #[error("the coordinator's certificate authority: {0}")]
+    Ca(#[from] cloister_net::CaError),
+    /// Its own certificate is unusable.
+    #[error("the coordinator's certificate: {0}")]
+    Tls(#[from] cloister_net::TlsError),
+    /// The random generator failed.
+    #[error("the system's random generator failed: nothing was written")]
+    Entropy,
+}
+
+/// Paths below the coordinator's folder.
+#[derive(Debug, Clone)]
+pub struct Folder(PathBuf);
+
+impl Folder {
+    /// The folder at `path`.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self(path.into())
+    }
+
+    /// The store's file.
+    pub fn store(&self) -> PathBuf {
+        self.0.join("coordinator.sqlite")
+    }
+
+    /// The configuration's file.
+    pub fn config(&self) -> PathBuf {
+        self.0.join("coordinator.toml")
+    }
+
+    fn ca(&self) -> [PathBuf; 2] {
+        [self.0.join("ca.cert.pem"), self.0.join("ca.key.pem")]
+    }
+
+    fn server(&self) -> [PathBuf; 2] {
+        [self.0.join("server.cert.pem"), self.0.join("server.key.pem")]
+    }
+
+    /// Makes the folder: CA, own certificate, sample configuration. Errors when there is one.
+    pub fn init(&self, name: &Name, clock: &dyn Clock) -> Result<Ca, ConfigError> {
+        if self.config().exists() {
+            return Err(ConfigError::Exists(self.0.clone()));
+        }
+        std::fs::create_dir_all(&self.0).map_err(|error| self.file(&self.0, error))?;
+        let now_s = clock.now_unix_s();
+        let ca = Ca::generate(name, now_s)?;
+        let serial = Serial::random().map_err(|_| ConfigError::Entropy)?;
+        let until_s = now_s.saturating_add(SERVER_CERTIFICATE_LIFETIME_S);
+        let identity = ca.issue_server(name, serial, now_s.saturating_sub(60), until_s)?;
+        let [ca_cert, ca_key] = self.ca();
+        let [cert, key] = self.server();
+        self.write(&ca_cert, ca.cert_pem().as_bytes(), false)?;
+        self.write(&ca_key, ca.key_pem().as_bytes(), true)?;
+        self.write(&cert, identity.cert_chain_pem.as_bytes(), false)?;
+        self.write(&key, identity.key_pem.as_bytes(), true)?;
+        self.write(&self.config(), sample(name).as_bytes(), false)?;
+        Ok(ca)
+    }
+
+    /// Reads the configuration.
+    pub fn load_config(&self) -> Result<Config, ConfigError> {
+        let path = self.config();
+        let text = self.read(&path)?;
+        toml::from_str(&text)
+            .map_err(|error| ConfigError::Malformed { path, error: Box::new(error) })
+    }
+
+    /// Reads CA and own identity.
+    pub fn load_keys(&self) -> Result<(Ca, Identity), ConfigError> {
+        let [ca_cert, ca_key] = self.ca();
+        let [cert, key] = self.server();
+        let ca_pem = self.read(&ca_cert)?;
+        let ca = Ca::from_pem(&ca_pem, &zeroize::Zeroizing::new(self.read(&ca_key)?))?;
+        let key = zeroize::Zeroizing::new(self.read(&key)?);
+        Ok((ca, Identity::from_pem(&self.read(&cert)?, &key, &ca_pem)?))
+    }
+
+    fn read(&self, path: &Path) -> Result<String, ConfigError> {
+        std::fs::read_to_string(path).map_err(|error| self.file(path, error))
+    }
+
+    fn write(&self, path: &Path, bytes: &[u8], secret: bool) -> Result<(), ConfigError> {
+        use std::io::Write;
+        let mut options = std::fs::OpenOptions::new();
+        options.write(true).create_new(true);
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::OpenOptionsExt;
+            options.mode(if secret { 0o600 } else { 0o644 });
+        }
+        let mut file = options.open(path).map_err(|error| self.file(path, error))?;
+        file.write_all(bytes).and_then(|()| file.sync_all()).map_err(|error| self.file(path, error))
+    }
+
+    fn file(&self, path: &Path, error: std::io::Error) -> ConfigError {
+        ConfigError::File { path: path.to_owned(), error }
+    }
+}

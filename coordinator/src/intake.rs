@@ -1,0 +1,197 @@
+//! Which documents are taken in, and from whom. The coordinator checks what it can so that people
+//! learn of mistakes early; nodes never rely on it and check everything again.
+
+use crate::store::{Store, StoreError, StoredAnalysis};
+use cloister_terms::analysis::Body;
+use cloister_terms::limits::MODULE_BYTES_MAX;
+use cloister_terms::{Agreement, Analysis, Approval, Digest, Name, Refusal};
+use cloister_wire::dsse::{Envelope, Opened};
+use cloister_wire::message::{AnalysisLine, Rejection};
+use cloister_wire::proof::{ProofError, open_agreement, open_analysis, open_request};
+use cloister_wire::quorum::count_approvals;
+
+/// Most analyses a researcher may have open at once.
+const OPEN_ANALYSES_MAX: u64 = 1_000;
+
+/// A run that may be dispatched.
+#[derive(Debug)]
+pub struct AcceptedRun {
+    /// Digest of the request document.
+    pub request: Digest,
+    /// Nodes asked.
+    pub nodes: Vec<Name>,
+    /// When missing nodes count as late, milliseconds since 1970 UTC.
+    pub deadline_ms: i64,
+}
+
+impl From<StoreError> for RejectionOr {
+    fn from(error: StoreError) -> Self {
+        tracing::error!(%error, "store");
+        Self(Rejection::Unavailable)
+    }
+}
+
+/// A rejection, made from whatever went wrong.
+#[derive(Debug)]
+pub struct RejectionOr(pub Rejection);
+
+impl From<Rejection> for RejectionOr {
+    fn from(rejection: Rejection) -> Self {
+        Self(rejection)
+    }
+}
+
+impl From<ProofError> for RejectionOr {
+    fn from(error: ProofError) -> Self {
+        Self(match error {
+            ProofError::BadSignature(_) | ProofError::NotSignedByParty(_) => {
+                Rejection::BadSignature
+            }
+            ProofError::BelowQuorum => Rejection::BelowQuorum,
+            ProofError::Approvals(refusal) => rejection_of(refusal),
+            _ => Rejection::Malformed,
+        })
+    }
+}
+
+fn rejection_of(refusal: Refusal) -> Rejection {
+    match refusal {
+        Refusal::BadSignature => Rejection::BadSignature,
+        Refusal::BelowQuorum => Rejection::BelowQuorum,
+        _ => Rejection::Malformed,
+    }
+}
+
+fn parse(bytes: &[u8]) -> Result<Envelope, Rejection> {
+    Envelope::parse(bytes).map_err(|_| Rejection::Malformed)
+}
+
+/// Takes in an agreement that every party signed.
+pub fn publish(store: &Store, coordinator: &Name, bytes: &[u8]) -> Result<Digest, RejectionOr> {
+    let opened = open_agreement(&parse(bytes)?)?;
+    if opened.document().coordinator != *coordinator {
+        return Err(Rejection::Malformed.into());
+    }
+    // Publishing twice is harmless: the digest names the same document.
+    store.put_agreement(opened.digest(), &opened.envelope().to_bytes())?;
+    Ok(opened.digest())
+}
+
+/// Takes in an analysis from its own researcher.
+pub fn submit(
+    store: &Store,
+    sender: &Name,
+    bytes: &[u8],
+    module: Option<&[u8]>,
+    now_s: i64,
+) -> Result<Digest, RejectionOr> {
+    let envelope = parse(bytes)?;
+    let named = envelope.open::<Analysis>().map_err(|_| Rejection::Malformed)?;
+    let agreement = agreement_of(store, named.document().agreement)?;
+    let opened = open_analysis(&agreement, &envelope)?;
+    let analysis = opened.document();
+    if analysis.researcher != *sender {
+        return Err(Rejection::NotAllowed.into());
+    }
+    let module_fits = match (&analysis.body, module) {
+        (Body::Sql { .. }, None) => true,
+        (Body::Module(body), Some(module)) => {
+            module.len() <= MODULE_BYTES_MAX && cloister_wire::sha256(module) == body.sha256
+        }
+        _ => false,
+    };
+    if !module_fits {
+        return Err(Rejection::ModuleMismatch.into());
+    }
+    if store.open_analyses_of(sender, now_s)? >= OPEN_ANALYSES_MAX {
+        return Err(Rejection::Busy.into());
+    }
+    if !store.put_analysis(opened.digest(), analysis, &envelope.to_bytes(), module)? {
+        return Err(Rejection::Duplicate.into());
+    }
+    Ok(opened.digest())
+}
+
+/// Takes in a reviewer's vote from that reviewer; the analysis it is about.
+pub fn review(store: &Store, sender: &Name, bytes: &[u8]) -> Result<(Digest, Digest), RejectionOr> {
+    let envelope = parse(bytes)?;
+    let vote = envelope.open::<Approval>().map_err(|_| Rejection::Malformed)?;
+    if vote.document().reviewer != *sender {
+        return Err(Rejection::NotAllowed.into());
+    }
+    let (stored, agreement, analysis) = analysis_of(store, vote.document().bound.analysis)?;
+    count_approvals(agreement.document(), &analysis, std::slice::from_ref(&envelope))
+        .map_err(rejection_of)?;
+    let envelope = envelope.to_bytes();
+    if !store.put_approval(vote.digest(), stored.digest, sender, &envelope)? {
+        return Err(Rejection::Duplicate.into());
+    }
+    Ok((vote.digest(), stored.digest))
+}
+
+/// Takes in a researcher's request for a run and stores it.
+pub fn request(
+    store: &Store,
+    sender: &Name,
+    bytes: &[u8],
+    now_s: i64,
+) -> Result<AcceptedRun, RejectionOr> {
+    let envelope = parse(bytes)?;
+    let named = envelope.open::<cloister_terms::RunRequest>().map_err(|_| Rejection::Malformed)?;
+    if named.document().researcher != *sender {
+        return Err(Rejection::NotAllowed.into());
+    }
+    let (stored, agreement, analysis) = analysis_of(store, named.document().analysis)?;
+    let approvals = envelopes(&stored.approvals)?;
+    let (opened, _) = open_request(&agreement, &analysis, &approvals, &envelope)?;
+    let time_max_ms = i64::try_from(agreement.document().run_time_max_ms).unwrap_or(i64::MAX);
+    let deadline_ms = now_s.saturating_mul(1_000).saturating_add(time_max_ms);
+    let nodes = analysis.document().nodes.clone();
+    let bytes = envelope.to_bytes();
+    if !store.put_run(opened.digest(), stored.digest, &bytes, &nodes, deadline_ms)? {
+        return Err(Rejection::Duplicate.into());
+    }
+    Ok(AcceptedRun { request: opened.digest(), nodes, deadline_ms })
+}
+
+/// One line for each analysis.
+pub fn list(store: &Store) -> Result<Vec<AnalysisLine>, RejectionOr> {
+    let mut lines = Vec::new();
+    for digest in store.analyses(None)? {
+        let (stored, agreement, opened) = analysis_of(store, digest)?;
+        let state = count_approvals(agreement.document(), &opened, &envelopes(&stored.approvals)?);
+        let analysis = opened.document();
+        lines.push(AnalysisLine {
+            analysis: digest,
+            name: analysis.name.clone(),
+            researcher: analysis.researcher.clone(),
+            question: analysis.question.clone(),
+            approvals: state.as_ref().map_or(0, |s| s.approved_by().len() as u32),
+            rejections: state.as_ref().map_or(0, |s| s.rejected_by().len() as u32),
+            approved: state.as_ref().is_ok_and(|s| s.is_met()),
+            runs: store.runs_of(digest)?,
+        });
+    }
+    Ok(lines)
+}
+
+/// A stored analysis with its opened documents.
+pub fn analysis_of(
+    store: &Store,
+    digest: Digest,
+) -> Result<(StoredAnalysis, Opened<Agreement>, Opened<Analysis>), RejectionOr> {
+    let stored = store.analysis(digest)?.ok_or(Rejection::Unknown)?;
+    let agreement = open_agreement(&parse(&stored.agreement)?)?;
+    let analysis = open_analysis(&agreement, &parse(&stored.envelope)?)?;
+    Ok((stored, agreement, analysis))
+}
+
+/// Stored approvals as envelopes.
+pub fn envelopes(stored: &[Vec<u8>]) -> Result<Vec<Envelope>, Rejection> {
+    stored.iter().map(|bytes| parse(bytes)).collect()
+}
+
+fn agreement_of(store: &Store, digest: Digest) -> Result<Opened<Agreement>, RejectionOr> {
+    let bytes = store.agreement(digest)?.ok_or(Rejection::Unknown)?;
+    Ok(open_agreement(&parse(&bytes)?)?)
+}

@@ -1,0 +1,347 @@
+//! Connections: who may say what. A certificate's role decides which messages are understood; what a
+//! message may do is decided by the signatures in it.
+
+use crate::config::{Config, ConfigError, Folder};
+use crate::dispatch::{self, Shared};
+use crate::hub::Hub;
+use crate::intake::{self, RejectionOr};
+use crate::store::Store;
+use cloister_net::{
+    BiStream, Clock, CloseReason, Connection, Enroller, FRAME_BYTES_MAX, PeerIdentity,
+    REVOCATION_LIST_AGE_S, REVOCATION_SWEEP_S, RevocationList, Role, Server, StreamError,
+};
+use cloister_terms::{Digest, Name};
+use cloister_wire::message::{
+    AnalysisFile, FromPerson, NodeReport, Rejection, RunFile, RunProgress, ToPerson,
+};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Why the coordinator cannot run.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// Its folder is unusable.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// Its store is unusable.
+    #[error(transparent)]
+    Store(#[from] crate::store::StoreError),
+    /// A port cannot be bound.
+    #[error(
+        "cannot listen on {address}: {error}; is another coordinator running, or the address not this machine's?"
+    )]
+    Bind {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        error: cloister_net::BindError,
+    },
+}
+
+/// A coordinator that listens.
+pub struct Running {
+    /// Where nodes and persons connect.
+    pub listen: SocketAddr,
+    /// Where tokens are exchanged.
+    pub enrol: SocketAddr,
+    server: Arc<Server>,
+    enroller: Arc<Enroller>,
+    shared: Shared,
+    tasks: Vec<tokio::task::JoinHandle<()>>,
+}
+
+/// Starts the coordinator of `folder` and returns once it listens.
+pub async fn start(
+    folder: &Folder,
+    config: &Config,
+    clock: Arc<dyn Clock>,
+) -> Result<Running, ServeError> {
+    let store = Store::open(&folder.store())?;
+    let (ca, identity) = folder.load_keys()?;
+    store.nobody_connected()?;
+    let revocations = RevocationList::new(clock.clone());
+    let first = revocations.replace(store.revoked()?, clock.now_unix_s());
+    if let Err(error) = first {
+        tracing::error!(%error, "revocations");
+    }
+    let bind = |address, error| ServeError::Bind { address, error };
+    let server = Server::bind(config.listen, &identity, revocations.clone(), clock.clone())
+        .map_err(|error| bind(config.listen, error))?;
+    let tokens = Arc::new(store.clone());
+    let enroller =
+        Enroller::bind(config.enrol_listen, Arc::new(ca), &identity, tokens, clock.clone())
+            .map_err(|error| bind(config.enrol_listen, error))?;
+    let (server, enroller) = (Arc::new(server), Arc::new(enroller));
+    let listen = server.local_addr().map_err(|error| bind(config.listen, error))?;
+    let enrol = enroller.local_addr().map_err(|error| bind(config.enrol_listen, error))?;
+    let shared = Shared { name: config.name.clone(), store, hub: Arc::new(Hub::default()), clock };
+    dispatch::resume(&shared).await;
+    let tasks = vec![
+        tokio::spawn(accept(shared.clone(), server.clone())),
+        tokio::spawn({
+            let enroller = enroller.clone();
+            async move { enroller.run().await }
+        }),
+        tokio::spawn(sweep(shared.clone(), revocations)),
+    ];
+    Ok(Running { listen, enrol, server, enroller, shared, tasks })
+}
+
+impl Running {
+    /// What the tasks share; for tests that look at the store.
+    pub fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
+    /// Stops listening and closes every connection.
+    pub async fn stop(self) {
+        self.server.shutdown().await;
+        self.enroller.shutdown().await;
+        for task in self.tasks {
+            task.abort();
+        }
+    }
+}
+
+/// Re-reads revocations well within both limits, so that a revoked party is out in time even when
+/// the revocation was made by the command line beside this process.
+async fn sweep(shared: Shared, revocations: Arc<RevocationList>) {
+    let every = Duration::from_secs((REVOCATION_SWEEP_S / 2).clamp(1, REVOCATION_LIST_AGE_S));
+    loop {
+        tokio::time::sleep(every).await;
+        let now_s = shared.clock.now_unix_s();
+        if let Some(Ok(serials)) = shared.on_store(Store::revoked).await
+            && let Err(error) = revocations.replace(serials, now_s)
+        {
+            tracing::error!(%error, "revocations");
+        }
+    }
+}
+
+async fn accept(shared: Shared, server: Arc<Server>) {
+    while let Some((peer, connection)) = server.accept().await {
+        let shared = shared.clone();
+        tokio::spawn(async move {
+            note_seen(&shared, peer.name(), true).await;
+            match peer.role() {
+                Role::Node => node(shared.clone(), peer, connection).await,
+                Role::Person => person(shared.clone(), peer, connection).await,
+                Role::Coordinator => connection.close(CloseReason::Misbehaved),
+            }
+        });
+    }
+}
+
+async fn note_seen(shared: &Shared, name: &Name, connected: bool) {
+    let (name, now_s) = (name.clone(), shared.clock.now_unix_s());
+    if let Some(Err(error)) =
+        shared.on_store(move |store| store.seen(&name, connected, now_s)).await
+    {
+        tracing::error!(%error, "seen");
+    }
+}
+
+async fn node(shared: Shared, peer: PeerIdentity, connection: Connection) {
+    let name = peer.name().clone();
+    let ticket = shared.hub.join(&name, connection.clone());
+    tracing::info!(node = %name, "connected");
+    tokio::spawn(dispatch::catch_up(shared.clone(), name.clone(), connection.clone()));
+    while let Ok(stream) = connection.accept_bi().await {
+        let (shared, name, connection) = (shared.clone(), name.clone(), connection.clone());
+        tokio::spawn(async move {
+            if let Err(error) = node_stream(shared, name, &connection, stream).await {
+                tracing::warn!(%error, "node stream");
+            }
+        });
+    }
+    if shared.hub.leave(&name, ticket) {
+        note_seen(&shared, &name, false).await;
+        tracing::info!(node = %name, "left");
+    }
+}
+
+async fn node_stream(
+    shared: Shared,
+    name: Name,
+    connection: &Connection,
+    mut stream: BiStream,
+) -> Result<(), StreamError> {
+    let bytes = stream.read_last_frame(FRAME_BYTES_MAX).await?;
+    let Ok(report) = cloister_wire::decode::<NodeReport>(&bytes) else {
+        tracing::warn!(node = %name, "unknown message; use the same version of Cloister on both sides");
+        connection.close(CloseReason::Misbehaved);
+        return Ok(());
+    };
+    // No answer means "not taken": the node keeps the report and sends it again.
+    let Some(taken) = dispatch::report(&shared, name, report).await else { return Ok(()) };
+    stream.answer(&cloister_wire::encode(&taken).unwrap_or_default()).await
+}
+
+async fn person(shared: Shared, peer: PeerIdentity, connection: Connection) {
+    let name = peer.name().clone();
+    while let Ok(stream) = connection.accept_bi().await {
+        let (shared, name, connection) = (shared.clone(), name.clone(), connection.clone());
+        tokio::spawn(async move {
+            if let Err(error) = person_stream(shared, name, &connection, stream).await {
+                tracing::debug!(%error, "person stream");
+            }
+        });
+    }
+    note_seen(&shared, &name, false).await;
+}
+
+async fn person_stream(
+    shared: Shared,
+    name: Name,
+    connection: &Connection,
+    mut stream: BiStream,
+) -> Result<(), StreamError> {
+    let bytes = stream.read_last_frame(FRAME_BYTES_MAX).await?;
+    match cloister_wire::decode::<FromPerson>(&bytes) {
+        Ok(FromPerson::Watch { request }) => watch(&shared, name, request, stream).await,
+        Ok(message) => {
+            let answer = answer(&shared, name, message).await;
+            stream.answer(&cloister_wire::encode(&answer).unwrap_or_default()).await
+        }
+        Err(_) => {
+            connection.close(CloseReason::Misbehaved);
+            Ok(())
+        }
+    }
+}
+
+async fn answer(shared: &Shared, sender: Name, message: FromPerson) -> ToPerson {
+    let now_s = shared.now_s();
+    let coordinator = shared.name.clone();
+    let done = shared
+        .on_store(move |store| act(store, &coordinator, &sender, message, now_s))
+        .await
+        .unwrap_or(Err(RejectionOr(Rejection::Unavailable)));
+    match done {
+        Ok(Done::Said(answer)) => *answer,
+        Ok(Done::Changed { stored, analysis }) => {
+            dispatch::offer(shared, analysis).await;
+            ToPerson::Stored { digest: stored }
+        }
+        Ok(Done::Started(run)) => {
+            let digest = run.request;
+            dispatch::start(shared, run);
+            ToPerson::Stored { digest }
+        }
+        Ok(Done::Results(request, mut file)) => {
+            file.progress = shared.hub.with_steps(request, file.progress);
+            ToPerson::Results(*file)
+        }
+        Err(RejectionOr(rejection)) => ToPerson::Refused(rejection),
+    }
+}
+
+/// What came of a message, and what must follow from it.
+enum Done {
+    Said(Box<ToPerson>),
+    Changed { stored: Digest, analysis: Digest },
+    Started(intake::AcceptedRun),
+    Results(Digest, Box<RunFile>),
+}
+
+fn act(
+    store: &Store,
+    coordinator: &Name,
+    sender: &Name,
+    message: FromPerson,
+    now_s: i64,
+) -> Result<Done, RejectionOr> {
+    let said = |answer| Ok(Done::Said(Box::new(answer)));
+    match message {
+        FromPerson::Publish { agreement } => {
+            said(ToPerson::Stored { digest: intake::publish(store, coordinator, &agreement)? })
+        }
+        FromPerson::Agreements => said(ToPerson::Agreements(store.agreements()?)),
+        FromPerson::Submit { analysis, module } => {
+            let digest = intake::submit(store, sender, &analysis, module.as_deref(), now_s)?;
+            Ok(Done::Changed { stored: digest, analysis: digest })
+        }
+        FromPerson::List => said(ToPerson::List(intake::list(store)?)),
+        FromPerson::Show { analysis } => {
+            let (stored, ..) = intake::analysis_of(store, analysis)?;
+            said(ToPerson::Analysis(AnalysisFile {
+                agreement: stored.agreement,
+                analysis: stored.envelope,
+                module: stored.module,
+                approvals: stored.approvals,
+                decisions: store.decisions(analysis)?,
+            }))
+        }
+        FromPerson::Review { approval } => {
+            let (stored, analysis) = intake::review(store, sender, &approval)?;
+            Ok(Done::Changed { stored, analysis })
+        }
+        FromPerson::Run { request } => {
+            Ok(Done::Started(intake::request(store, sender, &request, now_s)?))
+        }
+        FromPerson::Results { request } => {
+            Ok(Done::Results(request, Box::new(results(store, sender, request)?)))
+        }
+        // Answered frame by frame, in `watch`.
+        FromPerson::Watch { .. } => Err(Rejection::Malformed.into()),
+    }
+}
+
+/// Results go to the recipients the approved analysis lists, and to nobody else.
+fn results(store: &Store, sender: &Name, request: Digest) -> Result<RunFile, RejectionOr> {
+    let run = store.run(request)?.ok_or(Rejection::Unknown)?;
+    let (stored, _, analysis) = intake::analysis_of(store, run.analysis)?;
+    if !analysis.document().recipients.contains(sender) {
+        return Err(Rejection::Unknown.into());
+    }
+    Ok(RunFile {
+        agreement: stored.agreement,
+        analysis: stored.envelope,
+        approvals: stored.approvals,
+        request: run.envelope,
+        releases: run.releases,
+        progress: run.progress,
+    })
+}
+
+async fn watch(
+    shared: &Shared,
+    sender: Name,
+    request: Digest,
+    mut stream: BiStream,
+) -> Result<(), StreamError> {
+    let mut changes = shared.hub.watch();
+    let mut last: Option<RunProgress> = None;
+    loop {
+        changes.borrow_and_update();
+        let sender = sender.clone();
+        let progress = shared
+            .on_store(move |store| progress(store, &sender, request))
+            .await
+            .unwrap_or(Err(RejectionOr(Rejection::Unavailable)));
+        let progress = match progress {
+            Ok(progress) => shared.hub.with_steps(request, progress),
+            Err(RejectionOr(rejection)) => {
+                let refused = cloister_wire::encode(&ToPerson::Refused(rejection));
+                return stream.answer(&refused.unwrap_or_default()).await;
+            }
+        };
+        if last.as_ref() != Some(&progress) {
+            let frame = cloister_wire::encode(&ToPerson::Progress(progress.clone()));
+            stream.write_frame(&frame.unwrap_or_default()).await?;
+        }
+        if progress.done || changes.changed().await.is_err() {
+            return stream.finish();
+        }
+        last = Some(progress);
+    }
+}
+
+fn progress(store: &Store, sender: &Name, request: Digest) -> Result<RunProgress, RejectionOr> {
+    let run = store.run(request)?.ok_or(Rejection::Unknown)?;
+    let (_, _, analysis) = intake::analysis_of(store, run.analysis)?;
+    let analysis = analysis.document();
+    let may_see = analysis.recipients.contains(sender) || analysis.researcher == *sender;
+    if may_see { Ok(run.progress) } else { Err(Rejection::Unknown.into()) }
+}

@@ -1,0 +1,145 @@
+//! Agreements, analyses and approvals, as the signed envelopes that came in.
+
+use super::{Store, StoreError, parsed};
+use cloister_terms::{Digest, Name};
+use rusqlite::{Connection, OptionalExtension, params};
+
+/// One analysis as stored.
+#[derive(Debug, Clone)]
+pub struct StoredAnalysis {
+    /// Digest of the analysis document.
+    pub digest: Digest,
+    /// The agreement's envelope.
+    pub agreement: Vec<u8>,
+    /// The analysis' envelope.
+    pub envelope: Vec<u8>,
+    /// The module's bytes.
+    pub module: Option<Vec<u8>>,
+    /// Votes, as envelopes, in the order of the reviewers' names.
+    pub approvals: Vec<Vec<u8>>,
+}
+
+impl Store {
+    /// Stores an agreement; false when it was there already.
+    pub fn put_agreement(&self, digest: Digest, envelope: &[u8]) -> Result<bool, StoreError> {
+        let sql = "INSERT OR IGNORE INTO agreements (digest, envelope) VALUES (?1, ?2)";
+        Ok(self.lock().execute(sql, params![digest.to_string(), envelope])? == 1)
+    }
+
+    /// An agreement's envelope.
+    pub fn agreement(&self, digest: Digest) -> Result<Option<Vec<u8>>, StoreError> {
+        let sql = "SELECT envelope FROM agreements WHERE digest = ?1";
+        Ok(self.lock().query_row(sql, [digest.to_string()], |row| row.get(0)).optional()?)
+    }
+
+    /// All agreements' envelopes.
+    pub fn agreements(&self) -> Result<Vec<Vec<u8>>, StoreError> {
+        let connection = self.lock();
+        let mut statement =
+            connection.prepare_cached("SELECT envelope FROM agreements ORDER BY rowid")?;
+        let rows = statement.query_map([], |row| row.get(0))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// Stores an analysis; false when the researcher already has one of that name, or it is there.
+    pub fn put_analysis(
+        &self,
+        digest: Digest,
+        analysis: &cloister_terms::Analysis,
+        envelope: &[u8],
+        module: Option<&[u8]>,
+    ) -> Result<bool, StoreError> {
+        let sql = "INSERT OR IGNORE INTO analyses
+             (digest, agreement, researcher, name, not_after_s, envelope, module)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+        let values = params![
+            digest.to_string(),
+            analysis.agreement.to_string(),
+            analysis.researcher.as_str(),
+            analysis.name.as_str(),
+            analysis.not_after_s,
+            envelope,
+            module
+        ];
+        Ok(self.lock().execute(sql, values)? == 1)
+    }
+
+    /// One analysis.
+    pub fn analysis(&self, digest: Digest) -> Result<Option<StoredAnalysis>, StoreError> {
+        let connection = self.lock();
+        let sql = "SELECT g.envelope, a.envelope, a.module FROM analyses a
+             JOIN agreements g ON g.digest = a.agreement WHERE a.digest = ?1";
+        let found = connection
+            .query_row(sql, [digest.to_string()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+            .optional()?;
+        let Some((agreement, envelope, module)) = found else { return Ok(None) };
+        let approvals = approvals_of(&connection, digest)?;
+        Ok(Some(StoredAnalysis { digest, agreement, envelope, module, approvals }))
+    }
+
+    /// Digests of all analyses, oldest first; with `open_at_s` those not over by then.
+    pub fn analyses(&self, open_at_s: Option<i64>) -> Result<Vec<Digest>, StoreError> {
+        let connection = self.lock();
+        let sql = "SELECT digest FROM analyses WHERE not_after_s > ?1 ORDER BY seq";
+        let mut statement = connection.prepare_cached(sql)?;
+        let rows = statement.query_map([open_at_s.unwrap_or(i64::MIN)], |row| {
+            parsed(0, &row.get::<_, String>(0)?)
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// How many analyses of `researcher` are not over at `now_s`.
+    pub fn open_analyses_of(&self, researcher: &Name, now_s: i64) -> Result<u64, StoreError> {
+        let sql = "SELECT COUNT(*) FROM analyses WHERE researcher = ?1 AND not_after_s > ?2";
+        let count: i64 =
+            self.lock().query_row(sql, params![researcher.as_str(), now_s], |row| row.get(0))?;
+        Ok(count.max(0) as u64)
+    }
+
+    /// Stores a vote; false when that reviewer already voted on the analysis.
+    pub fn put_approval(
+        &self,
+        digest: Digest,
+        analysis: Digest,
+        reviewer: &Name,
+        envelope: &[u8],
+    ) -> Result<bool, StoreError> {
+        let sql = "INSERT OR IGNORE INTO approvals (digest, analysis, reviewer, envelope)
+             VALUES (?1, ?2, ?3, ?4)";
+        let values = params![digest.to_string(), analysis.to_string(), reviewer.as_str(), envelope];
+        Ok(self.lock().execute(sql, values)? == 1)
+    }
+
+    /// Notes a steward's decision, as its node reported it.
+    pub fn put_decision(
+        &self,
+        analysis: Digest,
+        node: &Name,
+        granted: bool,
+    ) -> Result<(), StoreError> {
+        self.lock().execute(
+            "INSERT INTO decisions (analysis, node, granted) VALUES (?1, ?2, ?3)
+             ON CONFLICT (analysis, node) DO UPDATE SET granted = ?3",
+            params![analysis.to_string(), node.as_str(), granted],
+        )?;
+        Ok(())
+    }
+
+    /// Stewards' decisions on an analysis.
+    pub fn decisions(&self, analysis: Digest) -> Result<Vec<(Name, bool)>, StoreError> {
+        let connection = self.lock();
+        let sql = "SELECT node, granted FROM decisions WHERE analysis = ?1 ORDER BY node";
+        let mut statement = connection.prepare_cached(sql)?;
+        let rows = statement.query_map([analysis.to_string()], |row| {
+            Ok((parsed(0, &row.get::<_, String>(0)?)?, row.get(1)?))
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+}
+
+fn approvals_of(connection: &Connection, analysis: Digest) -> Result<Vec<Vec<u8>>, StoreError> {
+    let sql = "SELECT envelope FROM approvals WHERE analysis = ?1 ORDER BY reviewer";
+    let mut statement = connection.prepare_cached(sql)?;
+    let rows = statement.query_map([analysis.to_string()], |row| row.get(0))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}

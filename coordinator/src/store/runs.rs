@@ -1,0 +1,193 @@
+//! Runs and what came of them at each node. A state only moves forward: a release that is here is
+//! never replaced, whatever a node says later.
+
+use super::{Store, StoreError, parsed};
+use cloister_terms::{Digest, Name};
+use cloister_wire::message::{NodeState, RunProgress};
+use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
+
+/// One run as stored.
+#[derive(Debug, Clone)]
+pub struct StoredRun {
+    /// Digest of the analysis document.
+    pub analysis: Digest,
+    /// The request's envelope.
+    pub envelope: Vec<u8>,
+    /// When missing nodes count as late, milliseconds since 1970 UTC.
+    pub deadline_ms: i64,
+    /// Where it stands.
+    pub progress: RunProgress,
+    /// Signed releases, as envelopes, in the order of the nodes' names.
+    pub releases: Vec<Vec<u8>>,
+}
+
+/// A state with the release it may carry.
+#[derive(Debug, Clone)]
+pub enum RunState {
+    /// A state without a release.
+    Plain(NodeState),
+    /// A verified release (envelope).
+    Released(Vec<u8>),
+}
+
+impl Store {
+    /// Stores a run with every asked node `Away`; false when the request is there already.
+    pub fn put_run(
+        &self,
+        request: Digest,
+        analysis: Digest,
+        envelope: &[u8],
+        nodes: &[Name],
+        deadline_ms: i64,
+    ) -> Result<bool, StoreError> {
+        let mut connection = self.lock();
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let sql = "INSERT OR IGNORE INTO runs (request, analysis, envelope, deadline_ms)
+             VALUES (?1, ?2, ?3, ?4)";
+        let values = params![request.to_string(), analysis.to_string(), envelope, deadline_ms];
+        if transaction.execute(sql, values)? == 0 {
+            return Ok(false);
+        }
+        let away = state_text(NodeState::Away);
+        for node in nodes {
+            transaction.execute(
+                "INSERT INTO outcomes (request, node, state) VALUES (?1, ?2, ?3)",
+                params![request.to_string(), node.as_str(), away],
+            )?;
+        }
+        transaction.commit()?;
+        Ok(true)
+    }
+
+    /// Moves one node's state forward; whether it changed. Marks the run done when all are final.
+    pub fn set_outcome(
+        &self,
+        request: Digest,
+        node: &Name,
+        state: &RunState,
+    ) -> Result<bool, StoreError> {
+        let (new, release) = match state {
+            RunState::Plain(state) => (*state, None),
+            RunState::Released(release) => (NodeState::Released, Some(release)),
+        };
+        let mut connection = self.lock();
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let sql = "SELECT state FROM outcomes WHERE request = ?1 AND node = ?2";
+        let key = params![request.to_string(), node.as_str()];
+        let old = transaction.query_row(sql, key, |row| state_of(&row.get::<_, String>(0)?));
+        let Some(old) = old.optional()? else { return Ok(false) };
+        if rank(new) <= rank(old) {
+            return Ok(false);
+        }
+        transaction.execute(
+            "UPDATE outcomes SET state = ?3, release = ?4 WHERE request = ?1 AND node = ?2",
+            params![request.to_string(), node.as_str(), state_text(new), release],
+        )?;
+        finish_if_final(&transaction, request)?;
+        transaction.commit()?;
+        Ok(true)
+    }
+
+    /// Ends a run at its deadline: nodes that have not answered are late.
+    pub fn end_run(&self, request: Digest) -> Result<(), StoreError> {
+        let pending: Vec<Name> = match self.run(request)? {
+            Some(run) => run
+                .progress
+                .nodes
+                .iter()
+                .filter(|(_, s)| !is_final(*s))
+                .map(|(n, _)| n.clone())
+                .collect(),
+            None => return Ok(()),
+        };
+        for node in pending {
+            self.set_outcome(request, &node, &RunState::Plain(NodeState::Late))?;
+        }
+        Ok(())
+    }
+
+    /// One run.
+    pub fn run(&self, request: Digest) -> Result<Option<StoredRun>, StoreError> {
+        let connection = self.lock();
+        let sql = "SELECT analysis, envelope, deadline_ms, done FROM runs WHERE request = ?1";
+        let found = connection
+            .query_row(sql, [request.to_string()], |row| {
+                let analysis = parsed(0, &row.get::<_, String>(0)?)?;
+                Ok((analysis, row.get(1)?, row.get(2)?, row.get::<_, bool>(3)?))
+            })
+            .optional()?;
+        let Some((analysis, envelope, deadline_ms, done)) = found else { return Ok(None) };
+        let outcomes = outcomes_of(&connection, request)?;
+        let releases = outcomes.iter().filter_map(|(_, _, release)| release.clone()).collect();
+        let nodes = outcomes.into_iter().map(|(node, state, _)| (node, state)).collect();
+        let progress = RunProgress { nodes, done };
+        Ok(Some(StoredRun { analysis, envelope, deadline_ms, progress, releases }))
+    }
+
+    /// Digests of the runs of an analysis, oldest first.
+    pub fn runs_of(&self, analysis: Digest) -> Result<Vec<Digest>, StoreError> {
+        self.run_digests(
+            "SELECT request FROM runs WHERE analysis = ?1 ORDER BY seq",
+            &analysis.to_string(),
+        )
+    }
+
+    /// Digests of the runs that are not done.
+    pub fn open_runs(&self) -> Result<Vec<Digest>, StoreError> {
+        self.run_digests("SELECT request FROM runs WHERE done = 0 AND ?1 = '' ORDER BY seq", "")
+    }
+
+    fn run_digests(&self, sql: &str, parameter: &str) -> Result<Vec<Digest>, StoreError> {
+        let connection = self.lock();
+        let mut statement = connection.prepare_cached(sql)?;
+        let rows = statement.query_map([parameter], |row| parsed(0, &row.get::<_, String>(0)?))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+}
+
+fn finish_if_final(connection: &Connection, request: Digest) -> Result<(), StoreError> {
+    if outcomes_of(connection, request)?.iter().all(|(_, state, _)| is_final(*state)) {
+        connection.execute("UPDATE runs SET done = 1 WHERE request = ?1", [request.to_string()])?;
+    }
+    Ok(())
+}
+
+type OutcomeRow = (Name, NodeState, Option<Vec<u8>>);
+
+fn outcomes_of(connection: &Connection, request: Digest) -> Result<Vec<OutcomeRow>, StoreError> {
+    let sql = "SELECT node, state, release FROM outcomes WHERE request = ?1 ORDER BY node";
+    let mut statement = connection.prepare_cached(sql)?;
+    let rows = statement.query_map([request.to_string()], |row| {
+        let state = state_of(&row.get::<_, String>(1)?)?;
+        Ok((parsed(0, &row.get::<_, String>(0)?)?, state, row.get(2)?))
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+fn state_text(state: NodeState) -> String {
+    serde_json::to_string(&state).unwrap_or_default()
+}
+
+fn state_of(text: &str) -> Result<NodeState, rusqlite::Error> {
+    serde_json::from_str(text).map_err(|_| {
+        rusqlite::Error::InvalidColumnType(0, text.to_owned(), rusqlite::types::Type::Text)
+    })
+}
+
+/// Whether nothing more is expected of the node.
+fn is_final(state: NodeState) -> bool {
+    rank(state) >= 3
+}
+
+/// States only move to a higher rank. A late node may still deliver; nothing outranks a release.
+fn rank(state: NodeState) -> u8 {
+    match state {
+        NodeState::Away => 0,
+        NodeState::Sent => 1,
+        NodeState::Admitted => 2,
+        NodeState::Late => 3,
+        NodeState::Refused(_) | NodeState::Excluded => 4,
+        NodeState::Withheld => 5,
+        NodeState::Released => 6,
+    }
+}

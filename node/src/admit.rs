@@ -1,0 +1,390 @@
+//! The whole admission of a run, in the order of DESIGN section 8: documents, clock and ledger
+//! decide, and no record is read. Everything not expressly allowed is refused; a refusal depends on
+//! no data, and nothing is charged here.
+
+use crate::agreement::SignedAgreement;
+use crate::ledger::{Caps, ChargeTerms, Ledger, Standing};
+use cloister_plan::{ContributionPlan, Planned};
+use cloister_sandbox::{CompileError, Limits};
+use cloister_terms::limits::{CLOCK_SKEW_MAX_S, MODULE_BYTES_MAX};
+use cloister_terms::{
+    Analysis, Body, Budget, DOCUMENT_VERSION, Digest, Grant, Name, Nonce, Refusal, RunRequest,
+    Verdict,
+};
+use cloister_wire::quorum::{APPROVALS_MAX, refusal_of};
+use cloister_wire::{Envelope, Opened, canonical, count_approvals, sha256};
+use std::collections::BTreeSet;
+
+/// The documents of one asking, as they came: nothing is believed of them.
+#[derive(Debug, Clone, Copy)]
+pub struct Asking<'a> {
+    /// The signed analysis (envelope).
+    pub analysis: &'a [u8],
+    /// The module's bytes.
+    pub module: Option<&'a [u8]>,
+    /// Approvals (envelopes).
+    pub approvals: &'a [Vec<u8>],
+    /// The researcher's signed request (envelope).
+    pub request: &'a [u8],
+}
+
+/// What this node holds every asking against.
+#[derive(Debug, Clone)]
+pub struct Terms {
+    /// The agreement this partner signed and pinned.
+    pub agreement: SignedAgreement,
+    /// The data owner's lifetime caps.
+    pub lifetime_caps: Budget,
+    /// From charge to answer, in milliseconds, as the steward declared it.
+    pub release_slot_ms: u64,
+}
+
+/// A request that may be charged. Private fields; only [`admit`] makes one.
+#[derive(Debug)]
+pub struct Admitted {
+    pub(crate) terms: ChargeTerms,
+    pub(crate) plan: ContributionPlan,
+    pub(crate) module: Option<Vec<u8>>,
+    pub(crate) caps: Caps,
+    pub(crate) researcher: Name,
+    pub(crate) recipients: Vec<Name>,
+    pub(crate) max_runs: u32,
+    pub(crate) request: Digest,
+    pub(crate) nonce: Nonce,
+    /// SHA-256 of the grant's envelope.
+    pub(crate) grant: Digest,
+    pub(crate) now_s: i64,
+    release_slot_ms: u64,
+}
+
+impl Admitted {
+    /// Digest of the request document.
+    pub fn request(&self) -> Digest {
+        self.request
+    }
+
+    /// First second at which the answer may leave, whatever happens in between: never before the
+    /// slot's own end, which is counted in finer steps.
+    pub(crate) fn slot_at_s(&self) -> i64 {
+        if self.release_slot_ms == 0 {
+            return self.now_s;
+        }
+        self.now_s.saturating_add(whole_seconds(self.release_slot_ms)).saturating_add(1)
+    }
+}
+
+/// Admits one asking at second `now_s`, or refuses it. Reads the ledger, changes nothing.
+///
+/// # Errors
+/// The first [`Refusal`] in the order of the checks below.
+pub fn admit(
+    asking: &Asking<'_>,
+    terms: &Terms,
+    ledger: &Ledger,
+    now_s: i64,
+) -> Result<Admitted, Refusal> {
+    let request = open::<RunRequest>(asking.request)?;
+    let analysis = open::<Analysis>(asking.analysis)?;
+    let standing = standing(ledger, analysis.digest())?;
+    check_clock(request.document(), &standing, now_s)?;
+    check_agreement(&analysis, terms)?;
+    check_signatures(&analysis, &request, terms)?;
+    check_quorum(&analysis, request.document(), asking.approvals, terms)?;
+    check_dates(analysis.document(), terms, now_s)?;
+    check_scope(analysis.document(), terms)?;
+    if standing.paused {
+        return Err(Refusal::Paused);
+    }
+    if standing.frozen {
+        return Err(Refusal::Frozen);
+    }
+    let grant = check_grant(&standing, &analysis, terms, now_s)?;
+    let module = check_module(&analysis.document().body, asking.module)?;
+    let planned = check_plan(analysis.document(), terms)?;
+    check_round(analysis.document(), request.document())?;
+    admitted(&analysis, &request, planned, module, grant, terms, now_s)
+}
+
+/// Whether an offered analysis is one that this partner's steward may be asked about: the same
+/// checks as at a run, as far as they can be made before anybody approved.
+///
+/// # Errors
+/// The first [`Refusal`] found.
+pub fn admit_offer(
+    analysis: &[u8],
+    module: Option<&[u8]>,
+    approvals: &[Vec<u8>],
+    terms: &Terms,
+) -> Result<Opened<Analysis>, Refusal> {
+    let analysis = open::<Analysis>(analysis)?;
+    check_agreement(&analysis, terms)?;
+    let document = analysis.document();
+    let researcher = terms.agreement.document().researcher(&document.researcher);
+    let researcher = researcher.ok_or(Refusal::BadSignature)?;
+    if !analysis.is_signed_by(&researcher.key) {
+        return Err(Refusal::BadSignature);
+    }
+    check_scope(document, terms)?;
+    check_module_bytes(&document.body, module)?;
+    // The steward decides by what the document says it reads and costs: it must be so.
+    check_plan(document, terms)?;
+    // Votes are shown to the steward, so a set with a forged one is refused whole.
+    count_approvals(terms.agreement.document(), &analysis, &envelopes(approvals)?)?;
+    Ok(analysis)
+}
+
+fn open<T: cloister_wire::Document>(bytes: &[u8]) -> Result<Opened<T>, Refusal> {
+    Envelope::parse(bytes).and_then(|envelope| envelope.open::<T>()).map_err(refusal_of)
+}
+
+fn standing(ledger: &Ledger, analysis: Digest) -> Result<Standing, Refusal> {
+    ledger.standing(analysis).map_err(|fault| {
+        tracing::error!(%fault, "nothing was admitted");
+        fault.refusal()
+    })
+}
+
+/// Clock: near the signed request time, and not far behind what the ledger has seen (B12).
+fn check_clock(request: &RunRequest, standing: &Standing, now_s: i64) -> Result<(), Refusal> {
+    let apart = now_s.checked_sub(request.requested_at_s).and_then(i64::checked_abs);
+    let near = apart.is_some_and(|apart_s| apart_s <= CLOCK_SKEW_MAX_S);
+    let floor_s = standing.high_water_s.saturating_sub(CLOCK_SKEW_MAX_S);
+    if near && now_s >= floor_s { Ok(()) } else { Err(Refusal::ClockSkew) }
+}
+
+/// Agreement: the analysis stands under the pinned one, and is well formed.
+fn check_agreement(analysis: &Opened<Analysis>, terms: &Terms) -> Result<(), Refusal> {
+    if analysis.document().agreement != terms.agreement.digest() {
+        return Err(Refusal::UnknownAgreement);
+    }
+    analysis.document().check().map_err(|_| Refusal::Malformed)
+}
+
+/// Signatures: analysis and request by the same registered researcher, request for this analysis.
+fn check_signatures(
+    analysis: &Opened<Analysis>,
+    request: &Opened<RunRequest>,
+    terms: &Terms,
+) -> Result<(), Refusal> {
+    let asked = request.document();
+    if asked.version != DOCUMENT_VERSION || !asked.approvals.is_sorted_by(|a, b| a < b) {
+        return Err(Refusal::Malformed);
+    }
+    let name = &analysis.document().researcher;
+    let researcher = terms.agreement.document().researcher(name).ok_or(Refusal::BadSignature)?;
+    let signed = analysis.is_signed_by(&researcher.key) && request.is_signed_by(&researcher.key);
+    if !signed || asked.researcher != *name {
+        return Err(Refusal::BadSignature);
+    }
+    if asked.analysis != analysis.digest() {
+        return Err(Refusal::DigestMismatch);
+    }
+    Ok(())
+}
+
+/// Quorum: the approvals that the request names are here, are all that count, and suffice.
+fn check_quorum(
+    analysis: &Opened<Analysis>,
+    request: &RunRequest,
+    approvals: &[Vec<u8>],
+    terms: &Terms,
+) -> Result<(), Refusal> {
+    let envelopes = envelopes(approvals)?;
+    let state = count_approvals(terms.agreement.document(), analysis, &envelopes)?;
+    let named: BTreeSet<Digest> = request.approvals.iter().copied().collect();
+    if !state.is_met() || *state.counted() != named {
+        return Err(Refusal::BelowQuorum);
+    }
+    Ok(())
+}
+
+fn envelopes(approvals: &[Vec<u8>]) -> Result<Vec<Envelope>, Refusal> {
+    if approvals.len() > APPROVALS_MAX {
+        return Err(Refusal::Malformed);
+    }
+    approvals.iter().map(|bytes| Envelope::parse(bytes).map_err(refusal_of)).collect()
+}
+
+/// Dates: agreement and analysis hold now and for as long as the run may take (B7).
+fn check_dates(analysis: &Analysis, terms: &Terms, now_s: i64) -> Result<(), Refusal> {
+    let agreement = terms.agreement.document();
+    let ends_s = latest_end_s(terms, now_s);
+    for (from_s, to_s) in [
+        (agreement.not_before_s, agreement.not_after_s),
+        (analysis.not_before_s, analysis.not_after_s),
+    ] {
+        if now_s < from_s || ends_s >= to_s {
+            return Err(Refusal::OutsideDates);
+        }
+    }
+    Ok(())
+}
+
+/// The last second in which a run that starts now may still be under way.
+fn latest_end_s(terms: &Terms, now_s: i64) -> i64 {
+    let run_ms = terms.agreement.document().run_time_max_ms.max(terms.release_slot_ms);
+    now_s.saturating_add(whole_seconds(run_ms))
+}
+
+fn whole_seconds(ms: u64) -> i64 {
+    i64::try_from(ms.div_ceil(1000)).unwrap_or(i64::MAX)
+}
+
+/// Purpose and parties: an allowed purpose, this partner asked, and nobody asked from outside.
+fn check_scope(analysis: &Analysis, terms: &Terms) -> Result<(), Refusal> {
+    let agreement = terms.agreement.document();
+    if !agreement.purposes.contains(&analysis.purpose) {
+        return Err(Refusal::WrongPurpose);
+    }
+    let asked = analysis.nodes.contains(&terms.agreement.own().partner);
+    let all_parties = analysis.nodes.iter().all(|node| agreement.party(node).is_some());
+    if asked && all_parties { Ok(()) } else { Err(Refusal::NotAParty) }
+}
+
+/// Grant: this steward's own signed leave for this analysis under this agreement.
+fn check_grant(
+    standing: &Standing,
+    analysis: &Opened<Analysis>,
+    terms: &Terms,
+    now_s: i64,
+) -> Result<Digest, Refusal> {
+    let bytes = standing.grant.as_ref().ok_or(Refusal::NotGranted)?;
+    let grant = open::<Grant>(bytes)?;
+    let own = terms.agreement.own();
+    if !grant.is_signed_by(&own.steward_key) {
+        return Err(Refusal::BadSignature);
+    }
+    let document = grant.document();
+    let ours = document.is_current_version()
+        && document.partner == own.partner
+        && document.analysis == analysis.digest()
+        && document.agreement == terms.agreement.digest();
+    if !ours {
+        return Err(Refusal::NotGranted);
+    }
+    if document.verdict != Verdict::Approve {
+        return Err(Refusal::Declined);
+    }
+    let signed_ahead = document.signed_at_s > now_s.saturating_add(CLOCK_SKEW_MAX_S);
+    if signed_ahead || latest_end_s(terms, now_s) >= document.not_after_s {
+        return Err(Refusal::OutsideDates);
+    }
+    Ok(sha256(bytes))
+}
+
+/// Module: the approved bytes, vetted and compiled here.
+fn check_module(body: &Body, bytes: Option<&[u8]>) -> Result<Option<Vec<u8>>, Refusal> {
+    let Some(bytes) = check_module_bytes(body, bytes)? else {
+        return Ok(None);
+    };
+    let vetted = cloister_sandbox::vet(bytes, &Limits::V1).map_err(|error| {
+        tracing::warn!(%error, "module rejected");
+        Refusal::ModuleRejected
+    })?;
+    match cloister_sandbox::compile(&vetted) {
+        Ok(_) => Ok(Some(vetted.bytes().to_vec())),
+        Err(error @ CompileError::Engine { .. }) => {
+            tracing::error!(%error, "no module can be compiled");
+            Err(Refusal::Busy)
+        }
+        Err(error) => {
+            tracing::warn!(%error, "module rejected");
+            Err(Refusal::ModuleRejected)
+        }
+    }
+}
+
+/// The bytes an analysis names, or none for one that has no module.
+fn check_module_bytes<'a>(
+    body: &Body,
+    bytes: Option<&'a [u8]>,
+) -> Result<Option<&'a [u8]>, Refusal> {
+    match (body, bytes) {
+        (Body::Sql { .. }, None) => Ok(None),
+        (Body::Module(module), Some(bytes)) => {
+            if bytes.len() > MODULE_BYTES_MAX || sha256(bytes) != module.sha256 {
+                return Err(Refusal::ModuleMismatch);
+            }
+            Ok(Some(bytes))
+        }
+        (Body::Sql { .. }, Some(_)) | (Body::Module(_), None) => Err(Refusal::ModuleMismatch),
+    }
+}
+
+/// Plan: planned again from the approved text; plan, shape, columns and cost are the approved ones
+/// (B24).
+fn check_plan(analysis: &Analysis, terms: &Terms) -> Result<Planned, Refusal> {
+    let dictionary = &terms.agreement.document().dictionary;
+    let planned = cloister_plan::replan(dictionary, analysis).map_err(|error| {
+        tracing::warn!(%error, "the approved text cannot be planned");
+        Refusal::PlanMismatch
+    })?;
+    if planned.cost != analysis.cost_per_round {
+        return Err(Refusal::CostMismatch);
+    }
+    let same = planned.digest() == analysis.plan
+        && planned.plan.shape == analysis.shape
+        && planned.columns == analysis.columns;
+    if same { Ok(planned) } else { Err(Refusal::PlanMismatch) }
+}
+
+/// Round: there is one so far, without parameters and without earlier releases.
+fn check_round(analysis: &Analysis, request: &RunRequest) -> Result<(), Refusal> {
+    let single = analysis.rounds == 1 && request.round == 1 && request.releases_used.is_empty();
+    if single && request.parameters == no_parameters()? {
+        return Ok(());
+    }
+    Err(Refusal::WrongRound)
+}
+
+/// Digest of the empty parameter object.
+fn no_parameters() -> Result<Digest, Refusal> {
+    let empty = std::collections::BTreeMap::<String, String>::new();
+    canonical(&empty).map(|bytes| sha256(&bytes)).map_err(|_| Refusal::WrongRound)
+}
+
+fn admitted(
+    analysis: &Opened<Analysis>,
+    request: &Opened<RunRequest>,
+    planned: Planned,
+    module: Option<Vec<u8>>,
+    grant: Digest,
+    terms: &Terms,
+    now_s: i64,
+) -> Result<Admitted, Refusal> {
+    let (agreement, own) = (terms.agreement.document(), terms.agreement.own());
+    let document = analysis.document();
+    let researcher = agreement.researcher(&document.researcher).ok_or(Refusal::BadSignature)?;
+    let caps = Caps {
+        lifetime: terms.lifetime_caps,
+        agreement: own.caps,
+        study: document.cost_total().ok_or(Refusal::Malformed)?,
+        researcher: researcher.caps,
+    };
+    let epoch = agreement.calendar.epoch_at(now_s).ok_or(Refusal::OutsideDates)?;
+    let charge = ChargeTerms {
+        node: own.partner.clone(),
+        unit_namespace: own.unit_namespace.clone(),
+        agreement: terms.agreement.digest(),
+        analysis: analysis.digest(),
+        plan: planned.digest(),
+        parameters: request.document().parameters,
+        round: request.document().round,
+        epoch,
+        cost: planned.cost,
+    };
+    Ok(Admitted {
+        terms: charge,
+        plan: planned.plan,
+        module,
+        caps,
+        researcher: researcher.name.clone(),
+        recipients: document.recipients.clone(),
+        max_runs: document.max_runs,
+        request: request.digest(),
+        nonce: request.document().nonce,
+        grant,
+        now_s,
+        release_slot_ms: terms.release_slot_ms,
+    })
+}

@@ -1,0 +1,298 @@
+//! Bounds what one person contributes: row caps, rounding to the grid, clamping, the group cap. Only
+//! this file makes a [`Bounded`], and only a [`Bounded`] can be summed.
+//!
+//! Guarantee: for every plan and whatever the rows or the module say, one person adds to at most
+//! `group_cap` cells, and to lane `l` of each at most `shape.lanes[l].sensitivity_steps` in absolute
+//! value. All of it depends on that person's rows and the charge's secret alone: another person's
+//! rows, batch borders and partitions change no bit. It must never look at two persons at once.
+
+use crate::aggregate::{Exact, SumOverflow};
+use crate::fault::Fault;
+use crate::row_bytes::RowBytes;
+use cloister_dp::{PrfKey, prf_wide};
+use cloister_plan::ContributionPlan;
+use cloister_sandbox::Pair;
+use cloister_terms::Bounds;
+use datafusion::arrow::array::{Array, Float64Array, Int64Array};
+use datafusion::arrow::buffer::BooleanBuffer;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// The cell of a row whose key is null or outside the public domain: the row is dropped.
+pub const NO_CELL: u32 = u32::MAX;
+
+/// PRF domains; a secret is used in these only.
+const DOMAIN_SECRET: u8 = 1;
+const DOMAIN_ROW: u8 = 2;
+const DOMAIN_RANK: u8 = 3;
+const DOMAIN_CELL: u8 = 4;
+
+/// What one person adds to one cell, after every cap: at most the lane's sensitivity each.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounded<'a> {
+    cell: usize,
+    steps: &'a [i64],
+}
+
+impl<'a> Bounded<'a> {
+    /// The cell's index.
+    pub fn cell(&self) -> usize {
+        self.cell
+    }
+
+    /// One number of grid steps a lane.
+    pub fn steps(&self) -> &'a [i64] {
+        self.steps
+    }
+}
+
+/// What each row of a batch adds to one lane, before any cap.
+#[derive(Debug, Clone)]
+pub enum LaneValues {
+    /// 1 a row.
+    EveryRow,
+    /// 1 a person, however many rows.
+    OncePerPerson,
+    /// 1 where set.
+    Counted(BooleanBuffer),
+    /// Grid steps within the lane's clamping range, 0 for null.
+    Steps(Vec<i64>),
+}
+
+/// Raw contributions of a batch: the cell of each row ([`NO_CELL`] for none), and its lanes.
+#[derive(Debug, Clone)]
+pub struct RowValues {
+    /// One cell a row.
+    pub cells: Vec<u32>,
+    /// One a lane of the shape.
+    pub lanes: Vec<LaneValues>,
+}
+
+/// The caps of one plan with the secret that decides what is kept.
+pub struct Caps {
+    table_row_cap: usize,
+    row_cap: usize,
+    group_cap: usize,
+    cells: u32,
+    sensitivity_steps: Vec<i64>,
+    secret: PrfKey,
+}
+
+impl Caps {
+    /// From a plan and the charge's secret; an own secret is derived, so that partitions can share it.
+    pub fn new(plan: &ContributionPlan, charge_key: &PrfKey) -> Result<Self, Fault> {
+        let size = |cap: u32| usize::try_from(cap).unwrap_or(usize::MAX);
+        let wrong = |what| move |_| Fault::PlanShape { what };
+        let lanes = plan.shape.lanes.iter();
+        let sensitivity_steps = lanes.map(|lane| i64::try_from(lane.sensitivity_steps)).collect::<Result<_, _>>();
+        let derived = prf_wide(charge_key, DOMAIN_SECRET, &[b"caps"]);
+        Ok(Self {
+            table_row_cap: size(plan.rows.table_row_cap),
+            row_cap: size(plan.row_cap),
+            group_cap: size(plan.group_cap),
+            cells: u32::try_from(plan.shape.cells()?).map_err(wrong("cells"))?,
+            sensitivity_steps: sensitivity_steps.map_err(wrong("sensitivities"))?,
+            secret: PrfKey::from_bytes(derived.to_le_bytes()),
+        })
+    }
+}
+
+/// Bounds person after person; holds room that is used again, never anything of an earlier person.
+pub struct Bounder {
+    caps: Arc<Caps>,
+    unit: Vec<u8>,
+    bytes: Vec<u8>,
+    rows: Vec<usize>,
+    placed: Vec<(u32, usize)>,
+    steps: Vec<i64>,
+}
+
+impl Bounder {
+    /// For one partition.
+    pub fn new(caps: Arc<Caps>) -> Self {
+        let (unit, bytes, rows, placed, steps) = Default::default();
+        Self { caps, unit, bytes, rows, placed, steps }
+    }
+
+    /// Adds one person of a SQL plan to `exact`: rows `person` of the batch behind `bytes`.
+    pub fn add_rows(
+        &mut self,
+        bytes: &RowBytes,
+        person: Range<usize>,
+        values: &RowValues,
+        exact: &mut Exact,
+    ) -> Result<(), SumOverflow> {
+        let mut rows = std::mem::take(&mut self.rows);
+        rows.clear();
+        rows.extend(person.clone());
+        bytes.unit(person.start, &mut self.unit);
+        self.keep_rows(&mut rows, self.caps.table_row_cap, bytes);
+        let cell_of = |row: usize| values.cells.get(row).copied().unwrap_or(NO_CELL);
+        rows.retain(|row| cell_of(*row) < self.caps.cells);
+        self.keep_rows(&mut rows, self.caps.row_cap, bytes);
+        self.placed.clear();
+        self.placed.extend(rows.iter().map(|row| (cell_of(*row), *row)));
+        self.rows = rows;
+        self.placed.sort_unstable();
+        let kept = self.kept_cells();
+        for group in self.placed.chunk_by(|left, right| left.0 == right.0) {
+            let Some((cell, _)) = group.first() else { continue };
+            if kept.as_ref().is_some_and(|kept| kept.binary_search(cell).is_err()) {
+                continue;
+            }
+            self.steps.clear();
+            for (lane, limit) in values.lanes.iter().zip(&self.caps.sensitivity_steps) {
+                self.steps.push(within(sum_of(lane, group), *limit));
+            }
+            exact.add(Bounded { cell: *cell as usize, steps: &self.steps })?;
+        }
+        Ok(())
+    }
+
+    /// Adds what a module returned for one person to `exact`. An index outside the shape is ignored,
+    /// repeats are summed, sums are clamped to `value`.
+    pub fn add_outputs(
+        &mut self,
+        unit: &[u8],
+        outputs: &[Pair],
+        value: Bounds,
+        exact: &mut Exact,
+    ) -> Result<(), SumOverflow> {
+        self.unit.clear();
+        self.unit.extend_from_slice(unit);
+        self.placed.clear();
+        let inside = outputs.iter().enumerate().filter(|(_, pair)| pair.index < self.caps.cells);
+        self.placed.extend(inside.map(|(place, pair)| (pair.index, place)));
+        self.placed.sort_unstable();
+        let kept = self.kept_cells();
+        let limit = self.caps.sensitivity_steps.first().copied().unwrap_or(0);
+        for group in self.placed.chunk_by(|left, right| left.0 == right.0) {
+            let Some((cell, _)) = group.first() else { continue };
+            if kept.as_ref().is_some_and(|kept| kept.binary_search(cell).is_err()) {
+                continue;
+            }
+            let values = group.iter().filter_map(|(_, place)| outputs.get(*place));
+            // At most 2^16 pairs of 64 bits: far inside i128.
+            let sum: i128 = values.map(|pair| i128::from(pair.value)).sum();
+            let clamped = sum.clamp(value.min_steps().into(), value.max_steps().into());
+            let steps = [within(clamped, limit)];
+            exact.add(Bounded { cell: *cell as usize, steps: &steps })?;
+        }
+        Ok(())
+    }
+
+    /// Keeps at most the table's and the plan's row cap of a person's `rows`, in their order. The
+    /// order given must be canonical, since copies of equal rows are numbered by it.
+    pub fn cap_rows(&mut self, rows: &mut Vec<usize>, bytes: &RowBytes) {
+        let Some(first) = rows.first() else { return };
+        bytes.unit(*first, &mut self.unit);
+        // The same ranks decide both caps, so the smaller one alone decides.
+        self.keep_rows(rows, self.caps.table_row_cap.min(self.caps.row_cap), bytes);
+    }
+
+    /// A fair sample: the `cap` rows with the smallest PRF of (unit, row bytes, copy number). The
+    /// unit makes the samples of two persons independent. Nothing is computed below the cap.
+    fn keep_rows(&mut self, rows: &mut Vec<usize>, cap: usize, bytes: &RowBytes) {
+        if rows.len() <= cap {
+            return;
+        }
+        let mut named = Vec::with_capacity(rows.len());
+        for (place, row) in rows.iter().enumerate() {
+            bytes.row(*row, &mut self.bytes);
+            named.push((prf_wide(&self.caps.secret, DOMAIN_ROW, &[&self.unit, &self.bytes]), place));
+        }
+        named.sort_unstable();
+        let (mut copy, mut before) = (0u64, None);
+        let ranked = named.iter().map(|(name, place)| {
+            copy = if before == Some(*name) { copy.saturating_add(1) } else { 0 };
+            before = Some(*name);
+            let fields: [&[u8]; 2] = [&name.to_le_bytes(), &copy.to_le_bytes()];
+            (prf_wide(&self.caps.secret, DOMAIN_RANK, &fields), *place)
+        });
+        let mut kept: Vec<usize> = smallest(ranked.collect(), cap);
+        kept.sort_unstable();
+        *rows = kept.into_iter().filter_map(|place| rows.get(place).copied()).collect();
+    }
+
+    /// The cells to keep, sorted, when `placed` touches more than the group cap: those with the
+    /// smallest PRF of (unit, cell). `None` when all stay.
+    fn kept_cells(&self) -> Option<Vec<u32>> {
+        let distinct = self.placed.chunk_by(|left, right| left.0 == right.0);
+        if distinct.clone().count() <= self.caps.group_cap {
+            return None;
+        }
+        let ranked = distinct.filter_map(|group| group.first()).map(|(cell, _)| {
+            let fields: [&[u8]; 2] = [&self.unit, &u64::from(*cell).to_le_bytes()];
+            (prf_wide(&self.caps.secret, DOMAIN_CELL, &fields), *cell)
+        });
+        let mut kept = smallest(ranked.collect(), self.caps.group_cap);
+        kept.sort_unstable();
+        Some(kept)
+    }
+}
+
+/// Each value in grid steps: rounded to the nearest (ties to even), clamped to the bounds; null is 0.
+///
+/// The float is clamped before it is rounded, so that neither an overflow of the product nor 1e308
+/// ever reaches an integer. The order does not matter: both ends are whole steps below 2^53, rounding
+/// is monotone and leaves whole steps alone, so round(clamp(x)) = clamp(round(x)). Multiplying by
+/// `2^grid_bits` is exact, but for an overflow to infinity, which clamps to the end it passed.
+pub fn float_steps(floats: &Float64Array, bounds: Bounds) -> Vec<i64> {
+    let (min, max) = (bounds.min_steps() as f64, bounds.max_steps() as f64);
+    let scale = (1u64 << bounds.grid_bits()) as f64;
+    // A NaN passes `max` and `min` as the lower end; it is null in settled columns, and 0 here.
+    let steps = |value: f64| if value.is_nan() { 0 } else { (value * scale).max(min).min(max).round_ties_even() as i64 };
+    let values = floats.values().iter().enumerate();
+    match floats.nulls() {
+        None => values.map(|(_, value)| steps(*value)).collect(),
+        Some(nulls) => values.map(|(row, value)| if nulls.is_valid(row) { steps(*value) } else { 0 }).collect(),
+    }
+}
+
+/// As [`float_steps`], for integers: exact.
+pub fn int_steps(ints: &Int64Array, bounds: Bounds) -> Vec<i64> {
+    let (min, max) = (i128::from(bounds.min_steps()), i128::from(bounds.max_steps()));
+    // |value| < 2^63 and at most 30 bits of grid: far inside i128.
+    let steps = |value: i64| (i128::from(value) << bounds.grid_bits()).clamp(min, max);
+    let steps = |value: i64| i64::try_from(steps(value)).unwrap_or(0);
+    let values = ints.values().iter().enumerate();
+    match ints.nulls() {
+        None => values.map(|(_, value)| steps(*value)).collect(),
+        Some(nulls) => values.map(|(row, value)| if nulls.is_valid(row) { steps(*value) } else { 0 }).collect(),
+    }
+}
+
+/// Sum of a lane over the rows of one group; at most 2^20 rows of 2^53 steps, so i128 holds it.
+fn sum_of(lane: &LaneValues, group: &[(u32, usize)]) -> i128 {
+    match lane {
+        LaneValues::EveryRow => group.len() as i128,
+        LaneValues::OncePerPerson => 1,
+        LaneValues::Counted(set) => {
+            group.iter().filter(|(_, row)| *row < set.len() && set.value(*row)).count() as i128
+        }
+        LaneValues::Steps(steps) => {
+            let values = group.iter().filter_map(|(_, row)| steps.get(*row));
+            values.map(|steps| i128::from(*steps)).sum()
+        }
+    }
+}
+
+/// Within `-limit..=limit`. The caps before it keep every sum there; this one makes it a fact that
+/// does not rest on them.
+fn within(sum: i128, limit: i64) -> i64 {
+    let limit = i128::from(limit.max(0));
+    i64::try_from(sum.clamp(-limit, limit)).unwrap_or(0)
+}
+
+/// The items of the `count` smallest ranks, in no order.
+fn smallest<T: Ord + Copy>(mut ranked: Vec<(u128, T)>, count: usize) -> Vec<T> {
+    if count < ranked.len() {
+        ranked.select_nth_unstable(count);
+        ranked.truncate(count);
+    }
+    ranked.into_iter().map(|(_, item)| item).collect()
+}
+
+#[cfg(test)]
+#[path = "bound_tests.rs"]
+mod tests;

@@ -1,0 +1,160 @@
+//! Tests of the caps, the rounding and the clamping, on hostile values.
+
+use super::*;
+use crate::row_bytes::TypedColumn;
+use cloister_terms::limits::BOUND_STEPS_MAX;
+use cloister_terms::{LaneShape, Noise, OutputShape, Ratio};
+use datafusion::arrow::array::ArrayRef;
+
+fn caps(row_cap: usize, group_cap: usize, limits: &[i64], secret: u8) -> Arc<Caps> {
+    Arc::new(Caps {
+        table_row_cap: row_cap,
+        row_cap,
+        group_cap,
+        cells: 1_000,
+        sensitivity_steps: limits.to_vec(),
+        secret: PrfKey::from_bytes([secret; 16]),
+    })
+}
+
+/// An empty result of 1,000 cells, through a shape of that size.
+fn empty(lanes: usize) -> Exact {
+    let noise = Noise::DiscreteLaplace { scale: Ratio::new(1, 1).unwrap() };
+    let lane = LaneShape { name: "n".into(), grid_bits: 0, sensitivity_steps: 1, noise };
+    let values = (0..1_000).map(cloister_terms::KeyValue::Int).collect();
+    let keys = vec![cloister_terms::KeyDimension { name: "k".into(), values }];
+    Exact::zero(&OutputShape { keys, lanes: vec![lane; lanes], columns: vec![] }).unwrap()
+}
+
+/// Rows of persons with these units, each row's bytes being its text.
+fn rows(units: &[i64], texts: &[&str]) -> RowBytes {
+    let typed = |array: ArrayRef| TypedColumn::new(&array, 0).unwrap();
+    let units = typed(Arc::new(Int64Array::from(units.to_vec())));
+    let texts = typed(Arc::new(datafusion::arrow::array::StringArray::from(texts.to_vec())));
+    RowBytes::new(units, vec![texts])
+}
+
+fn kept(unit: i64, texts: &[&str], cap: usize, secret: u8) -> Vec<String> {
+    let bytes = rows(&vec![unit; texts.len()], texts);
+    let mut kept: Vec<usize> = (0..texts.len()).collect();
+    Bounder::new(caps(cap, 1, &[1], secret)).cap_rows(&mut kept, &bytes);
+    let mut kept: Vec<String> = kept.iter().map(|row| texts[*row].to_owned()).collect();
+    kept.sort();
+    kept
+}
+
+#[test]
+fn a04_no_value_leaves_its_bounds() {
+    let bounds = Bounds::from_steps(-BOUND_STEPS_MAX, BOUND_STEPS_MAX, 30).unwrap();
+    let floats = Float64Array::from(vec![
+        Some(1e308), Some(-1e308), Some(f64::MAX), Some(5e-324), Some(f64::NAN), Some(f64::INFINITY), None, Some(-0.0),
+    ]);
+    let max = BOUND_STEPS_MAX;
+    assert_eq!(float_steps(&floats, bounds), [max, -max, max, 0, 0, max, 0, 0]);
+    let ints = Int64Array::from(vec![Some(i64::MIN), Some(i64::MAX), None, Some(1)]);
+    assert_eq!(int_steps(&ints, bounds), [-max, max, 0, 1 << 30]);
+    let tight = Bounds::parse("-1", "2.5", 1).unwrap();
+    assert_eq!(int_steps(&ints, tight), [-2, 5, 0, 2]);
+}
+
+#[test]
+fn rounding_is_to_even_and_before_or_after_the_clamp_alike() {
+    let halves = Bounds::parse("-2", "2", 0).unwrap();
+    let floats = Float64Array::from(vec![0.5, 1.5, 2.5, -0.5, -1.5, 2.4, 1.999]);
+    assert_eq!(float_steps(&floats, halves), [0, 2, 2, 0, -2, 2, 2]);
+    let steps = |value: f64| {
+        let rounded = (value * 4.0).round_ties_even().max(-3.0).min(5.0) as i64;
+        (float_steps(&Float64Array::from(vec![value]), Bounds::from_steps(-3, 5, 2).unwrap()), vec![rounded])
+    };
+    for step in -4_000..4_000 {
+        let (clamped_first, rounded_first) = steps(f64::from(step) / 997.0);
+        assert_eq!(clamped_first, rounded_first);
+    }
+}
+
+#[test]
+fn a_person_touches_at_most_the_group_cap_and_the_same_cells_each_time() {
+    let row_count = 1_000;
+    let texts: Vec<String> = (0..row_count).map(|row| row.to_string()).collect();
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    let values = RowValues { cells: (0..row_count as u32).collect(), lanes: vec![LaneValues::EveryRow, LaneValues::OncePerPerson] };
+    let cells_of = |unit: i64, secret: u8| {
+        let mut exact = empty(2);
+        let bytes = rows(&vec![unit; row_count], &texts);
+        Bounder::new(caps(row_count, 5, &[1, 1], secret)).add_rows(&bytes, 0..row_count, &values, &mut exact).unwrap();
+        let sums = exact.into_sums();
+        assert_eq!(sums.iter().sum::<i128>(), 10);
+        sums.iter().enumerate().filter(|(_, sum)| **sum != 0).map(|(place, _)| place / 2).collect::<Vec<_>>()
+    };
+    assert_eq!(cells_of(1, 1), cells_of(1, 1));
+    assert_ne!(cells_of(1, 1), cells_of(2, 1), "two persons' cells are independent");
+    assert_ne!(cells_of(1, 1), cells_of(1, 2), "and depend on the secret");
+}
+
+#[test]
+fn a20_which_rows_survive_is_fair_and_independent_of_their_order() {
+    let texts = ["a", "b", "c", "d", "d", "d", "e", "f"];
+    let mut turned = texts;
+    for turn in 0..texts.len() {
+        turned.rotate_left(1);
+        assert_eq!(kept(7, &texts, 3, 1), kept(7, &turned, 3, 1), "turn {turn}");
+    }
+    // Over many secrets every row is kept about 3 times in 8; 400 trials, six sigma of slack.
+    let mut seen = std::collections::BTreeMap::new();
+    for secret in 0..=255u8 {
+        for unit in 0..2 {
+            for text in kept(unit, &texts, 3, secret) {
+                *seen.entry(text).or_insert(0) += 1;
+            }
+        }
+    }
+    let expected = 512.0 * 3.0 / 8.0;
+    for (text, count) in seen {
+        let copies = if text == "d" { 3.0 } else { 1.0 };
+        let far = (f64::from(count) - copies * expected).abs();
+        assert!(far < copies * 70.0, "{text} was kept {count} times");
+    }
+}
+
+#[test]
+fn rows_of_no_cell_are_dropped_before_the_row_cap_counts_them() {
+    let texts: Vec<String> = (0..100).map(|row| row.to_string()).collect();
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    let cells = (0..100).map(|row| if row < 97 { NO_CELL } else { 0 }).collect();
+    let values = RowValues { cells, lanes: vec![LaneValues::EveryRow] };
+    let mut caps = caps(100, 1, &[3], 1);
+    Arc::get_mut(&mut caps).unwrap().row_cap = 3;
+    let mut exact = empty(1);
+    Bounder::new(caps).add_rows(&rows(&[1; 100], &texts), 0..100, &values, &mut exact).unwrap();
+    assert_eq!(exact.into_sums()[0], 3);
+}
+
+#[test]
+fn a_sum_never_passes_the_declared_sensitivity() {
+    let steps = vec![BOUND_STEPS_MAX; 4];
+    let values = RowValues { cells: vec![0; 4], lanes: vec![LaneValues::Steps(steps), LaneValues::EveryRow] };
+    let mut exact = empty(2);
+    // A sensitivity below what the caps allow cannot come from a plan; it must hold all the same.
+    let caps = caps(4, 1, &[10, 2], 1);
+    Bounder::new(caps).add_rows(&rows(&[1; 4], &["a", "b", "c", "d"]), 0..4, &values, &mut exact).unwrap();
+    assert_eq!(exact.into_sums()[..2], [10, 2]);
+}
+
+#[test]
+fn module_outputs_are_merged_clamped_and_capped() {
+    let bounds = Bounds::from_steps(-5, 7, 0).unwrap();
+    let add = |pairs: &[(u32, i64)], group_cap: usize| {
+        let pairs: Vec<Pair> = pairs.iter().map(|(index, value)| Pair { index: *index, value: *value }).collect();
+        let mut exact = empty(1);
+        Bounder::new(caps(1, group_cap, &[7], 3)).add_outputs(b"unit", &pairs, bounds, &mut exact).unwrap();
+        exact.into_sums()
+    };
+    let sums = add(&[(3, i64::MAX), (3, i64::MAX), (1, i64::MIN), (2, 4), (2, 2), (1_000, 1), (u32::MAX, 1)], 9);
+    assert_eq!(sums[..4], [0, -5, 6, 7]);
+    assert_eq!(sums.iter().sum::<i128>(), 8);
+    let many: Vec<(u32, i64)> = (0..900).map(|index| (index, 1)).collect();
+    assert_eq!(add(&many, 5).iter().sum::<i128>(), 5);
+    let mut turned = many.clone();
+    turned.reverse();
+    assert_eq!(add(&many, 5), add(&turned, 5));
+}

@@ -1,0 +1,293 @@
+//! What the steward decides by, in plain words, and the decision, signed. The text shown is the one
+//! that was checked: planned again here, with every vote verified.
+
+use super::opened::{Opened, now_s, passphrase};
+use super::words::{date, line, list, percent, share_percent};
+use super::{CliError, Printed, Shared};
+use crate::admit::{Terms, admit_offer};
+use crate::agreement::SignedAgreement;
+use crate::ledger::{Offer, OfferLine};
+use clap::Args;
+use cloister_dp::{Entropy, SystemEntropy};
+use cloister_report::{meaning, printable};
+use cloister_terms::limits::TEXT_BYTES_MAX;
+use cloister_terms::{
+    Analysis, Body, Budget, DOCUMENT_VERSION, Digest, Grant, Nonce, Verdict,
+};
+use cloister_wire::{Envelope, Opened as OpenedDocument, QuorumState, count_approvals};
+
+/// Fewest digits of a digest that name an analysis.
+const PREFIX_DIGITS_MIN: usize = 4;
+
+#[derive(Debug, Args)]
+pub(super) struct Pending {
+    /// Show decided analyses too
+    #[arg(long)]
+    all: bool,
+    /// Show exact budgets and the plan's digest
+    #[arg(long)]
+    verbose: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Pending {
+    pub fn run(self, shared: &Shared) -> Printed {
+        let opened = Opened::open(shared)?;
+        let agreement = opened.agreement()?;
+        let terms = terms(&opened, agreement);
+        let left = opened
+            .ledger
+            .left(&terms.agreement.own().unit_namespace, terms.lifetime_caps)?;
+        let mut found = Vec::new();
+        for offer_line in opened.ledger.offers()? {
+            let wanted = self.all || offer_line.granted.is_none() || offer_line.frozen;
+            let Some(offer) = opened.ledger.offer(offer_line.analysis)?.filter(|_| wanted) else {
+                continue;
+            };
+            // An offer of an earlier agreement no longer stands.
+            if let Ok((analysis, votes)) = check_again(&offer, &terms) {
+                found.push((offer_line, analysis, votes));
+            }
+        }
+        if self.json {
+            let found = found.iter().map(|(line, analysis, votes)| {
+                json(line, analysis.document(), votes, &terms, left)
+            });
+            return Ok(format!("{}\n", serde_json::to_string_pretty(&found.collect::<Vec<_>>())?));
+        }
+        if found.is_empty() {
+            return Ok("No analysis waits for your decision.\n".to_owned());
+        }
+        let texts = found.iter().map(|(line, analysis, votes)| {
+            describe(line, analysis.document(), votes, &terms, left, self.verbose)
+        });
+        let mut text = texts.collect::<Vec<_>>().join("\n");
+        text.push_str(
+            "\nDecide with `cloister-node grant NAME --reason TEXT` or `cloister-node decline NAME --reason TEXT`.\n",
+        );
+        Ok(text)
+    }
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Decision {
+    /// The analysis: its name, or the first digits of its digest
+    analysis: String,
+    /// Why, in a sentence; kept and signed
+    #[arg(long)]
+    reason: String,
+}
+
+impl Decision {
+    pub fn run(self, shared: &Shared, grants: bool) -> Printed {
+        let opened = Opened::open(shared)?;
+        if self.reason.trim().is_empty() || self.reason.len() > TEXT_BYTES_MAX {
+            return Err(CliError::Reason);
+        }
+        let terms = terms(&opened, opened.agreement()?);
+        let found = find(&opened.ledger.offers()?, &self.analysis)?;
+        let missing = || CliError::NoSuchAnalysis(self.analysis.clone());
+        let offer = opened.ledger.offer(found.analysis)?.ok_or_else(missing)?;
+        let (analysis, _) = check_again(&offer, &terms).map_err(CliError::Offer)?;
+        let key = opened.state.steward_key_file()?.open(&passphrase(shared)?)?;
+        let verdict = if grants { Verdict::Approve } else { Verdict::Reject };
+        let grant = Grant {
+            version: DOCUMENT_VERSION,
+            partner: terms.agreement.own().partner.clone(),
+            analysis: found.analysis,
+            agreement: terms.agreement.digest(),
+            verdict,
+            reason: self.reason,
+            signed_at_s: now_s(),
+            not_after_s: analysis.document().not_after_s,
+            nonce: nonce()?,
+        };
+        let signed = Envelope::sign(&grant, &key)?.open::<Grant>()?;
+        opened.ledger.decide(&signed, now_s())?;
+        let did = match (grants, found.frozen) {
+            (true, false) => "Granted",
+            (true, true) => "Granted, and no longer frozen:",
+            (false, _) => "Declined",
+        };
+        Ok(format!("{did} `{}` ({}).\n", found.name, found.analysis.short()))
+    }
+}
+
+fn nonce() -> Result<Nonce, CliError> {
+    let mut bytes = [0; 16];
+    SystemEntropy::new().fill(&mut bytes).map_err(|_| CliError::Entropy)?;
+    Ok(Nonce::new(bytes))
+}
+
+fn terms(opened: &Opened, agreement: SignedAgreement) -> Terms {
+    let (lifetime_caps, release_slot_ms) =
+        (opened.config.lifetime_caps, opened.config.release_slot_ms);
+    Terms { agreement, lifetime_caps, release_slot_ms }
+}
+
+type Checked = (OpenedDocument<Analysis>, QuorumState);
+
+fn check_again(offer: &Offer, terms: &Terms) -> Result<Checked, cloister_terms::Refusal> {
+    let analysis =
+        admit_offer(&offer.envelope, offer.module.as_deref(), &offer.approvals, terms)?;
+    let votes = count_approvals(terms.agreement.document(), &analysis, &offer.votes())?;
+    Ok((analysis, votes))
+}
+
+/// The one offered analysis of that name or digest prefix.
+fn find(offers: &[OfferLine], given: &str) -> Result<OfferLine, CliError> {
+    let is_prefix =
+        |id: Digest| given.len() >= PREFIX_DIGITS_MIN && id.to_string().starts_with(given);
+    let matches: Vec<_> =
+        offers.iter().filter(|o| o.name == given || is_prefix(o.analysis)).collect();
+    match matches.as_slice() {
+        [] => Err(CliError::NoSuchAnalysis(printable(given).chars().take(80).collect())),
+        [one] => Ok((*one).clone()),
+        many => Err(CliError::Ambiguous { given: printable(given), found: many.len() }),
+    }
+}
+
+fn state(line: &OfferLine) -> &'static str {
+    match (line.granted, line.frozen) {
+        (_, true) => "frozen: an earlier run was withheld; grant it again once you know why",
+        (None, _) => "waits for your decision",
+        (Some(true), _) => "granted",
+        (Some(false), _) => "declined",
+    }
+}
+
+fn describe(
+    offer: &OfferLine,
+    analysis: &Analysis,
+    votes: &QuorumState,
+    terms: &Terms,
+    left: Budget,
+    verbose: bool,
+) -> String {
+    let agreement = terms.agreement.document();
+    let organisation = agreement.researcher(&analysis.researcher).map(|r| r.organisation.as_str());
+    let mut text = format!("{} ({}): {}\n", offer.name, offer.analysis.short(), state(offer));
+    text += &line("question", &printable(&analysis.question));
+    let researcher = analysis.researcher.to_string();
+    let by = [Some(researcher.as_str()), organisation];
+    text += &line("asked by", &list(by.into_iter().flatten()));
+    text += &line("purpose", &printable(&analysis.purpose));
+    for used in &analysis.columns {
+        text += &line("reads", &format!("{}: {}", used.dataset, list(&used.columns)));
+    }
+    text += &line("runs", &body(&analysis.body));
+    text += &line("asked of", &list(&analysis.nodes));
+    text += &line("told to", &list(&analysis.recipients));
+    text += &line("cost", &cost(analysis, terms, left));
+    if verbose {
+        let total = analysis.cost_total().unwrap_or(analysis.cost_per_round);
+        let exact = format!("{} a run, {total} in all; {left} left", analysis.cost_per_round);
+        text += &line("exactly", &exact);
+        text += &line("plan", &analysis.plan.to_string());
+    }
+    let dates = format!("{} until {}", date(analysis.not_before_s), date(analysis.not_after_s));
+    text += &line("dates", &dates);
+    text += &line("approvals", &approvals(votes, terms));
+    text
+}
+
+fn body(body: &Body) -> String {
+    match body {
+        Body::Sql { text } => {
+            // Line by line: escaping a line break would hide the query's form.
+            text.lines().map(printable).collect::<Vec<_>>().join("\n")
+        }
+        Body::Module(module) => {
+            let rows: Vec<_> = module.rows.lines().map(printable).collect();
+            format!("module {} over\n{}", module.sha256.short(), rows.join("\n"))
+        }
+    }
+}
+
+fn cost(analysis: &Analysis, terms: &Terms, left: Budget) -> String {
+    let caps = terms.lifetime_caps;
+    let total = analysis.cost_total().unwrap_or(analysis.cost_per_round);
+    let spent = caps.left_after(left);
+    format!(
+        "{} of what may ever be spent, for one run; {} for all {} that may be asked.\n\
+         {} is spent already. All runs together: {}",
+        percent(share_percent(analysis.cost_per_round, caps)),
+        percent(share_percent(total, caps)),
+        analysis.max_runs,
+        percent(share_percent(spent, caps)),
+        meaning(total),
+    )
+}
+
+fn approvals(votes: &QuorumState, terms: &Terms) -> String {
+    let quorum = terms.agreement.document().quorum;
+    let met = if votes.is_met() { "enough" } else { "not enough yet" };
+    let mut text = format!(
+        "{met}: {} ({} reviewers of {} organisations are needed)",
+        list(votes.approved_by()),
+        quorum.approvals,
+        quorum.organisations,
+    );
+    if !votes.rejected_by().is_empty() {
+        text += &format!("; rejected by {}", list(votes.rejected_by()));
+    }
+    text
+}
+
+fn json(
+    offer: &OfferLine,
+    analysis: &Analysis,
+    votes: &QuorumState,
+    terms: &Terms,
+    left: Budget,
+) -> serde_json::Value {
+    let total = analysis.cost_total().unwrap_or(analysis.cost_per_round);
+    let said = meaning(total);
+    serde_json::json!({
+        "analysis": offer.analysis,
+        "name": offer.name,
+        "granted": offer.granted,
+        "frozen": offer.frozen,
+        "researcher": analysis.researcher,
+        "question": analysis.question,
+        "purpose": analysis.purpose,
+        "body": analysis.body,
+        "columns": analysis.columns,
+        "nodes": analysis.nodes,
+        "recipients": analysis.recipients,
+        "cost_per_run": analysis.cost_per_round,
+        "cost_total": total,
+        "meaning": said.to_string(),
+        "lifetime_cap": terms.lifetime_caps,
+        "lifetime_left": left,
+        "max_runs": analysis.max_runs,
+        "not_before_s": analysis.not_before_s,
+        "not_after_s": analysis.not_after_s,
+        "approved_by": votes.approved_by(),
+        "rejected_by": votes.rejected_by(),
+        "quorum_met": votes.is_met(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn offer(name: &str, byte: u8) -> OfferLine {
+        let analysis = Digest::new([byte; 32]);
+        OfferLine { analysis, name: name.into(), granted: None, frozen: false }
+    }
+
+    #[test]
+    fn analyses_are_named_by_name_or_prefix_and_never_guessed() {
+        let offers = [offer("trips", 0xab), offer("cards", 0xac), offer("trips", 0xcd)];
+        assert_eq!(find(&offers, "cards").unwrap().analysis, Digest::new([0xac; 32]));
+        assert_eq!(find(&offers, "cdcd").unwrap().name, "trips");
+        assert!(matches!(find(&offers, "trips"), Err(CliError::Ambiguous { found: 2, .. })));
+        for none in ["", "ab", "zzzz", "card"] {
+            assert!(matches!(find(&offers, none), Err(CliError::NoSuchAnalysis(_))), "{none}");
+        }
+    }
+}

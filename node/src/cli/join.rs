@@ -1,0 +1,114 @@
+//! Keys, folders and enrolment. Every private key is made here and stays here; what is printed is
+//! public.
+
+use super::opened::{new_passphrase, now_s};
+use super::{CliError, Printed, Shared};
+use crate::config::{Config, sample_for};
+use crate::state::StateFolder;
+use clap::Args;
+use cloister_net::{Role, SystemClock, Token, enrol};
+use cloister_terms::Name;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Name of the configuration that `init` writes.
+const CONFIG_FILE: &str = "node.toml";
+/// Name of the state folder in the sample configuration.
+const STATE_FOLDER: &str = "state";
+
+#[derive(Debug, Args)]
+pub(super) struct Init {
+    /// Folder for configuration and state; made if needed
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    folder: PathBuf,
+    /// This partner's name, as it will stand in the agreement
+    #[arg(long)]
+    name: Name,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Init {
+    pub fn run(self, shared: &Shared) -> Printed {
+        let config = self.folder.join(CONFIG_FILE);
+        if config.exists() {
+            return Err(CliError::ConfigExists(config));
+        }
+        let passphrase = new_passphrase(shared)?;
+        let (state, steward, node) =
+            StateFolder::create(&self.folder.join(STATE_FOLDER), &passphrase)?;
+        std::fs::write(&config, sample_for(&self.name)).map_err(|cause| CliError::File {
+            path: config.clone(),
+            verb: "written",
+            cause,
+        })?;
+        let steward_key_file = state.steward_key_path();
+        if self.json {
+            let made = serde_json::json!({
+                "name": self.name,
+                "config": config,
+                "steward_key": steward,
+                "node_key": node,
+                "steward_key_file": steward_key_file,
+            });
+            return Ok(format!("{made}\n"));
+        }
+        Ok(format!(
+            "Made {config} and the keys of `{name}`.\n\n\
+             Give these public keys to whoever drafts the agreement:\n\
+             \x20 steward key  {steward}\n  node key     {node}\n\n\
+             Next: edit {config}, sign the agreement with {steward_file},\n\
+             then join with `cloister-node enroll`.\n",
+            config = config.display(),
+            name = self.name,
+            steward_file = steward_key_file.display(),
+        ))
+    }
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Enroll {
+    /// The one-time token that the coordinator's operator made for this node
+    #[arg(long)]
+    token: String,
+    /// The coordinator's address for running, host:port
+    #[arg(long, value_name = "HOST:PORT")]
+    coordinator: String,
+    /// The coordinator's address for joining, host:port
+    #[arg(long, value_name = "HOST:PORT")]
+    enrol_addr: String,
+}
+
+impl Enroll {
+    pub fn run(self, shared: &Shared) -> Printed {
+        let config = Config::load(&shared.config)?;
+        let state = StateFolder::open(&config.state)?;
+        let token: Token = self.token.trim().parse().map_err(|_| {
+            // A token is a secret: only its beginning may be shown.
+            CliError::Token(self.token.chars().take(16).collect())
+        })?;
+        let runtime = super::run::runtime()?;
+        let identity = runtime.block_on(async {
+            let address = look_up(&self.enrol_addr).await?;
+            let clock = Arc::new(SystemClock);
+            enrol(address, &token, &config.name, Role::Node, clock).await.map_err(CliError::from)
+        })?;
+        state.keep_identity(&identity, &self.coordinator)?;
+        let claims = identity.claims().map_err(crate::state::StateError::from)?;
+        let until_s = i64::try_from(claims.not_after_s).unwrap_or(i64::MAX);
+        let days = until_s.saturating_sub(now_s()) / 86_400;
+        Ok(format!(
+            "Joined as `{}`; the certificate holds for {days} days. Next: `cloister-node check`.\n",
+            claims.name
+        ))
+    }
+}
+
+/// The first address of host:port.
+pub(super) async fn look_up(address: &str) -> Result<SocketAddr, CliError> {
+    let unknown = || CliError::Address(address.to_owned());
+    let mut found = tokio::net::lookup_host(address).await.map_err(|_| unknown())?;
+    found.next().ok_or_else(unknown)
+}

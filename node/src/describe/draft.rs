@@ -1,0 +1,245 @@
+//! Suggestions from observations: the person column, rounded bounds, small domains, a row cap. Each
+//! is marked "please confirm", and is a suggestion only.
+
+use crate::catalog::config::FileFormat;
+use crate::describe::observe::{DescribeError, Observed, ObservedColumn, observe};
+use cloister_terms::{ColumnType, Name};
+use datafusion::arrow::datatypes::DataType;
+use std::fmt;
+use std::path::PathBuf;
+
+/// Most different texts of a column that is suggested as a domain.
+const DOMAIN_VALUES_MAX: usize = 40;
+/// Words in the names of person columns, the most telling first.
+const PERSON_WORDS: [&str; 12] = [
+    "person", "subscriber", "customer", "imsi", "msisdn", "user", "rider", "member", "loyalty", "account", "client",
+    "card",
+];
+/// Longest bar of the histogram, in characters.
+const BAR_CHARS: u64 = 40;
+/// What every suggestion ends with.
+const CONFIRM: &str = "# please confirm";
+
+/// A draft of a dictionary and of the mapping onto it.
+#[derive(Debug, Clone)]
+pub struct Draft {
+    /// Rows looked at.
+    pub rows: usize,
+    /// The column that seems to name persons.
+    pub person_column: Option<String>,
+    /// Rows a person: (from, to, persons), sizes doubling.
+    pub rows_per_person: Vec<(u64, u64, u64)>,
+    /// The dictionary, as TOML.
+    pub dictionary: String,
+    /// The source, as TOML for `node.toml`.
+    pub source: String,
+}
+
+/// Reads the files of one table and drafts a dictionary and a mapping. Errors name the file.
+pub fn describe(files: &[PathBuf]) -> Result<Draft, DescribeError> {
+    let observed = observe(files)?;
+    let person = person_column(&observed);
+    let rows_per_person = person.map(histogram).unwrap_or_default();
+    let names = dictionary_names(&observed);
+    let path = files.first().map(|path| path.display().to_string()).unwrap_or_default();
+    Ok(Draft {
+        rows: observed.rows,
+        person_column: person.map(|column| column.name.clone()),
+        dictionary: dictionary_toml(&observed, &names, person, &rows_per_person),
+        source: source_toml(&observed, &names, &path),
+        rows_per_person,
+    })
+}
+
+/// The likeliest person column: a telling name first, then values that repeat, but not too few.
+fn person_column(observed: &Observed) -> Option<&ObservedColumn> {
+    let score = |column: &ObservedColumn| {
+        let name = column.name.to_lowercase();
+        let identifies = column.data_type.is_integer() || matches!(dictionary_type(&column.data_type), Some(ColumnType::Text));
+        if !identifies || column.values.len() < 2 {
+            return 0;
+        }
+        let telling = PERSON_WORDS.iter().position(|word| name.contains(word)).map_or(0, |place| 20 - place);
+        let named_id = usize::from(name == "id" || name.ends_with("_id") || name.ends_with("id")) * 3;
+        let known = observed.rows.saturating_sub(column.nulls);
+        let repeats = column.many || (column.values.len() * 10 > known / 50 && column.values.len() * 10 < known * 9);
+        telling + named_id + usize::from(repeats) * 4
+    };
+    let best = observed.columns.iter().rev().max_by_key(|column| score(column))?;
+    (score(best) >= 4).then_some(best)
+}
+
+/// Persons by their number of rows, in doubling classes.
+fn histogram(person: &ObservedColumn) -> Vec<(u64, u64, u64)> {
+    let mut classes: Vec<(u64, u64, u64)> = Vec::new();
+    for rows in person.values.values() {
+        let class = (u64::BITS - 1 - rows.max(&1).leading_zeros()) as usize;
+        while classes.len() <= class {
+            let from = 1u64 << classes.len();
+            classes.push((from, from * 2 - 1, 0));
+        }
+        if let Some((_, _, persons)) = classes.get_mut(class) {
+            *persons += 1;
+        }
+    }
+    classes
+}
+
+/// The least doubling size that holds the rows of 99 % of persons.
+fn suggested_row_cap(classes: &[(u64, u64, u64)]) -> u64 {
+    let persons: u64 = classes.iter().map(|(_, _, persons)| persons).sum();
+    let mut seen = 0;
+    for (_, to, here) in classes {
+        seen += here;
+        if seen * 100 >= persons * 99 {
+            return to + 1;
+        }
+    }
+    100
+}
+
+fn dictionary_type(data_type: &DataType) -> Option<ColumnType> {
+    Some(match data_type {
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => ColumnType::Text,
+        DataType::Dictionary(_, values) => return dictionary_type(values),
+        DataType::Boolean => ColumnType::Bool,
+        DataType::Timestamp(_, _) | DataType::Date32 | DataType::Date64 => ColumnType::Timestamp,
+        integer if integer.is_integer() => ColumnType::Int64,
+        number if number.is_numeric() => ColumnType::Float64,
+        _ => return None,
+    })
+}
+
+/// A dictionary name for each column, distinct.
+fn dictionary_names(observed: &Observed) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for (place, column) in observed.columns.iter().enumerate() {
+        let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' };
+        let lower: String = column.name.chars().map(plain).collect();
+        let fits = Name::new(lower.clone()).is_ok() && !names.contains(&lower);
+        names.push(if fits { lower } else { format!("column_{}", place + 1) });
+    }
+    names
+}
+
+/// The least of 1, 2, 5, 10, 20, ... that is not below `value`: a bound that follows the data only
+/// roughly.
+fn round_up(value: f64) -> f64 {
+    let mut decade = 1.0;
+    while decade < 1e12 {
+        for step in [1.0, 2.0, 5.0] {
+            if decade * step >= value {
+                return decade * step;
+            }
+        }
+        decade *= 10.0;
+    }
+    decade
+}
+
+/// Rounded numbers beyond the 1 % and 99 % quantiles.
+fn suggested_bounds(column: &ObservedColumn) -> Option<(f64, f64)> {
+    let (low, high) = (column.quantile(0.01)?, column.quantile(0.99)?);
+    let end = |value: f64| if value > 0.0 { round_up(value) } else { 0.0 };
+    let (low, high) = (-end(-low), end(high));
+    // -0 would be written with its sign.
+    (low < high).then_some((low + 0.0, high))
+}
+
+fn quoted(text: &str) -> String {
+    toml::Value::String(text.to_owned()).to_string()
+}
+
+fn dictionary_toml(
+    observed: &Observed,
+    names: &[String],
+    person: Option<&ObservedColumn>,
+    classes: &[(u64, u64, u64)],
+) -> String {
+    let unit = observed.columns.iter().position(|column| person.is_some_and(|person| person.name == column.name));
+    let unit = unit.and_then(|place| names.get(place)).map_or("person_id", String::as_str);
+    let mut lines = vec![
+        "[[datasets]]".to_owned(),
+        format!("name = \"events\" {CONFIRM}"),
+        "description = \"\" # please write".to_owned(),
+        format!("unit_column = \"{unit}\" {CONFIRM}: the column that names a person"),
+        format!("rows_per_unit_max = {} {CONFIRM}: rows of one person that count", suggested_row_cap(classes)),
+    ];
+    for (column, name) in observed.columns.iter().zip(names) {
+        let Some(column_type) = dictionary_type(&column.data_type) else {
+            lines.push(format!("# column {} is {}, which no dictionary column can be", quoted(&column.name), column.data_type));
+            continue;
+        };
+        lines.push(String::new());
+        lines.push("[[datasets.columns]]".to_owned());
+        lines.push(format!("name = \"{name}\""));
+        lines.push(format!("type = \"{column_type}\" {CONFIRM}"));
+        lines.push("description = \"\" # please write, with the unit of measure".to_owned());
+        if name == unit {
+            lines.push(format!("identifier = true {CONFIRM}"));
+        } else {
+            lines.extend(suggested_range(column, column_type));
+        }
+    }
+    lines.push(String::new());
+    lines.join("\n")
+}
+
+/// Bounds or a domain, where one can be suggested.
+fn suggested_range(column: &ObservedColumn, column_type: ColumnType) -> Option<String> {
+    let is_number = matches!(column_type, ColumnType::Int64 | ColumnType::Float64);
+    if is_number {
+        let (min, max) = suggested_bounds(column)?;
+        let grid_bits = if column_type == ColumnType::Int64 || max - min > 1e6 { 0 } else { 6 };
+        let bounds = format!("bounds = {{ min = \"{min}\", max = \"{max}\", grid_bits = {grid_bits} }}");
+        return Some(format!("{bounds} {CONFIRM}: what a value can sensibly be, not what it was"));
+    }
+    let few = column_type == ColumnType::Text && !column.many && (1..=DOMAIN_VALUES_MAX).contains(&column.values.len());
+    few.then(|| {
+        let mut values: Vec<&String> = column.values.keys().collect();
+        values.sort();
+        let values: Vec<String> = values.iter().map(|value| format!("{{ text = {} }}", quoted(value))).collect();
+        format!("domain = [{}] {CONFIRM}: only values that are public anyway", values.join(", "))
+    })
+}
+
+fn source_toml(observed: &Observed, names: &[String], path: &str) -> String {
+    let format = match observed.format {
+        FileFormat::Parquet => "parquet",
+        FileFormat::Csv => "csv",
+    };
+    let mut lines = vec![
+        "[[source]]".to_owned(),
+        format!("dataset = \"events\" {CONFIRM}"),
+        format!("format = \"{format}\""),
+        format!("path = {} {CONFIRM}: a file, a folder or a pattern", quoted(path)),
+        String::new(),
+        "[source.columns]".to_owned(),
+    ];
+    for (column, name) in observed.columns.iter().zip(names) {
+        if dictionary_type(&column.data_type).is_some() {
+            // Quoted as SQL, since a column's name may be anything.
+            let sql = format!("\"{}\"", column.name.replace('"', "\"\""));
+            lines.push(format!("{name} = {} {CONFIRM}", quoted(&sql)));
+        }
+    }
+    lines.push(String::new());
+    lines.join("\n")
+}
+
+impl fmt::Display for Draft {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "# Read off {} rows of your own data: correct it before you show it to anybody.", self.rows)?;
+        match &self.person_column {
+            Some(name) => writeln!(f, "# `{name}` seems to name persons; rows a person {CONFIRM}:", CONFIRM = "(please confirm)")?,
+            None => writeln!(f, "# no column seems to name persons: say which one does")?,
+        }
+        let most = self.rows_per_person.iter().map(|(_, _, persons)| *persons).max().unwrap_or(0).max(1);
+        for (from, to, persons) in &self.rows_per_person {
+            let bar = "#".repeat(usize::try_from((persons * BAR_CHARS).div_ceil(most)).unwrap_or(0));
+            writeln!(f, "#   {:>13}  {bar} {persons}", format!("{from}-{to}"))?;
+        }
+        writeln!(f, "\n# ---- for the dictionary of the agreement\n{}", self.dictionary)?;
+        writeln!(f, "# ---- for node.toml\n{}", self.source)
+    }
+}

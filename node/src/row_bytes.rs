@@ -1,0 +1,182 @@
+//! Canonical bytes of a row and of a unit: type-tagged and length-prefixed, so that no two different
+//! rows share bytes and equal rows always do, whatever file, batch or partition they came from.
+
+use crate::fault::Fault;
+use datafusion::arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, Float64Array, Int64Array, StringArray,
+    TimestampMicrosecondArray,
+};
+use datafusion::arrow::datatypes::{DataType, Float64Type, Int64Type, TimestampMicrosecondType};
+use std::cmp::Ordering;
+
+const TAG_NULL: u8 = 0;
+const TAG_INT: u8 = 1;
+const TAG_FLOAT: u8 = 2;
+const TAG_TEXT: u8 = 3;
+const TAG_TIMESTAMP: u8 = 4;
+const TAG_BOOL: u8 = 5;
+
+/// A column of a known type. Row numbers given to its methods are those of the batch it came from.
+#[derive(Debug, Clone)]
+pub enum TypedColumn {
+    /// int64.
+    Int(Int64Array),
+    /// float64, settled.
+    Float(Float64Array),
+    /// UTF-8 text.
+    Text(StringArray),
+    /// Microseconds without a zone.
+    Timestamp(TimestampMicrosecondArray),
+    /// True or false.
+    Bool(BooleanArray),
+}
+
+impl TypedColumn {
+    /// Types an array; `index` is its place in the scan's output, for the error alone.
+    pub fn new(array: &ArrayRef, index: usize) -> Result<Self, Fault> {
+        let timestamps = || array.as_primitive_opt::<TimestampMicrosecondType>().cloned();
+        let typed = match array.data_type() {
+            DataType::Int64 => array.as_primitive_opt::<Int64Type>().cloned().map(Self::Int),
+            DataType::Float64 => array.as_primitive_opt::<Float64Type>().cloned().map(Self::Float),
+            DataType::Utf8 => array.as_string_opt::<i32>().cloned().map(Self::Text),
+            DataType::Timestamp(_, None) => timestamps().map(Self::Timestamp),
+            DataType::Boolean => array.as_boolean_opt().cloned().map(Self::Bool),
+            _ => None,
+        };
+        typed.ok_or(Fault::Layout { index })
+    }
+
+    fn is_null(&self, row: usize) -> bool {
+        match self {
+            Self::Int(column) => column.is_null(row),
+            Self::Float(column) => column.is_null(row),
+            Self::Text(column) => column.is_null(row),
+            Self::Timestamp(column) => column.is_null(row),
+            Self::Bool(column) => column.is_null(row),
+        }
+    }
+
+    /// Appends tag, length (u32, little endian) and value; a null is its tag alone.
+    pub fn write(&self, row: usize, into: &mut Vec<u8>) {
+        if self.is_null(row) {
+            into.push(TAG_NULL);
+            return;
+        }
+        let mut put = |tag: u8, bytes: &[u8]| {
+            into.push(tag);
+            // Arrow's text offsets are i32, so no value is longer.
+            into.extend_from_slice(&(bytes.len() as u32).to_le_bytes());
+            into.extend_from_slice(bytes);
+        };
+        match self {
+            Self::Int(column) => put(TAG_INT, &column.value(row).to_le_bytes()),
+            // Settled once more: equal numbers must have equal bytes.
+            Self::Float(column) => put(TAG_FLOAT, &(column.value(row) + 0.0).to_bits().to_le_bytes()),
+            Self::Text(column) => put(TAG_TEXT, column.value(row).as_bytes()),
+            Self::Timestamp(column) => put(TAG_TIMESTAMP, &column.value(row).to_le_bytes()),
+            Self::Bool(column) => put(TAG_BOOL, &[u8::from(column.value(row))]),
+        }
+    }
+
+    /// Order of two rows by value: numbers by size, text by bytes, false before true, nulls last.
+    pub fn order(&self, left: usize, right: usize) -> Ordering {
+        match (self.is_null(left), self.is_null(right)) {
+            (true, true) => return Ordering::Equal,
+            (true, false) => return Ordering::Greater,
+            (false, true) => return Ordering::Less,
+            (false, false) => {}
+        }
+        match self {
+            Self::Int(column) => column.value(left).cmp(&column.value(right)),
+            Self::Float(column) => column.value(left).total_cmp(&column.value(right)),
+            Self::Text(column) => column.value(left).as_bytes().cmp(column.value(right).as_bytes()),
+            Self::Timestamp(column) => column.value(left).cmp(&column.value(right)),
+            Self::Bool(column) => column.value(left).cmp(&column.value(right)),
+        }
+    }
+
+    /// Bytes of text in rows `start..end`; 0 for other types. Depends on the rows alone.
+    pub fn text_bytes(&self, start: usize, end: usize) -> usize {
+        let Self::Text(column) = self else { return 0 };
+        let offset = |row: usize| column.value_offsets().get(row).copied().unwrap_or(0);
+        usize::try_from(offset(end).saturating_sub(offset(start))).unwrap_or(0)
+    }
+}
+
+/// The approved columns of a batch in dictionary order, and the unit beside them.
+#[derive(Debug, Clone)]
+pub struct RowBytes {
+    unit: TypedColumn,
+    columns: Vec<TypedColumn>,
+}
+
+impl RowBytes {
+    /// From the unit column and the approved columns.
+    pub fn new(unit: TypedColumn, columns: Vec<TypedColumn>) -> Self {
+        Self { unit, columns }
+    }
+
+    /// Overwrites `into` with the unit's bytes in this row.
+    pub fn unit(&self, row: usize, into: &mut Vec<u8>) {
+        into.clear();
+        self.unit.write(row, into);
+    }
+
+    /// Overwrites `into` with the row's bytes.
+    pub fn row(&self, row: usize, into: &mut Vec<u8>) {
+        into.clear();
+        for column in &self.columns {
+            column.write(row, into);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    fn typed(array: impl Array + 'static) -> TypedColumn {
+        TypedColumn::new(&(Arc::new(array) as ArrayRef), 0).unwrap()
+    }
+
+    #[test]
+    fn different_rows_never_share_bytes_and_equal_ones_do() {
+        let left = typed(StringArray::from(vec![Some("ab"), Some("a"), None, Some(""), Some("ab")]));
+        let right = typed(StringArray::from(vec![Some("c"), Some("bc"), Some("abc"), None, Some("c")]));
+        let bytes = RowBytes::new(typed(Int64Array::from(vec![1; 5])), vec![left, right]);
+        let row = |row| {
+            let mut into = vec![9];
+            bytes.row(row, &mut into);
+            into
+        };
+        for first in 0..5 {
+            for second in 0..first {
+                assert_eq!(row(first) == row(second), (second, first) == (0, 4));
+            }
+        }
+    }
+
+    #[test]
+    fn a05_both_zeros_have_the_same_bytes() {
+        let zeros = typed(Float64Array::from(vec![0.0, -0.0]));
+        let [mut first, mut second] = [vec![], vec![]];
+        zeros.write(0, &mut first);
+        zeros.write(1, &mut second);
+        assert_eq!(first, second);
+    }
+
+    #[test]
+    fn order_is_by_value_with_nulls_last() {
+        let ints = typed(Int64Array::from(vec![Some(-1), Some(256), None]));
+        assert_eq!(ints.order(0, 1), Ordering::Less);
+        assert_eq!(ints.order(2, 1), Ordering::Greater);
+        assert_eq!(ints.order(2, 2), Ordering::Equal);
+    }
+
+    #[test]
+    fn another_type_is_a_typed_fault() {
+        let narrow: ArrayRef = Arc::new(datafusion::arrow::array::Int8Array::from(vec![1]));
+        assert!(matches!(TypedColumn::new(&narrow, 7), Err(Fault::Layout { index: 7 })));
+    }
+}

@@ -1,0 +1,253 @@
+//! One run: admit, charge, measure, noise, release, wait for the slot, let the answer go. A run that
+//! faults, panics or overruns ends in one withheld answer at the very slot, and freezes its analysis;
+//! nothing outside may tell these apart, or tell them sooner.
+
+use crate::admit::{Asking, Terms, admit};
+use crate::aggregate::Exact;
+use crate::catalog::Catalog;
+use crate::fault::Fault;
+use crate::ledger::{Charge, ChargeId, Charged, Ledger, LedgerError, Room, Settled};
+use crate::measure::{MeasureOptions, measure};
+use crate::noise::{NoiseFault, Noised, noise};
+use crate::slot::{Departures, Slot};
+use cloister_dp::SystemEntropy;
+use cloister_net::Clock;
+use cloister_terms::{Digest, Refusal};
+use cloister_wire::SigningKey;
+use futures::future::BoxFuture;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::runtime::Handle;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::time::{Instant, sleep};
+
+/// Most runs whose slot is still to come; one more is refused as busy before it is charged.
+pub const RUNS_AT_ONCE_MAX: usize = 8;
+/// Pause before a ledger that could not be written is tried again.
+const LEDGER_RETRY: Duration = Duration::from_secs(1);
+
+/// From a charge to noised lanes: the only stage that reads records.
+pub trait Work: Send + Sync + std::fmt::Debug + 'static {
+    /// Does the work that `charge` paid for.
+    fn noised(&self, charge: Charge) -> BoxFuture<'_, Result<Noised, WorkFault>>;
+}
+
+/// Why a charged run has nothing to release. Stays inside the node.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkFault {
+    /// Reading, contributing or summing failed.
+    #[error(transparent)]
+    Measure(#[from] Fault),
+    /// No noise.
+    #[error(transparent)]
+    Noise(#[from] NoiseFault),
+}
+
+/// The partner's own tables as [`Work`].
+#[derive(Debug)]
+pub struct Tables {
+    /// Where the tables lie.
+    pub catalog: Catalog,
+    /// How they are read.
+    pub options: MeasureOptions,
+}
+
+impl Work for Tables {
+    fn noised(&self, charge: Charge) -> BoxFuture<'_, Result<Noised, WorkFault>> {
+        Box::pin(async move {
+            let exact: Exact = measure(&charge, &self.catalog, &self.options).await?;
+            Ok(noise(exact, charge, &mut SystemEntropy::new())?)
+        })
+    }
+}
+
+/// Everything a run needs; shared by all runs of a node.
+#[derive(Debug)]
+pub struct Runs {
+    /// The node's ledger.
+    pub ledger: Arc<Ledger>,
+    /// The stage that reads records.
+    pub work: Arc<dyn Work>,
+    /// The key releases are signed with.
+    pub node_key: SigningKey,
+    /// Wall clock, for what the ledger records.
+    pub clock: Arc<dyn Clock>,
+    /// Which answers may leave.
+    pub departures: Arc<Departures>,
+    /// What askings are held against.
+    pub terms: Terms,
+    room: Arc<Semaphore>,
+}
+
+impl Runs {
+    /// Puts the parts together.
+    pub fn new(
+        ledger: Arc<Ledger>,
+        work: Arc<dyn Work>,
+        node_key: SigningKey,
+        clock: Arc<dyn Clock>,
+        departures: Arc<Departures>,
+        terms: Terms,
+    ) -> Self {
+        let room = Arc::new(Semaphore::new(RUNS_AT_ONCE_MAX));
+        Self { ledger, work, node_key, clock, departures, terms, room }
+    }
+
+    /// Admits and charges one asking, and starts its run. Blocks on the disk: call it off the
+    /// runtime's own threads, with the runtime entered.
+    ///
+    /// # Errors
+    /// The [`Refusal`] to send. Nothing was charged by a refused request.
+    pub fn take(self: &Arc<Self>, asking: &Asking<'_>) -> Result<(), Refusal> {
+        let admitted = admit(asking, &self.terms, &self.ledger, self.now_s())?;
+        let request = admitted.request();
+        let permit = self.room.clone().try_acquire_owned().ok();
+        let room = if permit.is_some() { Room::Free } else { Room::Full };
+        match self.ledger.charge(admitted, room, &mut SystemEntropy::new())? {
+            Charged::Fresh(charge) => {
+                tracing::info!(%request, charge = %charge.id(), "charged");
+                self.start(charge, permit);
+            }
+            Charged::Repeat(charge) => {
+                tracing::info!(%request, %charge, "asked before in this epoch: the same answer");
+                self.repeat(request, charge);
+            }
+        }
+        Ok(())
+    }
+
+    /// At the start of a node: lets stored answers leave that did not, and runs charges that a crash
+    /// left open once more. Blocks on the disk, with the runtime entered.
+    pub fn resume(self: &Arc<Self>) -> Result<(), LedgerError> {
+        let now_s = self.now_s();
+        for (charge, slot_at_s) in self.ledger.undelivered()? {
+            let wait_s = u64::try_from(slot_at_s.saturating_sub(now_s)).unwrap_or(0);
+            self.departures.hold(charge);
+            let (runs, slot) = (self.clone(), Slot::after(Instant::now(), wait_s * 1000));
+            tokio::spawn(async move {
+                slot.reached().await;
+                runs.depart(charge).await;
+            });
+        }
+        for charge in self.ledger.recover(&mut SystemEntropy::new(), now_s)? {
+            tracing::warn!(charge = %charge.id(), "left open by a crash: runs once more");
+            self.start(charge, self.room.clone().try_acquire_owned().ok());
+        }
+        Ok(())
+    }
+
+    /// The wall clock as the ledger counts it.
+    pub fn now_s(&self) -> i64 {
+        i64::try_from(self.clock.now_unix_s()).unwrap_or(i64::MAX)
+    }
+
+    /// Fixes the slot, then starts the work. The permit is given back at the slot, not sooner, so
+    /// that "busy" tells nothing of how fast a run was.
+    fn start(self: &Arc<Self>, charge: Charge, permit: Option<OwnedSemaphorePermit>) {
+        let slot = Slot::after(Instant::now(), self.terms.release_slot_ms);
+        self.departures.hold(charge.id());
+        tokio::spawn(self.clone().run(charge, slot, permit));
+    }
+
+    /// A repeated question: its stored answer leaves at once, or with the first one's at the slot.
+    fn repeat(self: &Arc<Self>, request: Digest, charge: ChargeId) {
+        // In this order: whatever is settled was held before it was, so that an answer seen settled
+        // and not held is past its slot. What is not settled leaves with its charge.
+        let is_settled = self.ledger.delivery(request).is_ok_and(|found| found.is_some());
+        if is_settled && !self.departures.is_held(charge) {
+            self.departures.send([request]);
+        }
+    }
+
+    async fn run(
+        self: Arc<Self>,
+        charge: Charge,
+        slot: Slot,
+        permit: Option<OwnedSemaphorePermit>,
+    ) {
+        let id = charge.id();
+        let (overrun, cancelled) = oneshot::channel();
+        let (runs, runtime) = (self.clone(), Handle::current());
+        // On a thread of its own: heavy work must not hold up the connection.
+        let worker = tokio::task::spawn_blocking(move || {
+            runtime.block_on(runs.work_and_commit(charge, cancelled))
+        });
+        let is_released = match slot.hurry(worker).await {
+            Some(Ok(Ok(()))) => true,
+            Some(Ok(Err(fault))) => {
+                tracing::error!(charge = %id, %fault, "the run failed and is withheld");
+                false
+            }
+            Some(Err(_)) => {
+                tracing::error!(charge = %id, "the run panicked and is withheld");
+                false
+            }
+            None => {
+                tracing::error!(charge = %id, "the run overran its slot and is withheld: raise `release_slot_ms`");
+                false
+            }
+        };
+        drop(overrun);
+        slot.reached().await;
+        if !is_released {
+            self.withhold(id).await;
+        }
+        self.depart(id).await;
+        drop(permit);
+    }
+
+    async fn work_and_commit(
+        self: Arc<Self>,
+        charge: Charge,
+        mut cancelled: oneshot::Receiver<()>,
+    ) -> Result<(), RunFault> {
+        let noised = tokio::select! {
+            biased;
+            _ = &mut cancelled => return Err(RunFault::Overrun),
+            noised = self.work.noised(charge) => noised?,
+        };
+        self.ledger.release(noised, &self.node_key, self.now_s())?;
+        Ok(())
+    }
+
+    /// Withholds until the ledger took it: an answer is sent only after it is on disk.
+    async fn withhold(self: &Arc<Self>, charge: ChargeId) {
+        loop {
+            let runs = self.clone();
+            let settled =
+                tokio::task::spawn_blocking(move || runs.ledger.withhold(charge, runs.now_s()));
+            match settled.await {
+                Ok(Ok(Settled::Withheld | Settled::Released)) => return,
+                Ok(Err(fault)) => tracing::error!(%charge, %fault, "cannot be withheld yet"),
+                Err(_) => tracing::error!(%charge, "cannot be withheld yet"),
+            }
+            sleep(LEDGER_RETRY).await;
+        }
+    }
+
+    /// The slot is reached: every request that waits for this charge is answered.
+    async fn depart(self: &Arc<Self>, charge: ChargeId) {
+        self.departures.open(charge);
+        loop {
+            let ledger = self.ledger.clone();
+            let waiting = tokio::task::spawn_blocking(move || ledger.waiting_for(charge)).await;
+            match waiting {
+                Ok(Ok(requests)) => return self.departures.send(requests),
+                Ok(Err(fault)) => tracing::error!(%charge, %fault, "cannot be sent yet"),
+                Err(_) => tracing::error!(%charge, "cannot be sent yet"),
+            }
+            sleep(LEDGER_RETRY).await;
+        }
+    }
+}
+
+/// Why a run ends without a release; told to the log only.
+#[derive(Debug, thiserror::Error)]
+enum RunFault {
+    #[error(transparent)]
+    Work(#[from] WorkFault),
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    #[error("the slot was reached first")]
+    Overrun,
+}

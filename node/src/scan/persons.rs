@@ -1,0 +1,215 @@
+//! Sorted batches become whole persons. A person whose rows straddle batches is carried over, so that
+//! batch borders cannot be seen; a person too large for the memory set aside for one gives the
+//! default contribution, which is none. That depends on the person's own rows alone.
+
+use crate::fault::Fault;
+use crate::row_bytes::{RowBytes, TypedColumn};
+use crate::scan::Layout;
+use cloister_terms::Name;
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use datafusion::arrow::compute::{concat_batches, partition};
+use datafusion::execution::SendableRecordBatchStream;
+use futures::StreamExt;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// Most rows of one person that are held at once.
+pub const PERSON_ROWS_MAX: usize = 1 << 22;
+/// Most bytes of one person's rows that are held at once: 8 a value, and the length of each text.
+pub const PERSON_BYTES_MAX: usize = 256 << 20;
+/// Bytes a value of any type but text is counted as.
+const VALUE_BYTES: usize = 8;
+
+/// Whole persons: a batch, and where each person's rows lie in it.
+#[derive(Debug)]
+pub struct PersonBlock {
+    layout: Arc<Layout>,
+    batch: RecordBatch,
+    bytes: RowBytes,
+    order: Vec<TypedColumn>,
+    persons: Vec<Range<usize>>,
+}
+
+impl PersonBlock {
+    fn new(layout: &Arc<Layout>, batch: RecordBatch, limits: PersonLimits) -> Result<Self, Fault> {
+        let typed = batch.columns().iter().enumerate().map(|(index, array)| TypedColumn::new(array, index));
+        let typed = typed.collect::<Result<Vec<_>, _>>()?;
+        let one = |index: usize| typed.get(index).cloned().ok_or(Fault::Layout { index });
+        let columns = layout.columns().map(one).collect::<Result<_, _>>()?;
+        let order = layout.order().iter().map(|index| one(*index)).collect::<Result<_, _>>()?;
+        let bytes = RowBytes::new(one(0)?, columns);
+        let borders = borders(&batch)?;
+        let small = |person: &Range<usize>| {
+            let text = typed.iter().map(|column| column.text_bytes(person.start, person.end)).sum();
+            limits.hold(person.len(), text, typed.len())
+        };
+        let persons = borders.into_iter().filter(small).collect();
+        Ok(Self { layout: Arc::clone(layout), batch, bytes, order, persons })
+    }
+
+    /// Rows of each person, in the order of the batch.
+    pub fn persons(&self) -> impl Iterator<Item = Range<usize>> + '_ {
+        self.persons.iter().cloned()
+    }
+
+    /// Bytes of units and rows.
+    pub fn row_bytes(&self) -> &RowBytes {
+        &self.bytes
+    }
+
+    /// The order columns, typed, in the dictionary's order.
+    pub fn order_columns(&self) -> &[TypedColumn] {
+        &self.order
+    }
+
+    /// Names of the approved columns.
+    pub fn names(&self) -> &[Name] {
+        self.layout.names()
+    }
+
+    /// The approved columns, one a name.
+    pub fn arrays(&self) -> &[ArrayRef] {
+        self.batch.columns().get(self.layout.columns()).unwrap_or_default()
+    }
+
+    /// An approved column by name.
+    pub fn column(&self, name: &Name) -> Option<&ArrayRef> {
+        let place = self.names().iter().position(|known| known == name)?;
+        self.arrays().get(place)
+    }
+
+    /// Rows in the batch, rows of dropped persons included.
+    pub fn rows(&self) -> usize {
+        self.batch.num_rows()
+    }
+}
+
+/// How large one person may be.
+#[derive(Debug, Clone, Copy)]
+pub struct PersonLimits {
+    /// Rows.
+    pub rows: usize,
+    /// Bytes, counted from values and text lengths alone.
+    pub bytes: usize,
+}
+
+impl Default for PersonLimits {
+    fn default() -> Self {
+        Self { rows: PERSON_ROWS_MAX, bytes: PERSON_BYTES_MAX }
+    }
+}
+
+impl PersonLimits {
+    fn hold(self, rows: usize, text_bytes: usize, columns: usize) -> bool {
+        let values = rows.saturating_mul(columns).saturating_mul(VALUE_BYTES);
+        rows <= self.rows && values.saturating_add(text_bytes) <= self.bytes
+    }
+}
+
+/// Rows of each unit in a sorted batch.
+fn borders(batch: &RecordBatch) -> Result<Vec<Range<usize>>, Fault> {
+    let unit = batch.columns().first().ok_or(Fault::Layout { index: 0 })?;
+    let borders = partition(std::slice::from_ref(unit)).map_err(|error| Fault::Scan(error.into()))?;
+    Ok(borders.ranges())
+}
+
+/// Bytes of text in all columns of a batch.
+fn text_bytes(batch: &RecordBatch) -> usize {
+    let texts = batch.columns().iter().filter_map(|array| array.as_string_opt::<i32>());
+    let ends = texts.map(|texts| (texts.value_offsets().first(), texts.value_offsets().last()));
+    let bytes = ends.filter_map(|(first, last)| usize::try_from(last? - first?).ok());
+    bytes.sum()
+}
+
+/// The persons of one partition, block by block.
+pub struct PersonBlocks {
+    stream: SendableRecordBatchStream,
+    layout: Arc<Layout>,
+    limits: PersonLimits,
+    /// Rows of the person that the last batch ended with.
+    open: Vec<RecordBatch>,
+    open_rows: usize,
+    open_text_bytes: usize,
+    /// Blocks cut and not yet taken.
+    ready: Vec<RecordBatch>,
+}
+
+impl PersonBlocks {
+    pub(super) fn new(stream: SendableRecordBatchStream, layout: Arc<Layout>, limits: PersonLimits) -> Self {
+        Self { stream, layout, limits, open: Vec::new(), open_rows: 0, open_text_bytes: 0, ready: Vec::new() }
+    }
+
+    /// The next block of whole persons; `None` at the end. Errors when the engine does.
+    pub async fn next(&mut self) -> Result<Option<PersonBlock>, Fault> {
+        loop {
+            if let Some(batch) = self.ready.pop() {
+                return PersonBlock::new(&self.layout, batch, self.limits).map(Some);
+            }
+            match self.stream.next().await {
+                Some(batch) => self.cut(batch?)?,
+                None => {
+                    let last = self.close()?;
+                    return last.map(|batch| PersonBlock::new(&self.layout, batch, self.limits)).transpose();
+                }
+            }
+        }
+    }
+
+    /// Cuts a batch: the rest of the open person, the whole persons, the next open one.
+    fn cut(&mut self, batch: RecordBatch) -> Result<(), Fault> {
+        let borders = borders(&batch)?;
+        let (Some(first), Some(last)) = (borders.first().cloned(), borders.last().cloned()) else {
+            return Ok(());
+        };
+        let continues = self.open.first().is_some_and(|open| same_unit(open, &batch));
+        let head = if continues { first.end } else { 0 };
+        if continues {
+            self.hold(batch.slice(0, head));
+            if head == batch.num_rows() {
+                return Ok(());
+            }
+        }
+        let closed = self.close()?;
+        if last.start > head {
+            self.ready.push(batch.slice(head, last.start - head));
+        }
+        self.ready.extend(closed);
+        self.hold(batch.slice(last.start, last.len()));
+        Ok(())
+    }
+
+    fn hold(&mut self, rows: RecordBatch) {
+        self.open_rows = self.open_rows.saturating_add(rows.num_rows());
+        self.open_text_bytes = self.open_text_bytes.saturating_add(text_bytes(&rows));
+        // Over the cap the person is dropped anyway: one batch stays, to know the unit by.
+        if self.open.is_empty() || self.fits(rows.num_columns()) {
+            self.open.push(rows);
+        } else {
+            self.open.truncate(1);
+        }
+    }
+
+    fn fits(&self, columns: usize) -> bool {
+        self.limits.hold(self.open_rows, self.open_text_bytes, columns)
+    }
+
+    /// The open person's rows in one batch; `None` when there is none, or too large a one.
+    fn close(&mut self) -> Result<Option<RecordBatch>, Fault> {
+        let open = std::mem::take(&mut self.open);
+        let fits = open.first().is_some_and(|first| self.fits(first.num_columns()));
+        self.open_rows = 0;
+        self.open_text_bytes = 0;
+        let (Some(first), true) = (open.first(), fits) else { return Ok(None) };
+        let whole = concat_batches(&first.schema(), &open);
+        whole.map(Some).map_err(|error| Fault::Scan(error.into()))
+    }
+}
+
+/// Whether both batches start with the same unit.
+fn same_unit(open: &RecordBatch, batch: &RecordBatch) -> bool {
+    let first = |batch: &RecordBatch| {
+        let unit = batch.columns().first()?;
+        Some(unit.slice(0, 1.min(unit.len())))
+    };
+    first(open).zip(first(batch)).is_some_and(|(open, next)| *open == *next)
+}

@@ -1,0 +1,150 @@
+//! The clauses of the one query a text may hold. Query and SELECT are taken apart field by field, so
+//! that a clause a newer parser learns does not compile here until it is allowed or refused.
+
+use crate::construct::Construct;
+use crate::error::{Place, PlanError};
+use crate::limits::{LIST_TERMS_MAX, RESULT_COLUMNS_MAX};
+use crate::text::place;
+use sqlparser::ast::{
+    Expr as Ast, GroupByExpr, Ident, Query, Select, SelectFlavor, SelectItem, SetExpr,
+    TableWithJoins,
+};
+
+/// The allowed clauses of a query.
+pub(crate) struct Clauses<'q> {
+    /// What is selected, with its alias.
+    pub items: Vec<(&'q Ast, Option<&'q Ident>)>,
+    /// FROM.
+    pub from: &'q [TableWithJoins],
+    /// WHERE.
+    pub filter: Option<&'q Ast>,
+    /// GROUP BY.
+    pub group_by: &'q [Ast],
+    /// Where SELECT stands.
+    pub place: Place,
+}
+
+/// Takes a query apart. Errors on every clause an analysis may not have.
+pub(crate) fn clauses(query: &Query) -> Result<Clauses<'_>, PlanError> {
+    let Query {
+        with,
+        body,
+        order_by,
+        limit_clause,
+        fetch,
+        locks,
+        for_clause,
+        settings,
+        format_clause,
+        pipe_operators,
+    } = query;
+    let select = match body.as_ref() {
+        SetExpr::Select(select) => select,
+        SetExpr::SetOperation { .. } => return refuse_body(Construct::SetOperation),
+        SetExpr::Query(_) => return refuse_body(Construct::Subquery),
+        _ => return refuse_body(Construct::Statement),
+    };
+    let at = place(select.select_token.0.span.start);
+    let other = !locks.is_empty()
+        || for_clause.is_some()
+        || settings.is_some()
+        || format_clause.is_some()
+        || !pipe_operators.is_empty();
+    refuse_any(
+        at,
+        &[
+            (with.is_some(), Construct::Cte),
+            (order_by.is_some(), Construct::OrderBy),
+            (limit_clause.is_some() || fetch.is_some(), Construct::Limit),
+            (other, Construct::Clause),
+        ],
+    )?;
+    of_select(select, at)
+}
+
+fn refuse_body<'q>(construct: Construct) -> Result<Clauses<'q>, PlanError> {
+    Err(PlanError::refused(construct, Place { line: 1, column: 1 }))
+}
+
+fn refuse_any(place: Place, found: &[(bool, Construct)]) -> Result<(), PlanError> {
+    match found.iter().find(|(is_found, _)| *is_found) {
+        Some((_, construct)) => Err(PlanError::refused(*construct, place)),
+        None => Ok(()),
+    }
+}
+
+fn of_select(select: &Select, at: Place) -> Result<Clauses<'_>, PlanError> {
+    let Select {
+        select_token: _,
+        optimizer_hints,
+        distinct,
+        select_modifiers,
+        top,
+        top_before_distinct: _,
+        projection,
+        exclude,
+        into,
+        from,
+        lateral_views,
+        prewhere,
+        selection,
+        connect_by,
+        group_by,
+        cluster_by,
+        distribute_by,
+        sort_by,
+        having,
+        named_window,
+        qualify,
+        window_before_qualify: _,
+        value_table_mode,
+        flavor,
+    } = select;
+    let other = !optimizer_hints.is_empty()
+        || select_modifiers.is_some()
+        || exclude.is_some()
+        || into.is_some()
+        || !lateral_views.is_empty()
+        || prewhere.is_some()
+        || !connect_by.is_empty()
+        || !cluster_by.is_empty()
+        || !distribute_by.is_empty()
+        || value_table_mode.is_some()
+        || !matches!(flavor, SelectFlavor::Standard);
+    refuse_any(
+        at,
+        &[
+            (distinct.is_some(), Construct::Distinct),
+            (top.is_some(), Construct::Limit),
+            (having.is_some() || qualify.is_some(), Construct::Having),
+            (!named_window.is_empty(), Construct::Window),
+            (!sort_by.is_empty(), Construct::OrderBy),
+            (other, Construct::Clause),
+        ],
+    )?;
+    let GroupByExpr::Expressions(group_by, modifiers) = group_by else {
+        return Err(PlanError::refused(Construct::GroupingSets, at));
+    };
+    refuse_any(at, &[(!modifiers.is_empty(), Construct::GroupingSets)])?;
+    for (what, found, max) in [
+        ("selected columns", projection.len(), RESULT_COLUMNS_MAX),
+        ("group keys", group_by.len(), LIST_TERMS_MAX),
+    ] {
+        if found > max {
+            return Err(PlanError::TooMany { what, max, place: at });
+        }
+    }
+    let items = projection.iter().map(|item| of_item(item, at)).collect::<Result<_, _>>()?;
+    Ok(Clauses { items, from, filter: selection.as_ref(), group_by, place: at })
+}
+
+fn of_item(item: &SelectItem, at: Place) -> Result<(&Ast, Option<&Ident>), PlanError> {
+    match item {
+        SelectItem::UnnamedExpr(expr) => Ok((expr, None)),
+        SelectItem::ExprWithAlias { expr, alias } => Ok((expr, Some(alias))),
+        SelectItem::ExprWithAliases { .. } => Err(PlanError::refused(Construct::Clause, at)),
+        SelectItem::QualifiedWildcard(..) | SelectItem::Wildcard(_) => {
+            Err(PlanError::refused(Construct::Wildcard, at))
+        }
+    }
+}

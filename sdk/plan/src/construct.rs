@@ -1,0 +1,239 @@
+//! What the SQL surface leaves out, by name, and what to write instead. A construct that is neither
+//! lowered nor named here must still be refused: [`Construct::Expression`] and [`Construct::Clause`].
+
+use std::fmt;
+
+/// Something SQL has and an analysis may not use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Construct {
+    /// Anything but a `SELECT`: definitions, changes, `COPY`, `SET`, `EXPLAIN`, ...
+    Statement,
+    /// More than one statement.
+    SeveralStatements,
+    /// `WITH`.
+    Cte,
+    /// `UNION`, `INTERSECT`, `EXCEPT`.
+    SetOperation,
+    /// A query inside a query, `EXISTS` and `IN (SELECT ...)` included.
+    Subquery,
+    /// Two datasets, with or without `JOIN`.
+    Join,
+    /// A function in `FROM`, `UNNEST` and `LATERAL`.
+    TableFunction,
+    /// A file named in `FROM`.
+    FileTable,
+    /// A dataset name with a schema, `information_schema` among them.
+    Schema,
+    /// Samples, hints, versions and column lists on a dataset.
+    TableOption,
+    /// No `FROM`.
+    NoFrom,
+    /// `*` other than in `COUNT(*)`.
+    Wildcard,
+    /// `SELECT DISTINCT`.
+    Distinct,
+    /// `DISTINCT` inside an aggregate, but for the unit column in `COUNT`.
+    AggregateDistinct,
+    /// `HAVING` and `QUALIFY`.
+    Having,
+    /// `ORDER BY`.
+    OrderBy,
+    /// `LIMIT`, `OFFSET`, `FETCH`, `TOP`.
+    Limit,
+    /// `OVER` and `WINDOW`.
+    Window,
+    /// `ROLLUP`, `CUBE`, `GROUPING SETS`, `GROUP BY ALL`.
+    GroupingSets,
+    /// `FILTER (WHERE ...)` on an aggregate.
+    Filter,
+    /// `GROUP BY` in the row query of a module.
+    ModuleGroupBy,
+    /// Anything but a column in the row query of a module.
+    ModuleExpression,
+    /// A clause of another dialect.
+    Clause,
+    /// `?`, `$1`, `:name`.
+    Placeholder,
+    /// An aggregate inside an expression, a filter or another aggregate.
+    NestedAggregate,
+    /// `CAST`, `TRY_CAST`, `::`.
+    Cast,
+    /// `LIKE` and its kin.
+    Like,
+    /// `INTERVAL`.
+    Interval,
+    /// `DATE '...'`, `TIME '...'` and other typed texts.
+    TypedText,
+    /// Strings that are not `'plain'`: national, hex, escaped, dollar-quoted, ...
+    StringKind,
+    /// NULL as a value, other than a result of `CASE`.
+    NullValue,
+    /// `IS TRUE`, `IS DISTINCT FROM` and their kin.
+    IsForm,
+    /// An operator other than comparisons, `AND`, `OR`, `NOT`, `+ - * /`.
+    Operator,
+    /// A list element that is not a constant.
+    ListElement,
+    /// `COUNT` of the unit column without `DISTINCT`.
+    CountUnit,
+    /// Arguments other than plain expressions.
+    Argument,
+    /// Any other expression.
+    Expression,
+}
+
+impl Construct {
+    /// Its name in an error.
+    pub fn name(self) -> &'static str {
+        self.words().0
+    }
+
+    /// What to write instead.
+    pub fn instead(self) -> &'static str {
+        self.words().1
+    }
+
+    fn words(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Statement
+            | Self::SeveralStatements
+            | Self::Cte
+            | Self::SetOperation
+            | Self::Subquery
+            | Self::Join
+            | Self::TableFunction
+            | Self::FileTable
+            | Self::Schema
+            | Self::TableOption
+            | Self::NoFrom
+            | Self::Wildcard => self.source_words(),
+            Self::Distinct
+            | Self::AggregateDistinct
+            | Self::Having
+            | Self::OrderBy
+            | Self::Limit
+            | Self::Window
+            | Self::GroupingSets
+            | Self::Filter
+            | Self::ModuleGroupBy
+            | Self::ModuleExpression
+            | Self::Clause => self.clause_words(),
+            _ => self.expression_words(),
+        }
+    }
+
+    fn source_words(self) -> (&'static str, &'static str) {
+        match self {
+            Self::SeveralStatements => {
+                ("a second statement", "write one SELECT, and ask each further question on its own")
+            }
+            Self::Cte => {
+                ("WITH", "write one SELECT over one dataset, with CASE and WHERE in place")
+            }
+            Self::SetOperation => {
+                ("UNION, INTERSECT or EXCEPT", "ask each question on its own and join the answers")
+            }
+            Self::Subquery => {
+                ("a query inside a query", "write one SELECT over one dataset, with CASE and WHERE")
+            }
+            Self::Join => {
+                ("a second dataset", "name one dataset in FROM, and ask of each dataset on its own")
+            }
+            Self::TableFunction => {
+                ("parentheses in FROM", "name one dataset of the dictionary in FROM")
+            }
+            Self::FileTable => ("a file in FROM", "name one dataset of the dictionary in FROM"),
+            Self::Schema => {
+                ("a schema before a name", "name the dataset alone, as the dictionary has it")
+            }
+            Self::TableOption => {
+                ("an option on the dataset", "name the dataset alone; choose rows with WHERE")
+            }
+            Self::NoFrom => ("a SELECT without FROM", "name one dataset of the dictionary in FROM"),
+            Self::Wildcard => ("`*`", "name the columns, or write COUNT(*) to count rows"),
+            _ => (
+                "a statement other than SELECT",
+                "write one SELECT; an analysis reads, and changes nothing",
+            ),
+        }
+    }
+
+    fn clause_words(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Distinct => {
+                ("SELECT DISTINCT", "group by the columns; every public value is listed once")
+            }
+            Self::AggregateDistinct => (
+                "DISTINCT in an aggregate",
+                "count people with COUNT(DISTINCT unit column), or rows with COUNT(*) and GROUP BY",
+            ),
+            Self::Having => (
+                "HAVING or QUALIFY",
+                "choose rows with WHERE, and filter the answer once you have it",
+            ),
+            Self::OrderBy => (
+                "ORDER BY",
+                "leave it out: answers are listed in domain order; sort the exported CSV",
+            ),
+            Self::Limit => (
+                "LIMIT, OFFSET, FETCH or TOP",
+                "leave it out: every public group is answered; cut the exported CSV",
+            ),
+            Self::Window => {
+                ("a window", "use GROUP BY with COUNT, SUM or AVG, or a person-map module")
+            }
+            Self::GroupingSets => {
+                ("ROLLUP, CUBE, GROUPING SETS or ALL", "name the group keys one by one")
+            }
+            Self::Filter => {
+                ("FILTER on an aggregate", "write SUM(CASE WHEN condition THEN value END)")
+            }
+            Self::ModuleGroupBy => {
+                ("GROUP BY in a module's rows", "select columns only; the module groups by itself")
+            }
+            Self::ModuleExpression => (
+                "an expression in a module's rows",
+                "select columns only; the module computes from them",
+            ),
+            _ => (
+                "a clause of another dialect",
+                "write SELECT ... FROM dataset WHERE ... GROUP BY ..., nothing else",
+            ),
+        }
+    }
+
+    fn expression_words(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Placeholder => {
+                ("a placeholder", "write the value itself; it is part of what is approved")
+            }
+            Self::NestedAggregate => (
+                "an aggregate inside an expression, a filter or an aggregate",
+                "give each aggregate a column of its own, and compute from the answer",
+            ),
+            Self::Cast => ("a cast", "leave it out: whole numbers become floats where needed"),
+            Self::Like => ("a text pattern", "write column IN ('...', '...') with the texts meant"),
+            Self::Interval => ("INTERVAL", "write both ends as TIMESTAMP '2019-07-01 00:00:00'"),
+            Self::TypedText => ("a typed text", "write TIMESTAMP '2019-07-01 00:00:00'"),
+            Self::StringKind => ("a special string", "write a plain string in single quotes"),
+            Self::NullValue => ("NULL as a value", "write IS NULL, or leave out ELSE"),
+            Self::IsForm => ("this form of IS", "write IS NULL, IS NOT NULL, = or <>"),
+            Self::Operator => ("this operator", "use = <> < <= > >= AND OR NOT + - * /"),
+            Self::ListElement => {
+                ("a list element that is not a constant", "join conditions with OR")
+            }
+            Self::CountUnit => (
+                "counting the unit column by rows",
+                "write COUNT(DISTINCT unit column) for people, COUNT(*) for rows",
+            ),
+            Self::Argument => ("this form of argument", "pass plain expressions, in order"),
+            _ => ("this expression", "use columns, constants, comparisons, CASE and arithmetic"),
+        }
+    }
+}
+
+impl fmt::Display for Construct {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}

@@ -1,0 +1,364 @@
+//! Why an analysis cannot be planned. Each error names the misdeed, its place in the text and what
+//! to write instead; none may carry anything but the text, the dictionary and the request.
+
+use crate::construct::Construct;
+use crate::limits::{
+    EXCERPT_CHARS_MAX, EXPRESSION_DEPTH_MAX, HEADING_BYTES_MAX, LITERAL_BYTES_MAX,
+    SENSITIVITY_STEPS_MAX,
+};
+use cloister_dp::calibrate::CalibrateError;
+use cloister_terms::dictionary::DictionaryError;
+use cloister_terms::limits::SQL_BYTES_MAX;
+use cloister_terms::shape::ShapeError;
+use cloister_terms::{ColumnType, Name};
+use std::fmt;
+
+/// A place in the text, counted from 1; line 0 when unknown. Shown as ` (line 1, column 8)`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Place {
+    /// Line, from 1.
+    pub line: u64,
+    /// Column, in characters, from 1.
+    pub column: u64,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.line == 0 {
+            return Ok(());
+        }
+        write!(f, " (line {}, column {})", self.line, self.column)
+    }
+}
+
+/// Why there is no plan.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PlanError {
+    /// The text is too long to be parsed.
+    #[error("the SQL has {bytes} bytes: shorten it to at most {SQL_BYTES_MAX}")]
+    TextTooLong {
+        /// Its length, in bytes.
+        bytes: usize,
+    },
+    /// The text holds nothing.
+    #[error("the SQL is empty: write SELECT ... FROM dataset ...")]
+    Empty,
+    /// A control character or one that reorders text for the eye.
+    #[error("character U+{code:04X}{place} is invisible or reorders text: remove it")]
+    ForbiddenCharacter {
+        /// Its code point.
+        code: u32,
+        /// Where.
+        place: Place,
+    },
+    /// Too many of something.
+    #[error("there are more than {max} {what}{place}: ask a smaller question")]
+    TooMany {
+        /// What was counted.
+        what: &'static str,
+        /// The limit.
+        max: usize,
+        /// Where it was passed.
+        place: Place,
+    },
+    /// A literal or name is too long.
+    #[error("a constant or name{place} has more than {LITERAL_BYTES_MAX} bytes: shorten it")]
+    LongLiteral {
+        /// Where.
+        place: Place,
+    },
+    /// Nested too deeply.
+    #[error(
+        "the expression{place} is nested more than {EXPRESSION_DEPTH_MAX} levels deep: flatten it"
+    )]
+    TooDeep {
+        /// Where.
+        place: Place,
+    },
+    /// Not SQL.
+    #[error("the SQL cannot be read: {message}: correct it there")]
+    Syntax {
+        /// What the parser says, with the place.
+        message: String,
+    },
+    /// SQL, but not of the surface that analyses may use.
+    #[error("{construct}{place} is not allowed: {}", construct.instead())]
+    Refused {
+        /// What.
+        construct: Construct,
+        /// Where.
+        place: Place,
+    },
+    /// A function that is not on the list.
+    #[error(
+        "function `{name}`{place} is not allowed: use COUNT, SUM, AVG, COALESCE, NULLIF or clamp(x, lo, hi)"
+    )]
+    Function {
+        /// Its name.
+        name: String,
+        /// Where.
+        place: Place,
+    },
+    /// An aggregate that is not a sum over people.
+    #[error(
+        "aggregate `{name}`{place} is not offered: write COUNT, SUM or AVG, or group by CASE bands and count"
+    )]
+    Aggregate {
+        /// Its name.
+        name: String,
+        /// Where.
+        place: Place,
+    },
+    /// A function whose value changes between calls.
+    #[error(
+        "`{name}`{place} changes from call to call: write a constant, such as TIMESTAMP '2019-07-01'"
+    )]
+    Volatile {
+        /// Its name.
+        name: String,
+        /// Where.
+        place: Place,
+    },
+    /// A function with a wrong number of arguments.
+    #[error("`{name}`{place} takes {wanted}: correct its arguments")]
+    Arguments {
+        /// Its name.
+        name: String,
+        /// What it takes.
+        wanted: &'static str,
+        /// Where.
+        place: Place,
+    },
+    /// The dictionary itself is unusable.
+    #[error(transparent)]
+    Dictionary(#[from] DictionaryError),
+    /// No such dataset.
+    #[error("there is no dataset `{name}`{place}: the dictionary has {known}")]
+    NoDataset {
+        /// The name as written.
+        name: String,
+        /// Where.
+        place: Place,
+        /// The first few names there are.
+        known: String,
+    },
+    /// No such column.
+    #[error("dataset `{dataset}` has no column `{name}`{place}: use a column of its dictionary")]
+    NoColumn {
+        /// The dataset.
+        dataset: Name,
+        /// The name as written.
+        name: String,
+        /// Where.
+        place: Place,
+    },
+    /// An identifier column was used.
+    #[error("`{column}`{place} identifies people or records and cannot be used: leave it out")]
+    Identifier {
+        /// The column.
+        column: Name,
+        /// Where.
+        place: Place,
+    },
+    /// The unit column was used other than in `COUNT(DISTINCT unit)`.
+    #[error(
+        "`{column}`{place} tells people apart and cannot be used: write COUNT(DISTINCT {column}) to count people"
+    )]
+    UnitColumn {
+        /// The column.
+        column: Name,
+        /// Where.
+        place: Place,
+    },
+    /// A value of the wrong type.
+    #[error("a {found} value{place} stands where {wanted} is needed: {instead}")]
+    Type {
+        /// Its type.
+        found: ColumnType,
+        /// What is needed.
+        wanted: &'static str,
+        /// Where.
+        place: Place,
+        /// What to write.
+        instead: &'static str,
+    },
+    /// A number that no column can hold.
+    #[error(
+        "`{text}`{place} is not a number an analysis can use: write at most 18 digits, or 1.5e3"
+    )]
+    Number {
+        /// As written.
+        text: String,
+        /// Where.
+        place: Place,
+    },
+    /// A text that is no time.
+    #[error("`{text}`{place} is not a time: write TIMESTAMP '2019-07-01 00:00:00', without a zone")]
+    Timestamp {
+        /// As written.
+        text: String,
+        /// Where.
+        place: Place,
+    },
+    /// A sum over something without bounds (row A6).
+    #[error(
+        "`{expression}`{place} has no bounds, so one person could change its sum without limit: \
+         declare bounds in the dictionary, or write clamp({expression}, lo, hi)"
+    )]
+    Unbounded {
+        /// What is summed.
+        expression: String,
+        /// Where.
+        place: Place,
+    },
+    /// Bounds beyond what integers hold.
+    #[error("the bounds of `{expression}`{place} are too wide: write clamp({expression}, lo, hi)")]
+    BoundsTooWide {
+        /// What is summed.
+        expression: String,
+        /// Where.
+        place: Place,
+    },
+    /// `clamp` from high to low.
+    #[error("the second argument of clamp{place} is above the third: swap them")]
+    ClampReversed {
+        /// Where.
+        place: Place,
+    },
+    /// A key without a public domain.
+    #[error(
+        "`{expression}`{place} has no public list of values: declare a domain in the dictionary, \
+         or write CASE WHEN ... THEN 'a' ... ELSE 'b' END"
+    )]
+    NoDomain {
+        /// The key.
+        expression: String,
+        /// Where.
+        place: Place,
+    },
+    /// A column of the answer that is neither an aggregate nor a key.
+    #[error(
+        "`{expression}`{place} would put rows into the answer: group by it, or use COUNT, SUM or AVG"
+    )]
+    NotGrouped {
+        /// The expression.
+        expression: String,
+        /// Where.
+        place: Place,
+    },
+    /// A key that is not shown.
+    #[error("group key `{expression}`{place} is not selected: add it to SELECT")]
+    KeyNotShown {
+        /// The key.
+        expression: String,
+        /// Where.
+        place: Place,
+    },
+    /// A key, column or value that stands twice.
+    #[error("`{name}`{place} stands twice: remove one, or rename it with AS")]
+    Twice {
+        /// What.
+        name: String,
+        /// Where.
+        place: Place,
+    },
+    /// `GROUP BY 7` without a seventh column that is a key.
+    #[error("GROUP BY {text}{place} does not name a key among the selected columns: write the key")]
+    Ordinal {
+        /// As written.
+        text: String,
+        /// Where.
+        place: Place,
+    },
+    /// No aggregate.
+    #[error("nothing is counted or summed: select COUNT(*), COUNT(DISTINCT unit), SUM or AVG")]
+    NoAggregate,
+    /// A heading that hides a column (row A7).
+    #[error("heading `{name}`{place} is also a column: choose another name after AS")]
+    HeadingIsColumn {
+        /// The heading.
+        name: String,
+        /// Where.
+        place: Place,
+    },
+    /// A heading that cannot be shown.
+    #[error(
+        "heading `{name}`{place} is empty, too long or unprintable: name it with AS in at most {HEADING_BYTES_MAX} bytes"
+    )]
+    Heading {
+        /// Its beginning.
+        name: String,
+        /// Where.
+        place: Place,
+    },
+    /// The answer's shape is unusable.
+    #[error(transparent)]
+    Shape(#[from] ShapeError),
+    /// A cap or another number is out of range.
+    #[error("`{what}` is {found}: it must be between 1 and {max}")]
+    OutOfRange {
+        /// The number's name.
+        what: &'static str,
+        /// What was found.
+        found: u64,
+        /// The limit.
+        max: u64,
+    },
+    /// One person could change a cell by more than integers keep exact.
+    #[error(
+        "one person could change `{lane}` by {steps} steps, more than {SENSITIVITY_STEPS_MAX}: \
+         lower the row cap or write clamp(x, lo, hi)"
+    )]
+    TooSensitive {
+        /// The lane.
+        lane: String,
+        /// The change, in steps.
+        steps: String,
+    },
+    /// Nothing was offered to spend.
+    #[error("the round may cost nothing: offer an epsilon or a rho above 0")]
+    NoSpend,
+    /// A cost that names not exactly one measure.
+    #[error(
+        "the cost a round must be either epsilon or rho, without delta: plan the analysis again"
+    )]
+    Measure,
+    /// Less than one unit of the measure for each lane.
+    #[error("the cost a round is too small to be shared by {lanes} figures: offer more")]
+    SpendTooSmall {
+        /// Lanes.
+        lanes: usize,
+    },
+    /// No noise can be drawn for that cost.
+    #[error(transparent)]
+    Calibrate(#[from] CalibrateError),
+    /// The noise would cost more than was offered.
+    #[error("the noise would cost more than was offered: offer a rounder cost")]
+    CostAboveSpend,
+    /// A value in a key of a module is of another type than the first, or stands twice.
+    #[error("key `{key}` of the module has values of several types or one twice: correct its list")]
+    ModuleKey {
+        /// The key.
+        key: String,
+    },
+    /// The plan could not be written in canonical form.
+    #[error("the plan cannot be written in canonical form: plan the analysis again")]
+    Unwritable,
+}
+
+impl PlanError {
+    /// A construct refused at a place.
+    pub(crate) fn refused(construct: Construct, place: Place) -> Self {
+        Self::Refused { construct, place }
+    }
+}
+
+/// The beginning of a text of unknown length, on one line, for an error.
+pub(crate) fn excerpt(text: &str) -> String {
+    let shown = |c: char| if c.is_control() { ' ' } else { c };
+    let mut start: String = text.chars().take(EXCERPT_CHARS_MAX).map(shown).collect();
+    if text.chars().nth(EXCERPT_CHARS_MAX).is_some() {
+        start.push_str("...");
+    }
+    start
+}

@@ -1,0 +1,146 @@
+//! A plan told to people before anything is spent: what is read, how one person is bounded, what it
+//! costs and how close the answer will be. From the plan alone; it must never need a record.
+
+use crate::ir::{Contribute, ContributionPlan};
+use crate::planned::Planned;
+use cloister_report::{Accuracy, expected_plus_minus, meaning, printable};
+use cloister_terms::{Budget, Cost, Noise};
+use serde::Serialize;
+use std::fmt;
+
+/// A plan in plain words. `{}` leaves `details` out, `{:#}` shows them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Explanation {
+    /// What is read.
+    pub reads: Vec<String>,
+    /// What is dropped, kept, rounded and capped.
+    pub rules: Vec<String>,
+    /// The answer's columns with their expected error.
+    pub accuracy: Vec<ColumnAccuracy>,
+    /// How many groups are answered.
+    pub groups: u64,
+    /// What one round costs and means.
+    pub cost: Vec<String>,
+    /// The mathematics, for those who ask: measure, caps, lanes, grids, digest.
+    pub details: Vec<String>,
+}
+
+/// The expected error of a column of the answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ColumnAccuracy {
+    /// Its heading.
+    pub column: String,
+    /// Its error at 95 % confidence, in words.
+    pub expected: String,
+}
+
+/// Explains a plan for `nodes` partners that answer; `left` is what the budget still holds.
+pub fn explain(planned: &Planned, nodes: usize, left: Option<Budget>) -> Explanation {
+    let plan = &planned.plan;
+    Explanation {
+        reads: reads(plan),
+        rules: planned.notes.iter().map(|note| printable(note)).collect(),
+        accuracy: accuracy(plan, nodes),
+        groups: plan.shape.cells().unwrap_or(0),
+        cost: cost(planned.cost, left),
+        details: details(planned),
+    }
+}
+
+fn reads(plan: &ContributionPlan) -> Vec<String> {
+    let rows = &plan.rows;
+    let names: Vec<String> =
+        rows.columns.iter().map(|column| format!("`{}`", column.name)).collect();
+    let columns = match names.is_empty() {
+        true => format!("no column of `{}`: rows are only counted", rows.dataset),
+        false => format!("of `{}`: {}", rows.dataset, names.join(", ")),
+    };
+    let unit = format!("`{}`, to tell people apart; it is never given out", rows.unit_column);
+    let mut reads = vec![columns, unit];
+    if let Contribute::Module(module) = &plan.contribute {
+        reads
+            .push(format!("the module {} sees one person's rows at a time", module.sha256.short()));
+    }
+    reads
+}
+
+fn accuracy(plan: &ContributionPlan, nodes: usize) -> Vec<ColumnAccuracy> {
+    let expected = match expected_plus_minus(&plan.shape, nodes) {
+        Ok(expected) => expected,
+        Err(error) => {
+            let expected = format!("cannot be told: {error}");
+            return vec![ColumnAccuracy { column: "all columns".to_owned(), expected }];
+        }
+    };
+    let figures = expected.iter().filter(|expected| !matches!(expected.accuracy, Accuracy::Key));
+    figures
+        .map(|expected| ColumnAccuracy {
+            column: printable(&expected.column),
+            expected: expected.accuracy.to_string(),
+        })
+        .collect()
+}
+
+fn cost(cost: Cost, left: Option<Budget>) -> Vec<String> {
+    let mut words = vec![format!("each round, at each partner: {}", meaning(cost))];
+    if let Some(left) = left {
+        words.push(match (cost.within(left), rounds_left(cost, left)) {
+            (false, _) => "the budget left does not cover it: ask for less".to_owned(),
+            (true, Some(rounds)) => format!("the budget left covers {rounds} such rounds"),
+            (true, None) => "the budget left covers it".to_owned(),
+        });
+    }
+    words
+}
+
+/// How often a budget covers a cost; `None` when the cost is nothing.
+fn rounds_left(cost: Cost, left: Budget) -> Option<u64> {
+    let times = [
+        left.epsilon.units().checked_div(cost.epsilon.units()),
+        left.rho.units().checked_div(cost.rho.units()),
+        left.delta.units().checked_div(cost.delta.units()),
+    ];
+    times.into_iter().flatten().min()
+}
+
+fn details(planned: &Planned) -> Vec<String> {
+    let plan = &planned.plan;
+    let mut details = vec![
+        format!("cost of one round: {}", planned.cost),
+        format!("mechanism: {}; {}", planned.mechanism, planned.why),
+        format!("L0 (cells a person): {}, rows a person: {}", plan.group_cap, plan.row_cap),
+        format!("cells: {}, lanes: {}", plan.shape.cells().unwrap_or(0), plan.shape.lanes.len()),
+    ];
+    details.extend(plan.shape.lanes.iter().map(|lane| {
+        let noise = match lane.noise {
+            Noise::DiscreteLaplace { scale } => format!("scale {:.4}", scale.to_f64()),
+            Noise::DiscreteGaussian { sigma_sq } => {
+                format!("sigma {:.4}", sigma_sq.to_f64().sqrt())
+            }
+        };
+        let (name, bits, steps) = (printable(&lane.name), lane.grid_bits, lane.sensitivity_steps);
+        format!("lane `{name}`: grid 2^-{bits}, sensitivity {steps} steps, {noise} steps")
+    }));
+    details.push(format!("plan: {}", planned.digest()));
+    details
+}
+
+impl fmt::Display for Explanation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        section(f, "It reads", &self.reads)?;
+        section(f, "Rules", &self.rules)?;
+        let groups =
+            if self.groups == 1 { "1 row".to_owned() } else { format!("{} rows", self.groups) };
+        writeln!(f, "The answer has {groups}. Expected error, 95 times in 100 at most:")?;
+        for ColumnAccuracy { column, expected } in &self.accuracy {
+            writeln!(f, "  {column}: {expected}")?;
+        }
+        section(f, "Cost", &self.cost)?;
+        if f.alternate() { section(f, "Details", &self.details) } else { Ok(()) }
+    }
+}
+
+fn section(f: &mut fmt::Formatter<'_>, title: &str, lines: &[String]) -> fmt::Result {
+    writeln!(f, "{title}:")?;
+    lines.iter().try_for_each(|line| writeln!(f, "  - {line}"))
+}

@@ -1,0 +1,39 @@
+//! Limits of the planner alone, each a named constant with its unit. Everything a hostile text can
+//! make grow is bounded here before it is parsed or lowered; limits shared with others are in `terms`.
+
+/// Most tokens of one text, blanks and comments aside.
+pub const TOKENS_MAX: usize = 10_000;
+/// Most operators and keywords (`AND`, `+`, `.`, `IS`, ...) of one text. The parser builds one level
+/// of tree for each, so this bounds the depth of any tree it can build.
+pub const OPERATORS_MAX: usize = 2_000;
+/// Deepest nesting of parentheses, brackets and `CASE`.
+pub const NESTING_MAX: usize = 32;
+/// Recursion the parser may use, a second line of defence behind [`NESTING_MAX`].
+pub const PARSER_RECURSION_MAX: usize = 100;
+/// Deepest expression, chains of `AND` and `OR` counted once. A level becomes at most four levels of
+/// JSON, so a plan stays readable by readers that stop at 128.
+pub const EXPRESSION_DEPTH_MAX: usize = 24;
+/// Most `NOT (` and `CASE (` open at once. The parser tries each as an operator and, when that
+/// fails, again as a function, so its work doubles with each one.
+pub const RETRIED_NESTING_MAX: usize = 6;
+/// Longest literal or identifier, in bytes.
+pub const LITERAL_BYTES_MAX: usize = 1_024;
+/// Most terms of one list: `IN (...)`, `CASE` branches, arguments, `SELECT` and `GROUP BY` items.
+pub const LIST_TERMS_MAX: usize = 1_000;
+/// Longest heading of a column of the answer, in bytes.
+pub const HEADING_BYTES_MAX: usize = 63;
+/// Longest excerpt of a text that an error quotes, in characters.
+pub const EXCERPT_CHARS_MAX: usize = 80;
+/// Most columns of an answer.
+pub const RESULT_COLUMNS_MAX: usize = 128;
+/// Grid of a float column for which the dictionary declares no bounds: multiples of 2^-10.
+pub const FLOAT_GRID_BITS: u8 = 10;
+/// Grid of quotients, of products and of decimal literals that lie on no coarser grid.
+pub const FINE_GRID_BITS: u8 = 20;
+/// Largest change one person can make in one cell, in grid steps: written as a JSON number, which
+/// readers keep exact up to here only (RFC 8785, appendix D).
+pub const SENSITIVITY_STEPS_MAX: u64 = 1 << 53;
+/// Most fuel one person's rows may use; it is written as a JSON number elsewhere.
+pub const FUEL_MAX: u64 = 1 << 53;
+
+const _: () = assert!(EXPRESSION_DEPTH_MAX * 4 < 128, "a plan must stay readable JSON");

@@ -1,0 +1,106 @@
+//! What a plan does to the data, in plain words: what is dropped, kept, rounded and capped. For
+//! people only, never part of a digest; no symbol of the privacy mathematics may appear here.
+
+use crate::ir::{Contribute, ContributionPlan, LaneExpr, SqlContribution};
+use cloister_terms::Bounds;
+
+/// Notes on a plan, in the order in which data flows; the caps asked for are told where they were
+/// lowered.
+pub(crate) fn notes(
+    plan: &ContributionPlan,
+    row_cap_asked: u32,
+    group_cap_asked: u32,
+) -> Vec<String> {
+    let rows = &plan.rows;
+    let mut notes = vec![format!("rows without a `{}` are dropped", rows.unit_column)];
+    notes.push(match &rows.filter {
+        Some(filter) => format!("only rows where {filter} are used; unknown counts as no"),
+        None => format!("all rows of `{}` are used", rows.dataset),
+    });
+    if let Contribute::Sql(sql) = &plan.contribute {
+        keys(plan, sql, &mut notes);
+    }
+    caps(plan, row_cap_asked, group_cap_asked, &mut notes);
+    match &plan.contribute {
+        Contribute::Sql(sql) => sql.lanes.iter().for_each(|lane| notes.extend(lane_note(lane))),
+        Contribute::Module(module) => {
+            notes.push(format!(
+                "the module sees one person at a time; each number it gives is kept within {}, at most one a group",
+                module.value
+            ));
+            if !rows.order_columns.is_empty() {
+                let names: Vec<_> =
+                    rows.order_columns.iter().map(|name| format!("`{name}`")).collect();
+                notes.push(format!("it sees a person's rows in the order of {}", names.join(", ")));
+            }
+        }
+    }
+    if !plan.shape.keys.is_empty() {
+        notes.push("every public group is answered, in the order of its public list, also those without people".to_owned());
+    }
+    notes.push(
+        "each figure carries noise, so it can be below zero and sums need not match".to_owned(),
+    );
+    notes.push("a person at several partners counts at each of them".to_owned());
+    notes
+}
+
+fn keys(plan: &ContributionPlan, sql: &SqlContribution, notes: &mut Vec<String>) {
+    for (key, dimension) in sql.keys.iter().zip(&plan.shape.keys) {
+        notes.push(format!(
+            "rows whose `{}` is missing or not among its {} are dropped",
+            dimension.name,
+            counted(key.domain.len() as u64, "public value", "public values")
+        ));
+    }
+}
+
+fn caps(
+    plan: &ContributionPlan,
+    row_cap_asked: u32,
+    group_cap_asked: u32,
+    notes: &mut Vec<String>,
+) {
+    let rows = counted(plan.row_cap.into(), "row", "rows");
+    notes.push(format!(
+        "at most {rows} of one person are used; of a person with more, a fair sample of {rows}"
+    ));
+    if plan.row_cap < row_cap_asked {
+        notes.push(format!(
+            "the row cap was lowered from {row_cap_asked} to {}: the dictionary allows no more for `{}`",
+            plan.row_cap, plan.rows.dataset
+        ));
+    }
+    let cells = plan.shape.cells().unwrap_or(0);
+    if cells > 1 {
+        let groups = counted(plan.group_cap.into(), "group", "groups");
+        notes.push(format!(
+            "one person counts in at most {groups} of {cells}; of a person in more, a fair choice of {groups}"
+        ));
+    }
+    if plan.group_cap < group_cap_asked {
+        notes.push(format!(
+            "the group cap was lowered from {group_cap_asked} to {}: one person cannot reach more groups",
+            plan.group_cap
+        ));
+    }
+}
+
+fn lane_note(lane: &LaneExpr) -> Option<String> {
+    let LaneExpr::SumClamped { expr, bounds } = lane else { return None };
+    Some(format!(
+        "each value of {expr} is rounded to {} and kept within {bounds}; a missing value adds nothing",
+        step(*bounds)
+    ))
+}
+
+fn step(bounds: Bounds) -> String {
+    match bounds.grid_bits() {
+        0 => "a whole number".to_owned(),
+        bits => format!("a multiple of 1/{}", 1u64 << bits),
+    }
+}
+
+fn counted(count: u64, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
+}

@@ -1,0 +1,213 @@
+//! The SQL front end: one SELECT becomes keys, lanes and the columns of the answer. Every row goes to
+//! the one cell its keys name; whatever would put a row or an unbounded value into the answer must be
+//! refused here.
+
+use crate::aggregates::{Aggregate, Lanes, of_item};
+use crate::clauses::{Clauses, clauses};
+use crate::construct::Construct;
+use crate::error::{Place, PlanError, excerpt};
+use crate::expr::{Expr, Literal};
+use crate::headings::Headings;
+use crate::ir::{Contribute, KeyExpr, LaneExpr, ReadColumn, RowPlan, SqlContribution};
+use crate::keys;
+use crate::lower::{condition, lower};
+use crate::planned::{Draft, DraftLane};
+use crate::scope::{Scope, folded};
+use crate::syntax::{place_of, unwrapped};
+use crate::text::{parse, place};
+use crate::typed::Typed;
+use cloister_terms::limits::DIMENSIONS_MAX;
+use cloister_terms::{Dataset, Dictionary, Formula, KeyDimension, Name, ResultColumn};
+use sqlparser::ast::{Expr as Ast, Ident};
+use std::collections::BTreeSet;
+
+/// Plans a SQL text but for its noise.
+pub(crate) fn draft(
+    dictionary: &Dictionary,
+    text: &str,
+    row_cap_asked: u32,
+) -> Result<Draft, PlanError> {
+    let query = parse(text)?;
+    let clauses = clauses(&query)?;
+    let scope = Scope::of_from(dictionary, clauses.from, clauses.place)?;
+    let filter = clauses.filter.map(|filter| condition(&scope, filter)).transpose()?;
+    let row_cap = row_cap_asked.min(scope.dataset.rows_per_unit_max);
+    let items = items(&scope, &clauses)?;
+    let group_by = group_by(&scope, clauses.group_by, &items)?;
+    let keys = group_by.iter().map(|key| keys::key(key, &scope)).collect::<Result<Vec<_>, _>>()?;
+    let (columns, lanes) = columns(&scope, &items, &group_by, row_cap)?;
+    let dimensions = dimensions(&columns, &keys);
+    let exprs = filter.iter().chain(keys.iter().map(|key| &key.expr));
+    let rows = RowPlan {
+        dataset: scope.dataset.name.clone(),
+        unit_column: scope.dataset.unit_column.clone(),
+        columns: columns_read(scope.dataset, exprs.chain(lanes.iter().filter_map(LaneExpr::expr))),
+        filter: filter.clone(),
+        order_columns: Vec::new(),
+        table_row_cap: scope.dataset.rows_per_unit_max,
+    };
+    let draft_lane = |lane: &LaneExpr| DraftLane {
+        name: excerpt(&lane.label()),
+        grid_bits: lane.grid_bits(),
+        sensitivity_steps: lane.sensitivity_steps(row_cap),
+    };
+    Ok(Draft {
+        rows,
+        keys: dimensions,
+        lanes: lanes.iter().map(draft_lane).collect(),
+        contribute: Contribute::Sql(SqlContribution { keys, lanes }),
+        columns,
+        row_cap,
+        // Each row is in one cell, so a person's rows reach no more cells than there are rows.
+        cells_per_person_max: row_cap.into(),
+    })
+}
+
+/// The columns of a dataset that some expressions read, in dictionary order.
+pub(crate) fn columns_read<'e>(
+    dataset: &Dataset,
+    exprs: impl Iterator<Item = &'e Expr>,
+) -> Vec<ReadColumn> {
+    let mut read: BTreeSet<&Name> = BTreeSet::new();
+    for expr in exprs {
+        expr.each_column(&mut |name| {
+            read.insert(name);
+        });
+    }
+    let columns = dataset.columns.iter().filter(|column| read.contains(&column.name));
+    columns
+        .map(|column| ReadColumn { name: column.name.clone(), column_type: column.column_type })
+        .collect()
+}
+
+/// One selected item.
+struct Item {
+    heading: String,
+    place: Place,
+    kind: ItemKind,
+}
+
+enum ItemKind {
+    Key(Typed),
+    Aggregate(Aggregate),
+}
+
+fn items(scope: &Scope<'_>, clauses: &Clauses<'_>) -> Result<Vec<Item>, PlanError> {
+    let mut headings = Headings::default();
+    let items = clauses.items.iter().map(|(ast, alias)| item(scope, ast, *alias, &mut headings));
+    let items = items.collect::<Result<Vec<_>, _>>()?;
+    if items.iter().any(|item| matches!(item.kind, ItemKind::Aggregate(_))) {
+        return Ok(items);
+    }
+    Err(PlanError::NoAggregate)
+}
+
+fn item(
+    scope: &Scope<'_>,
+    ast: &Ast,
+    alias: Option<&Ident>,
+    headings: &mut Headings,
+) -> Result<Item, PlanError> {
+    let kind = match of_item(scope, ast)? {
+        Some(aggregate) => ItemKind::Aggregate(aggregate),
+        None => ItemKind::Key(lower(scope, ast)?),
+    };
+    let own = match &kind {
+        ItemKind::Aggregate(aggregate) => aggregate.heading(scope),
+        ItemKind::Key(typed) => typed.expr.to_string(),
+    };
+    let place = alias.map_or_else(|| place_of(ast), |alias| place(alias.span.start));
+    let heading = match alias {
+        Some(alias) => folded(alias),
+        None => own.clone(),
+    };
+    // A heading that names a column but holds something else would be read as that column (row A7).
+    let is_that_column = matches!(&kind, ItemKind::Key(_)) && heading == own;
+    if scope.has_column(&heading) && !is_that_column {
+        return Err(PlanError::HeadingIsColumn { name: excerpt(&heading), place });
+    }
+    Ok(Item { heading: headings.give(heading, place)?, place, kind })
+}
+
+/// The keys of GROUP BY, each an expression, an alias or a position among the selected columns.
+fn group_by(scope: &Scope<'_>, group_by: &[Ast], items: &[Item]) -> Result<Vec<Typed>, PlanError> {
+    if group_by.len() > DIMENSIONS_MAX {
+        let place = group_by.get(DIMENSIONS_MAX).map(place_of).unwrap_or_default();
+        return Err(PlanError::TooMany { what: "group keys", max: DIMENSIONS_MAX, place });
+    }
+    let mut keys: Vec<Typed> = Vec::new();
+    for ast in group_by {
+        let key = group_key(scope, unwrapped(ast), items)?;
+        let name = || excerpt(&key.expr.to_string());
+        let place = key.place;
+        if keys.iter().any(|other| other.expr == key.expr) {
+            return Err(PlanError::Twice { name: name(), place });
+        }
+        let is_shown = |item: &Item| matches!(&item.kind, ItemKind::Key(k) if k.expr == key.expr);
+        if !items.iter().any(is_shown) {
+            return Err(PlanError::KeyNotShown { expression: name(), place });
+        }
+        keys.push(key);
+    }
+    Ok(keys)
+}
+
+fn group_key(scope: &Scope<'_>, ast: &Ast, items: &[Item]) -> Result<Typed, PlanError> {
+    let place = place_of(ast);
+    let of_item = |item: Option<&Item>, text: String| match item.map(|item| &item.kind) {
+        Some(ItemKind::Key(typed)) => Ok(Typed { place, ..typed.clone() }),
+        Some(ItemKind::Aggregate(_)) => Err(PlanError::refused(Construct::NestedAggregate, place)),
+        None => Err(PlanError::Ordinal { text, place }),
+    };
+    // A column goes before an alias of the same name; such an alias was refused already.
+    if let Ast::Identifier(ident) = ast
+        && !scope.has_column(&folded(ident))
+        && let Some(item) = items.iter().find(|item| item.heading == folded(ident))
+    {
+        return of_item(Some(item), folded(ident));
+    }
+    let key = lower(scope, ast)?;
+    if let Expr::Literal { value: Literal::Int(position) } = &key.expr {
+        let index = usize::try_from(position.0).ok().and_then(|position| position.checked_sub(1));
+        return of_item(index.and_then(|index| items.get(index)), position.0.to_string());
+    }
+    Ok(key)
+}
+
+/// The columns of the answer and the lanes they need.
+fn columns(
+    scope: &Scope<'_>,
+    items: &[Item],
+    group_by: &[Typed],
+    row_cap: u32,
+) -> Result<(Vec<ResultColumn>, Vec<LaneExpr>), PlanError> {
+    let mut lanes = Lanes::new(row_cap);
+    let mut columns = Vec::new();
+    for item in items {
+        let formula = match &item.kind {
+            ItemKind::Aggregate(aggregate) => lanes.formula(aggregate, scope)?,
+            ItemKind::Key(typed) => {
+                let dimension = group_by.iter().position(|key| key.expr == typed.expr);
+                let dimension = dimension.and_then(|dimension| u32::try_from(dimension).ok());
+                let dimension = dimension.ok_or_else(|| PlanError::NotGrouped {
+                    expression: excerpt(&typed.expr.to_string()),
+                    place: item.place,
+                })?;
+                Formula::Key { dimension }
+            }
+        };
+        columns.push(ResultColumn { name: item.heading.clone(), formula });
+    }
+    Ok((columns, lanes.into_lanes()))
+}
+
+/// The public keys, each under the heading of the first column that shows it.
+fn dimensions(columns: &[ResultColumn], keys: &[KeyExpr]) -> Vec<KeyDimension> {
+    let named = |index: usize| {
+        let shows = |column: &&ResultColumn| matches!(column.formula, Formula::Key { dimension } if dimension as usize == index);
+        columns.iter().find(shows).map(|column| column.name.clone()).unwrap_or_default()
+    };
+    let keys = keys.iter().enumerate();
+    keys.map(|(index, key)| KeyDimension { name: named(index), values: key.domain.clone() })
+        .collect()
+}

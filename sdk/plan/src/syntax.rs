@@ -1,0 +1,114 @@
+//! Reading the parser's tree without lowering it: places, parentheses, calls. Whatever a call may
+//! carry besides plain arguments must be refused here.
+
+use crate::construct::Construct;
+use crate::error::{Place, PlanError};
+use crate::functions::refuse_function;
+use crate::limits::LIST_TERMS_MAX;
+use crate::text::place;
+use sqlparser::ast::{
+    DuplicateTreatment, Expr as Ast, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList,
+    FunctionArguments, Ident, ObjectNamePart,
+};
+
+/// Arguments of a call, all of them plain expressions.
+pub(crate) struct Call<'a> {
+    pub name: &'a Ident,
+    pub args: Vec<&'a FunctionArgExpr>,
+    pub distinct: bool,
+}
+
+/// The expression inside any parentheses.
+pub(crate) fn unwrapped(mut ast: &Ast) -> &Ast {
+    while let Ast::Nested(inner) = ast {
+        ast = inner;
+    }
+    ast
+}
+
+/// Where an expression stands: the place of its leftmost name or constant. Iterative, since chains
+/// of operators may be long.
+pub(crate) fn place_of(mut ast: &Ast) -> Place {
+    loop {
+        ast = match ast {
+            Ast::Identifier(ident) => return place(ident.span.start),
+            Ast::CompoundIdentifier(parts) => {
+                return parts.first().map(|part| place(part.span.start)).unwrap_or_default();
+            }
+            Ast::Value(value) => return place(value.span.start),
+            Ast::TypedString(typed) => return place(typed.value.span.start),
+            Ast::Case { case_token, .. } => return place(case_token.0.span.start),
+            Ast::Function(function) => {
+                let Some(ObjectNamePart::Identifier(ident)) = function.name.0.first() else {
+                    return Place::default();
+                };
+                return place(ident.span.start);
+            }
+            Ast::BinaryOp { left: inner, .. }
+            | Ast::Nested(inner)
+            | Ast::UnaryOp { expr: inner, .. }
+            | Ast::IsNull(inner)
+            | Ast::IsNotNull(inner)
+            | Ast::InList { expr: inner, .. }
+            | Ast::Between { expr: inner, .. }
+            | Ast::Cast { expr: inner, .. }
+            | Ast::Like { expr: inner, .. }
+            | Ast::ILike { expr: inner, .. } => inner,
+            _ => return Place::default(),
+        };
+    }
+}
+
+/// The call a function expression is. Errors on windows, filters, named arguments and other extras.
+pub(crate) fn call(function: &Function) -> Result<Call<'_>, PlanError> {
+    let Function {
+        name,
+        uses_odbc_syntax,
+        parameters,
+        args,
+        filter,
+        null_treatment,
+        over,
+        within_group,
+    } = function;
+    let [ObjectNamePart::Identifier(name)] = name.0.as_slice() else {
+        return Err(PlanError::refused(Construct::Schema, Place::default()));
+    };
+    let at = place(name.span.start);
+    let refused = |construct| Err(PlanError::refused(construct, at));
+    if over.is_some() {
+        return refused(Construct::Window);
+    }
+    if filter.is_some() {
+        return refused(Construct::Filter);
+    }
+    let FunctionArguments::List(FunctionArgumentList { duplicate_treatment, args, clauses }) = args
+    else {
+        return Err(refuse_function(&name.value, at));
+    };
+    let has_extras = *uses_odbc_syntax
+        || !matches!(parameters, FunctionArguments::None)
+        || null_treatment.is_some()
+        || !within_group.is_empty()
+        || !clauses.is_empty();
+    if has_extras {
+        return refused(Construct::Argument);
+    }
+    if args.len() > LIST_TERMS_MAX {
+        return Err(too_long(at));
+    }
+    let plain = |arg| match arg {
+        &FunctionArg::Unnamed(ref arg) => Ok(arg),
+        _ => Err(PlanError::refused(Construct::Argument, at)),
+    };
+    let args = args.iter().map(plain).collect::<Result<_, _>>()?;
+    // ALL is the default and means nothing; only DISTINCT does.
+    let distinct =
+        duplicate_treatment.is_some_and(|treatment| treatment == DuplicateTreatment::Distinct);
+    Ok(Call { name, args, distinct })
+}
+
+/// A list of more than [`LIST_TERMS_MAX`] terms.
+pub(crate) fn too_long(place: Place) -> PlanError {
+    PlanError::TooMany { what: "terms in a list", max: LIST_TERMS_MAX, place }
+}

@@ -1,0 +1,65 @@
+//! Digests are pinned: a change of this crate or of the parser that would ask old questions anew must
+//! be seen here. A digest may change only together with `PLAN_VERSION`.
+
+use super::{Q1, epsilon, planned, rho};
+use crate::ContributionPlan;
+
+/// Questions with their digests at caps of 20 rows and 6 groups.
+const PINNED: [(&str, &str, &str); 4] = [
+    (Q1, "rho", "2f552327f4c15b608b8a119793c97aea6081378d79eb6e5ed18ae6313ad0c54c"),
+    (Q1, "epsilon", "c9682d9ec4f9a6731464491afb88b04ac468f9fd39a25e33f24e4a509a1705ec"),
+    ("SELECT COUNT(DISTINCT person_id) AS people FROM trips", "rho", "c9f9e702c7c4115b8d1e7c986b5f3024e03080925c39e48b57eac752274a2b74"),
+    (
+        "SELECT CASE WHEN distance_m < 1000 THEN 'short' ELSE 'long' END AS band, \
+         AVG(clamp(speed, 0, 12.5) * 3.6) AS kmh, SUM(NULLIF(duration_s, 0) / 60) AS minutes \
+         FROM trips WHERE zone IN (1, 2) OR NOT is_member OR speed BETWEEN 0.1 AND 9 \
+         GROUP BY 1",
+        "rho",
+        "c9183060fe97499f28801c33b5b6293beb6ed375ea69f37b8e53a14d5b3f65bc",
+    ),
+];
+
+#[test]
+fn plan_digests_are_pinned() {
+    let found = PINNED.map(|(text, measure, _)| {
+        let spend = if measure == "rho" { rho("0.1") } else { epsilon("1") };
+        planned(text, spend).unwrap().digest().to_string()
+    });
+    assert_eq!(found.each_ref().map(String::as_str), PINNED.map(|(_, _, digest)| digest));
+}
+
+#[test]
+fn a_plan_survives_writing_and_holds_no_float() {
+    for (text, _, _) in PINNED {
+        let plan = planned(text, rho("0.1")).unwrap().plan;
+        let json = serde_json::to_string(&plan).unwrap();
+        let again: ContributionPlan = serde_json::from_str(&json).unwrap();
+        assert_eq!(again, plan);
+        assert_eq!(again.digest().unwrap(), plan.digest().unwrap());
+        assert_no_float(&serde_json::from_str(&json).unwrap());
+        let extra = json.replacen('{', r#"{"surprise":1,"#, 1);
+        assert!(serde_json::from_str::<ContributionPlan>(&extra).is_err());
+    }
+}
+
+#[test]
+fn the_deepest_expression_is_still_readable() {
+    let mut text = String::from("1");
+    for _ in 0..22 {
+        text = format!("CASE WHEN is_member THEN {text} ELSE 2 END");
+    }
+    let plan = planned(&format!("SELECT SUM({text}) AS s FROM trips"), rho("0.1")).unwrap().plan;
+    let json = serde_json::to_string(&plan).unwrap();
+    assert_eq!(serde_json::from_str::<ContributionPlan>(&json).unwrap(), plan);
+}
+
+fn assert_no_float(value: &serde_json::Value) {
+    match value {
+        serde_json::Value::Number(number) => {
+            assert!(number.as_u64().is_some_and(|n| n <= 1 << 53), "{number}");
+        }
+        serde_json::Value::Array(values) => values.iter().for_each(assert_no_float),
+        serde_json::Value::Object(fields) => fields.values().for_each(assert_no_float),
+        _ => {}
+    }
+}

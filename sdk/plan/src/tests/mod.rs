@@ -1,0 +1,88 @@
+//! Tests of the planner on a dictionary for the mobility sample. They read no record: a plan never
+//! depends on one.
+
+mod digests;
+mod explained;
+mod hostile;
+mod modules;
+mod questions;
+mod refusals;
+
+use crate::{Contribute, LaneExpr, PlanError, Planned, Question, Spend, plan};
+use cloister_terms::{Body, Dictionary};
+
+/// The first question of the sample data: cross-town mobility.
+pub(super) const Q1: &str =
+    "SELECT start_city, COUNT(DISTINCT person_id) AS riders, COUNT(*) AS trips,
+       AVG(CASE WHEN end_city <> start_city THEN 1.0 ELSE 0.0 END) AS cross_share
+FROM trips
+WHERE start_time_local >= TIMESTAMP '2019-07-01' AND start_time_local < TIMESTAMP '2019-10-01'
+  AND start_city IS NOT NULL AND end_city IS NOT NULL AND distance_m >= 200
+GROUP BY start_city";
+
+const CITIES: &str = r#"[{"text":"Amherst"},{"text":"Easthampton"},{"text":"Holyoke"},
+    {"text":"Northampton"},{"text":"South Hadley"},{"text":"Springfield"}]"#;
+
+/// A dictionary of two datasets; `trips` has six cities and at most 50 rows a person.
+pub(super) fn dictionary() -> Dictionary {
+    let column = |name: &str, kind: &str, more: &str| {
+        format!(r#"{{"name":"{name}","type":"{kind}","description":""{more}}}"#)
+    };
+    let domain = format!(r#","domain":{CITIES}"#);
+    let columns = [
+        column("trip_id", "int64", r#","identifier":true"#),
+        column("person_id", "int64", r#","identifier":true"#),
+        column("bike_id", "text", r#","identifier":true"#),
+        column("start_time_utc", "timestamp", ""),
+        column("start_time_local", "timestamp", ""),
+        column("duration_s", "int64", r#","bounds":{"min":"0","max":"86400"}"#),
+        column("distance_m", "float64", r#","bounds":{"min":"0","max":"50000","grid_bits":2}"#),
+        column("ping_count", "int64", ""),
+        column("speed", "float64", ""),
+        column("is_member", "bool", ""),
+        column("start_city", "text", &domain),
+        column("end_city", "text", &domain),
+        column("start_station", "text", ""),
+        column("zone", "int64", r#","domain":[{"int":"3"},{"int":"1"},{"int":"2"}]"#),
+    ]
+    .join(",");
+    let json = format!(
+        r#"{{"datasets":[
+        {{"name":"trips","description":"","unit_column":"person_id","columns":[{columns}],
+          "order_columns":["start_time_utc","trip_id"],"rows_per_unit_max":50}},
+        {{"name":"bank","description":"","unit_column":"person_id","columns":[{}],"rows_per_unit_max":6}}]}}"#,
+        [column("person_id", "int64", ""), column("age", "int64", "")].join(",")
+    );
+    serde_json::from_str(&json).unwrap()
+}
+
+pub(super) fn rho(text: &str) -> Spend {
+    Spend { epsilon: None, rho: Some(text.parse().unwrap()) }
+}
+
+pub(super) fn epsilon(text: &str) -> Spend {
+    Spend { epsilon: Some(text.parse().unwrap()), rho: None }
+}
+
+/// Plans a text with caps of 20 rows and 6 groups.
+pub(super) fn planned(text: &str, spend: Spend) -> Result<Planned, PlanError> {
+    let body = Body::Sql { text: text.to_owned() };
+    let question = Question { body: &body, row_cap: 20, group_cap: 6, spend };
+    plan(&dictionary(), &question)
+}
+
+/// The lanes of a text that plans.
+pub(super) fn lanes(text: &str) -> Vec<LaneExpr> {
+    match planned(text, rho("0.1")).unwrap().plan.contribute {
+        Contribute::Sql(sql) => sql.lanes,
+        Contribute::Module(_) => panic!("SQL became a module"),
+    }
+}
+
+/// The error of a text that does not plan.
+pub(super) fn error(text: &str) -> PlanError {
+    match planned(text, rho("0.1")) {
+        Ok(_) => panic!("{text:?} must be refused"),
+        Err(error) => error,
+    }
+}

@@ -1,0 +1,272 @@
+//! What the surface leaves out, one row a construct: each is refused by name and says what to write
+//! instead.
+
+use super::{dictionary, error, planned, rho};
+use crate::{Construct, PlanError, Question, Spend, plan};
+use cloister_terms::Body;
+
+#[test]
+fn constructs_are_refused_by_name() {
+    use Construct as C;
+    let table: &[(&str, Construct)] = &[
+        ("INSERT INTO trips VALUES (1)", C::Statement),
+        ("UPDATE trips SET zone = 1", C::Statement),
+        ("DELETE FROM trips", C::Statement),
+        ("DROP TABLE trips", C::Statement),
+        ("CREATE TABLE x AS SELECT 1", C::Statement),
+        ("COPY trips TO 'x.csv'", C::Statement),
+        ("SET a = 1", C::Statement),
+        ("EXPLAIN SELECT COUNT(*) FROM trips", C::Statement),
+        ("SHOW TABLES", C::Statement),
+        ("VALUES (1)", C::Statement),
+        ("SELECT COUNT(*) FROM trips; SELECT COUNT(*) FROM trips", C::SeveralStatements),
+        ("SELECT COUNT(*) FROM trips; DROP TABLE trips", C::SeveralStatements),
+        ("WITH t AS (SELECT 1) SELECT COUNT(*) FROM t", C::Cte),
+        ("SELECT COUNT(*) FROM trips UNION ALL SELECT COUNT(*) FROM trips", C::SetOperation),
+        ("SELECT COUNT(*) FROM trips EXCEPT SELECT 1", C::SetOperation),
+        ("(SELECT COUNT(*) FROM trips)", C::Subquery),
+        ("SELECT (SELECT 1) AS x FROM trips", C::Subquery),
+        ("SELECT COUNT(*) FROM trips WHERE zone IN (SELECT 1)", C::Subquery),
+        ("SELECT COUNT(*) FROM trips WHERE EXISTS (SELECT 1)", C::Subquery),
+        ("SELECT COUNT(*) FROM (SELECT * FROM trips) t", C::TableFunction),
+        ("SELECT COUNT(*) FROM trips JOIN bank ON true", C::Join),
+        ("SELECT COUNT(*) FROM trips, bank", C::Join),
+        ("SELECT COUNT(*) FROM trips NATURAL JOIN bank", C::Join),
+        ("SELECT COUNT(*) FROM read_csv('x.csv')", C::TableFunction),
+        ("SELECT COUNT(*) FROM generate_series(1, 10)", C::TableFunction),
+        ("SELECT COUNT(*) FROM 'x.parquet'", C::FileTable),
+        ("SELECT COUNT(*) FROM information_schema.tables", C::Schema),
+        ("SELECT COUNT(*) FROM public.trips", C::Schema),
+        ("SELECT COUNT(*)", C::NoFrom),
+        ("SELECT * FROM trips", C::Wildcard),
+        ("SELECT trips.* FROM trips", C::Wildcard),
+        ("SELECT SUM(*) AS s FROM trips", C::Wildcard),
+        ("SELECT DISTINCT zone FROM trips", C::Distinct),
+        ("SELECT COUNT(DISTINCT zone) AS n FROM trips", C::AggregateDistinct),
+        ("SELECT SUM(DISTINCT duration_s) AS n FROM trips", C::AggregateDistinct),
+        ("SELECT zone, COUNT(*) AS n FROM trips GROUP BY zone HAVING COUNT(*) > 5", C::Having),
+        ("SELECT zone, COUNT(*) AS n FROM trips GROUP BY zone ORDER BY n", C::OrderBy),
+        ("SELECT COUNT(*) AS n FROM trips LIMIT 5", C::Limit),
+        ("SELECT COUNT(*) AS n FROM trips OFFSET 5", C::Limit),
+        ("SELECT COUNT(*) AS n FROM trips FETCH FIRST 1 ROWS ONLY", C::Limit),
+        ("SELECT COUNT(*) OVER (PARTITION BY zone) AS n FROM trips", C::Window),
+        ("SELECT COUNT(*) OVER w AS n FROM trips WINDOW w AS (ORDER BY zone)", C::Clause),
+        ("SELECT zone, COUNT(*) AS n FROM trips GROUP BY ROLLUP(zone)", C::GroupingSets),
+        ("SELECT zone, COUNT(*) AS n FROM trips GROUP BY CUBE(zone)", C::GroupingSets),
+        (
+            "SELECT zone, COUNT(*) AS n FROM trips GROUP BY GROUPING SETS ((zone), ())",
+            C::GroupingSets,
+        ),
+        ("SELECT COUNT(*) FILTER (WHERE zone = 1) AS n FROM trips", C::Filter),
+        ("SELECT COUNT(*) AS n FROM trips WHERE zone = ?", C::Placeholder),
+        ("SELECT COUNT(*) AS n FROM trips WHERE zone = $1", C::Placeholder),
+        ("SELECT COUNT(*) AS n FROM trips WHERE zone = :zone", C::Placeholder),
+        ("SELECT SUM(duration_s) / COUNT(*) AS n FROM trips", C::NestedAggregate),
+        ("SELECT SUM(COUNT(*)) AS n FROM trips", C::NestedAggregate),
+        ("SELECT COUNT(*) AS n FROM trips WHERE COUNT(*) > 1", C::NestedAggregate),
+        ("SELECT COUNT(*) AS n FROM trips GROUP BY n", C::NestedAggregate),
+        ("SELECT SUM(CAST(zone AS DOUBLE)) AS n FROM trips", C::Cast),
+        ("SELECT SUM(zone::int) AS n FROM trips", C::Cast),
+        ("SELECT COUNT(*) AS n FROM trips WHERE start_city LIKE 'A%'", C::Like),
+        (
+            "SELECT COUNT(*) AS n FROM trips WHERE start_time_utc > TIMESTAMP '2019-01-01' + INTERVAL '1' DAY",
+            C::Interval,
+        ),
+        ("SELECT COUNT(*) AS n FROM trips WHERE start_time_utc > DATE '2019-01-01'", C::TypedText),
+        ("SELECT COUNT(*) AS n FROM trips WHERE start_city = N'x'", C::StringKind),
+        ("SELECT COUNT(*) AS n FROM trips WHERE start_city = X'00'", C::StringKind),
+        ("SELECT COUNT(*) AS n FROM trips WHERE zone = NULL", C::NullValue),
+        ("SELECT COUNT(*) AS n FROM trips WHERE zone IN (1, NULL)", C::NullValue),
+        ("SELECT COUNT(*) AS n FROM trips WHERE is_member IS TRUE", C::IsForm),
+        ("SELECT COUNT(*) AS n FROM trips WHERE zone IS DISTINCT FROM 1", C::IsForm),
+        ("SELECT COUNT(*) AS n FROM trips WHERE zone % 2 = 0", C::Operator),
+        ("SELECT COUNT(*) AS n FROM trips WHERE start_city || 'x' = 'y'", C::Operator),
+        ("SELECT COUNT(*) AS n FROM trips WHERE zone = ANY(zone)", C::Operator),
+        ("SELECT COUNT(*) AS n FROM trips WHERE zone IN (zone)", C::ListElement),
+        ("SELECT COUNT(person_id) AS n FROM trips", C::CountUnit),
+        ("SELECT COUNT(*) AS n FROM trips WHERE (zone, zone) = (1, 2)", C::Expression),
+        ("SELECT COUNT(*) AS n INTO x FROM trips", C::Clause),
+        ("FROM trips SELECT COUNT(*)", C::Clause),
+    ];
+    for (text, construct) in table {
+        let error = error(text);
+        assert!(
+            matches!(&error, PlanError::Refused { construct: found, .. } if found == construct),
+            "{text}: expected {construct:?}, got {error:?}"
+        );
+        assert!(error.to_string().contains(construct.instead()), "{error}");
+    }
+}
+
+#[test]
+fn functions_are_refused_by_kind() {
+    let refused = |expression: &str| error(&format!("SELECT {expression} AS x FROM trips"));
+    for aggregate in [
+        "MIN(zone)",
+        "MAX(zone)",
+        "MEDIAN(zone)",
+        "STDDEV_POP(zone)",
+        "approx_distinct(zone)",
+        "array_agg(zone)",
+    ] {
+        assert!(matches!(refused(aggregate), PlanError::Aggregate { .. }), "{aggregate}");
+    }
+    for volatile in ["RANDOM()", "now()", "current_timestamp", "CURRENT_DATE", "uuid()"] {
+        let text = format!("SELECT COUNT(*) AS n FROM trips WHERE start_time_utc < {volatile}");
+        assert!(matches!(error(&text), PlanError::Volatile { .. }), "{volatile}");
+    }
+    for other in [
+        "date_trunc('month', start_time_utc)",
+        "abs(zone)",
+        "pg_sleep(9)",
+        "getenv('HOME')",
+        "SUBSTRING(start_city FROM 1)",
+        "EXTRACT(YEAR FROM start_time_utc)",
+        "least(zone, 3)",
+        "\"count\"(zone)",
+        "floor(speed)",
+    ] {
+        assert!(
+            matches!(refused(other), PlanError::Function { .. }),
+            "{other}: {:?}",
+            refused(other)
+        );
+    }
+    for wrong in
+        ["clamp(zone, 1)", "clamp(zone, 1, zone)", "clamp(start_city, 'a', 'b')", "NULLIF(zone)"]
+    {
+        assert!(matches!(refused(wrong), PlanError::Arguments { .. }), "{wrong}");
+    }
+    assert!(matches!(refused("SUM(clamp(zone, 9, 1))"), PlanError::ClampReversed { .. }));
+}
+
+#[test]
+fn s21_identifier_columns_and_the_unit_are_refused_everywhere() {
+    for column in ["trip_id", "bike_id", "BIKE_ID", "\"trip_id\"", "trips.trip_id"] {
+        for text in [
+            format!("SELECT {column}, COUNT(*) AS n FROM trips GROUP BY {column}"),
+            format!("SELECT COUNT(*) AS n FROM trips WHERE {column} IS NOT NULL"),
+            format!("SELECT COUNT({column}) AS n FROM trips"),
+            format!("SELECT SUM(CASE WHEN {column} = {column} THEN 1 ELSE 0 END) AS n FROM trips"),
+            format!(
+                "SELECT COUNT(*) AS n FROM trips WHERE zone BETWEEN 1 AND COALESCE(zone, {column})"
+            ),
+            format!("SELECT COUNT(*) AS n FROM trips GROUP BY {column}"),
+        ] {
+            assert!(matches!(error(&text), PlanError::Identifier { .. }), "{text}");
+        }
+        let text = format!("SELECT COUNT(DISTINCT {column}) AS n FROM trips");
+        assert!(matches!(
+            error(&text),
+            PlanError::Refused { construct: Construct::AggregateDistinct, .. }
+        ));
+    }
+    for text in [
+        "SELECT person_id, COUNT(*) AS n FROM trips GROUP BY person_id",
+        "SELECT SUM(person_id) AS n FROM trips",
+        "SELECT COUNT(*) AS n FROM trips WHERE person_id = 12",
+        "SELECT SUM(CASE WHEN person_id = 12 THEN 1 ELSE 0 END) AS n FROM trips",
+        "SELECT COUNT(*) AS n FROM bank WHERE person_id = 12",
+    ] {
+        assert!(matches!(error(text), PlanError::UnitColumn { .. }), "{text}");
+    }
+    for unit in ["person_id", "PERSON_ID", "\"person_id\"", "trips.person_id", "(person_id)"] {
+        let text = format!("SELECT COUNT(DISTINCT {unit}) AS people FROM trips");
+        assert!(planned(&text, rho("1")).is_ok(), "{text}");
+    }
+}
+
+#[test]
+fn s02_only_the_columns_that_are_needed_are_read() {
+    let plan = planned("SELECT COUNT(DISTINCT person_id) AS n FROM trips", rho("1")).unwrap().plan;
+    assert!(plan.rows.columns.is_empty() && plan.rows.order_columns.is_empty());
+}
+
+#[test]
+fn keys_and_columns_that_do_not_match_are_refused() {
+    let check = |text: &str, is_expected: fn(&PlanError) -> bool| {
+        let error = error(text);
+        assert!(is_expected(&error), "{text}: {error:?}");
+    };
+    check("SELECT zone, COUNT(*) AS n FROM trips", |e| matches!(e, PlanError::NotGrouped { .. }));
+    check("SELECT COUNT(*) AS n FROM trips GROUP BY zone", |e| {
+        matches!(e, PlanError::KeyNotShown { .. })
+    });
+    check("SELECT zone FROM trips GROUP BY zone", |e| matches!(e, PlanError::NoAggregate));
+    check("SELECT zone, COUNT(*) AS n FROM trips GROUP BY 3", |e| {
+        matches!(e, PlanError::Ordinal { .. })
+    });
+    check("SELECT zone, COUNT(*) AS n FROM trips GROUP BY 0", |e| {
+        matches!(e, PlanError::Ordinal { .. })
+    });
+    check("SELECT zone, COUNT(*) AS n FROM trips GROUP BY -1", |e| {
+        matches!(e, PlanError::Ordinal { .. })
+    });
+    check("SELECT zone, COUNT(*) AS n FROM trips GROUP BY zone, 1", |e| {
+        matches!(e, PlanError::Twice { .. })
+    });
+    check("SELECT COUNT(*), COUNT(*) FROM trips", |e| matches!(e, PlanError::Twice { .. }));
+    check("SELECT COUNT(*) AS \"\" FROM trips", |e| matches!(e, PlanError::Heading { .. }));
+    for key in [
+        "start_station",
+        "duration_s",
+        "speed",
+        "start_time_utc",
+        "zone + 1",
+        "CASE WHEN zone = 1 THEN 1.5 END",
+    ] {
+        let text = format!("SELECT {key} AS k, COUNT(*) AS n FROM trips GROUP BY k");
+        check(&text, |e| matches!(e, PlanError::NoDomain { .. }));
+    }
+    check("SELECT COUNT(*) AS n FROM trips WHERE zone", |e| matches!(e, PlanError::Type { .. }));
+    check("SELECT COUNT(*) AS n FROM trips WHERE zone = 'x'", |e| {
+        matches!(e, PlanError::Type { .. })
+    });
+    check("SELECT COUNT(*) AS n FROM trips WHERE start_time_utc > '2019-01-01'", |e| {
+        matches!(e, PlanError::Type { .. })
+    });
+    check("SELECT SUM(is_member) AS n FROM trips", |e| matches!(e, PlanError::Type { .. }));
+    check("SELECT COUNT(*) AS n FROM trips WHERE zone = 99999999999999999999", |e| {
+        matches!(e, PlanError::Number { .. })
+    });
+    check("SELECT COUNT(*) AS n FROM trips WHERE speed = 1e999", |e| {
+        matches!(e, PlanError::Number { .. })
+    });
+    check("SELECT COUNT(*) AS n FROM trips WHERE start_time_utc > TIMESTAMP '2019'", |e| {
+        matches!(e, PlanError::Timestamp { .. })
+    });
+    check("SELECT COUNT(*) AS n FROM riders", |e| matches!(e, PlanError::NoDataset { .. }));
+    check("SELECT COUNT(*) AS n FROM trips WHERE bank.zone = 1", |e| {
+        matches!(e, PlanError::NoDataset { .. })
+    });
+}
+
+#[test]
+fn places_are_told() {
+    let error = error("SELECT COUNT(*) AS n\nFROM trips\nWHERE zone = 1 AND  nowhere = 2");
+    assert!(error.to_string().contains("(line 3, column 21)"), "{error}");
+}
+
+#[test]
+fn caps_and_offers_out_of_range_are_refused() {
+    let body = Body::Sql { text: "SELECT COUNT(*) AS n FROM trips".to_owned() };
+    let dictionary = dictionary();
+    for (row_cap, group_cap) in [(0, 1), (1, 0), (u32::MAX, 1), (1, u32::MAX)] {
+        let question = Question { body: &body, row_cap, group_cap, spend: rho("1") };
+        assert!(matches!(plan(&dictionary, &question), Err(PlanError::OutOfRange { .. })));
+    }
+    let question = Question { body: &body, row_cap: 1, group_cap: 1, spend: Spend::default() };
+    assert_eq!(plan(&dictionary, &question), Err(PlanError::NoSpend));
+}
+
+#[test]
+fn answers_beyond_the_limits_are_refused() {
+    let keys: Vec<String> = (0..9).map(|i| format!("zone = {i} AS k{i}")).collect();
+    let by: Vec<String> = (0..9).map(|i| format!("k{i}")).collect();
+    let text =
+        format!("SELECT {}, COUNT(*) AS n FROM trips GROUP BY {}", keys.join(", "), by.join(", "));
+    assert!(matches!(error(&text), PlanError::TooMany { what: "group keys", .. }));
+    let sums: Vec<String> = (0..65).map(|i| format!("SUM(duration_s + {i}) AS s{i}")).collect();
+    let text = format!("SELECT {} FROM trips", sums.join(", "));
+    assert!(matches!(error(&text), PlanError::TooMany { .. }));
+}

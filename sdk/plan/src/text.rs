@@ -1,0 +1,373 @@
+//! From text to a syntax tree, within fixed time and memory. Lengths, tokens, operators and nesting
+//! are bounded before the parser runs, and what would make it backtrack is refused by name; nothing
+//! here may look at a dictionary or decide what a construct means.
+
+use crate::construct::Construct;
+use crate::error::{Place, PlanError, excerpt};
+use crate::functions::refuse_function;
+use crate::limits::{
+    LITERAL_BYTES_MAX, NESTING_MAX, OPERATORS_MAX, PARSER_RECURSION_MAX, RETRIED_NESTING_MAX,
+    TOKENS_MAX,
+};
+use cloister_terms::limits::SQL_BYTES_MAX;
+use sqlparser::ast::Query;
+use sqlparser::dialect::Dialect;
+use sqlparser::keywords::Keyword;
+use sqlparser::parser::{Parser, ParserError};
+use sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer, Word};
+
+/// Parses one query. Errors when the text is over a limit, is not SQL, or uses a construct that is
+/// refused already by its tokens.
+pub(crate) fn parse(text: &str) -> Result<Box<Query>, PlanError> {
+    if text.len() > SQL_BYTES_MAX {
+        return Err(PlanError::TextTooLong { bytes: text.len() });
+    }
+    forbid_characters(text)?;
+    let mut tokens = Tokenizer::new(&Surface, text)
+        .tokenize_with_location()
+        .map_err(|error| PlanError::Syntax { message: excerpt(&error.to_string()) })?;
+    tokens.retain(|token| !matches!(token.token, Token::Whitespace(_)));
+    while tokens.last().is_some_and(|last| last.token == Token::SemiColon) {
+        tokens.pop();
+    }
+    screen(&tokens)?;
+    let end = tokens.last().map(|last| place(last.span.start)).unwrap_or_default();
+    let mut parser = Parser::new(&Surface)
+        .with_recursion_limit(PARSER_RECURSION_MAX)
+        .with_tokens_with_locations(tokens);
+    let query = parser.parse_query().map_err(|error| syntax(error, end))?;
+    let rest = parser.peek_token();
+    if rest.token != Token::EOF {
+        let message = format!("unexpected `{}`{}", rest.token, place(rest.span.start));
+        return Err(PlanError::Syntax { message: excerpt(&message) });
+    }
+    Ok(query)
+}
+
+/// A place from the parser's.
+pub(crate) fn place(location: Location) -> Place {
+    Place { line: location.line, column: location.column }
+}
+
+/// The smallest dialect: ASCII names, `"quoted"` names, nested comments.
+#[derive(Debug)]
+struct Surface;
+
+impl Dialect for Surface {
+    fn is_delimited_identifier_start(&self, ch: char) -> bool {
+        ch == '"'
+    }
+
+    fn is_identifier_start(&self, ch: char) -> bool {
+        ch.is_ascii_alphabetic() || ch == '_'
+    }
+
+    fn is_identifier_part(&self, ch: char) -> bool {
+        ch.is_ascii_alphanumeric() || ch == '_'
+    }
+
+    fn supports_nested_comments(&self) -> bool {
+        true
+    }
+}
+
+/// What reviewers read must be what is parsed: nothing invisible, nothing that reorders text.
+fn forbid_characters(text: &str) -> Result<(), PlanError> {
+    let mut place = Place { line: 1, column: 1 };
+    for c in text.chars() {
+        let is_blank = matches!(c, '\n' | '\t' | '\r');
+        let is_hidden = matches!(c,
+            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}');
+        if is_hidden || (c.is_control() && !is_blank) {
+            return Err(PlanError::ForbiddenCharacter { code: c.into(), place });
+        }
+        place.column += 1;
+        if c == '\n' {
+            place = Place { line: place.line + 1, column: 1 };
+        }
+    }
+    Ok(())
+}
+
+fn syntax(error: ParserError, end: Place) -> PlanError {
+    match error {
+        ParserError::RecursionLimitExceeded => PlanError::TooDeep { place: end },
+        ParserError::ParserError(message) | ParserError::TokenizerError(message) => {
+            PlanError::Syntax { message: excerpt(&message) }
+        }
+    }
+}
+
+/// One open parenthesis or `CASE`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Open {
+    Parenthesis { retried: bool },
+    Case,
+}
+
+/// What is known at one token, from those before it.
+#[derive(Default)]
+struct Screen {
+    open: Vec<Open>,
+    operators: usize,
+    in_from: bool,
+}
+
+fn screen(tokens: &[TokenWithSpan]) -> Result<(), PlanError> {
+    let first = tokens.first().ok_or(PlanError::Empty)?;
+    if let Some(token) = tokens.get(TOKENS_MAX) {
+        let place = place(token.span.start);
+        return Err(PlanError::TooMany { what: "words and signs", max: TOKENS_MAX, place });
+    }
+    if let Some(second) = tokens.iter().find(|token| token.token == Token::SemiColon) {
+        return Err(PlanError::refused(Construct::SeveralStatements, place(second.span.start)));
+    }
+    let start = match keyword(&first.token) {
+        Some(Keyword::SELECT) => None,
+        Some(Keyword::WITH) => Some(Construct::Cte),
+        Some(Keyword::FROM) => Some(Construct::Clause),
+        _ if first.token == Token::LParen => Some(Construct::Subquery),
+        _ => Some(Construct::Statement),
+    };
+    if let Some(construct) = start {
+        return Err(PlanError::refused(construct, place(first.span.start)));
+    }
+    let mut screen = Screen::default();
+    let mut before = None;
+    let mut after = tokens.iter().skip(1);
+    for token in tokens {
+        screen.step(before, token, after.next().map(|next| &next.token))?;
+        before = Some(&token.token);
+    }
+    Ok(())
+}
+
+impl Screen {
+    fn step(
+        &mut self,
+        before: Option<&Token>,
+        token: &TokenWithSpan,
+        after: Option<&Token>,
+    ) -> Result<(), PlanError> {
+        let place = place(token.span.start);
+        let refused = |construct| Err(PlanError::refused(construct, place));
+        match &token.token {
+            Token::Word(word) => self.word(word, after, place)?,
+            Token::Number(text, _) | Token::SingleQuotedString(text) => {
+                if text.len() > LITERAL_BYTES_MAX {
+                    return Err(PlanError::LongLiteral { place });
+                }
+                if self.in_from && matches!(token.token, Token::SingleQuotedString(_)) {
+                    return refused(Construct::FileTable);
+                }
+            }
+            Token::LParen => self.open_parenthesis(before, after, place)?,
+            Token::RParen => {
+                if matches!(self.open.last(), Some(Open::Parenthesis { .. })) {
+                    self.open.pop();
+                }
+            }
+            Token::Comma if self.in_from => return refused(Construct::Join),
+            Token::Comma => {}
+            Token::Placeholder(_) | Token::Question | Token::Colon | Token::AtSign => {
+                return refused(Construct::Placeholder);
+            }
+            Token::DoubleColon => return refused(Construct::Cast),
+            Token::Eq | Token::Neq | Token::Lt | Token::Gt | Token::LtEq | Token::GtEq => {
+                self.operator(place)?;
+            }
+            Token::Plus | Token::Minus | Token::Mul | Token::Div | Token::Period => {
+                self.operator(place)?;
+            }
+            other if is_string(other) => return refused(Construct::StringKind),
+            _ => return refused(Construct::Operator),
+        }
+        Ok(())
+    }
+
+    fn word(&mut self, word: &Word, after: Option<&Token>, place: Place) -> Result<(), PlanError> {
+        if word.value.len() > LITERAL_BYTES_MAX {
+            return Err(PlanError::LongLiteral { place });
+        }
+        if word.quote_style.is_some() {
+            return Ok(());
+        }
+        let is_before_text = matches!(after, Some(Token::SingleQuotedString(_)));
+        let refused = |construct| Err(PlanError::refused(construct, place));
+        match word.keyword {
+            Keyword::CASE => self.push(Open::Case, place)?,
+            Keyword::END => {
+                if self.open.last() == Some(&Open::Case) {
+                    self.open.pop();
+                }
+            }
+            Keyword::FROM => self.in_from = self.open.is_empty(),
+            Keyword::JOIN | Keyword::LATERAL | Keyword::UNNEST if self.in_from => {
+                return refused(Construct::Join);
+            }
+            Keyword::WHERE | Keyword::GROUP | Keyword::HAVING | Keyword::ORDER => {
+                self.in_from = false;
+            }
+            Keyword::LIMIT | Keyword::QUALIFY | Keyword::WINDOW | Keyword::SELECT => {
+                self.in_from = false;
+            }
+            // The parser tries these twice each, so that a chain of them would double its work.
+            Keyword::INTERVAL => return refused(Construct::Interval),
+            Keyword::ARRAY | Keyword::STRUCT | Keyword::MAP => return refused(Construct::Operator),
+            Keyword::ROLLUP | Keyword::CUBE => return refused(Construct::GroupingSets),
+            Keyword::DATE | Keyword::TIME | Keyword::DATETIME | Keyword::TIMESTAMPTZ
+                if is_before_text =>
+            {
+                return refused(Construct::TypedText);
+            }
+            _ => {}
+        }
+        // Whatever builds no tree by chaining is free; every other keyword counts as an operator.
+        let is_plain = matches!(
+            word.keyword,
+            Keyword::NoKeyword
+                | Keyword::SELECT
+                | Keyword::FROM
+                | Keyword::WHERE
+                | Keyword::GROUP
+                | Keyword::BY
+                | Keyword::AS
+                | Keyword::CASE
+                | Keyword::WHEN
+                | Keyword::THEN
+                | Keyword::ELSE
+                | Keyword::END
+        );
+        if is_plain { Ok(()) } else { self.operator(place) }
+    }
+
+    fn open_parenthesis(
+        &mut self,
+        before: Option<&Token>,
+        after: Option<&Token>,
+        place: Place,
+    ) -> Result<(), PlanError> {
+        let name = before.and_then(|token| match token {
+            Token::Word(word) if word.quote_style.is_none() => Some(word),
+            _ => None,
+        });
+        let word = name.map_or(Keyword::NoKeyword, |word| word.keyword);
+        if let Some(construct) = refused_before_parenthesis(word) {
+            return Err(PlanError::refused(construct, place));
+        }
+        if self.in_from {
+            return Err(PlanError::refused(Construct::TableFunction, place));
+        }
+        let opens_query = matches!(
+            after.and_then(keyword),
+            Some(Keyword::SELECT | Keyword::WITH | Keyword::VALUES | Keyword::FROM)
+        );
+        if opens_query {
+            return Err(PlanError::refused(Construct::Subquery, place));
+        }
+        if let (Some(name), false) = (name, may_precede_parenthesis(word)) {
+            return Err(refuse_function(&name.value, place));
+        }
+        let retried = matches!(word, Keyword::NOT | Keyword::CASE);
+        self.push(Open::Parenthesis { retried }, place)?;
+        let open = self.open.iter().filter(|o| **o == Open::Parenthesis { retried: true });
+        if open.count() > RETRIED_NESTING_MAX {
+            return Err(PlanError::TooDeep { place });
+        }
+        Ok(())
+    }
+
+    fn push(&mut self, open: Open, place: Place) -> Result<(), PlanError> {
+        if self.open.len() >= NESTING_MAX {
+            return Err(PlanError::TooDeep { place });
+        }
+        self.open.push(open);
+        Ok(())
+    }
+
+    fn operator(&mut self, place: Place) -> Result<(), PlanError> {
+        self.operators += 1;
+        if self.operators > OPERATORS_MAX {
+            return Err(PlanError::TooMany { what: "operators", max: OPERATORS_MAX, place });
+        }
+        Ok(())
+    }
+}
+
+/// The keyword an unquoted word is.
+fn keyword(token: &Token) -> Option<Keyword> {
+    match token {
+        Token::Word(word) if word.quote_style.is_none() => Some(word.keyword),
+        _ => None,
+    }
+}
+
+/// Constructs that show themselves by a keyword before a parenthesis.
+fn refused_before_parenthesis(word: Keyword) -> Option<Construct> {
+    Some(match word {
+        Keyword::OVER | Keyword::WINDOW => Construct::Window,
+        Keyword::FILTER => Construct::Filter,
+        Keyword::EXISTS => Construct::Subquery,
+        Keyword::ANY | Keyword::ALL | Keyword::SOME => Construct::Operator,
+        Keyword::SETS => Construct::GroupingSets,
+        Keyword::CAST | Keyword::TRY_CAST | Keyword::SAFE_CAST | Keyword::CONVERT => {
+            Construct::Cast
+        }
+        Keyword::LIKE | Keyword::ILIKE | Keyword::RLIKE | Keyword::REGEXP | Keyword::TO => {
+            Construct::Like
+        }
+        Keyword::UNION | Keyword::INTERSECT | Keyword::EXCEPT => Construct::SetOperation,
+        Keyword::JOIN | Keyword::ON | Keyword::USING => Construct::Join,
+        Keyword::LIMIT | Keyword::OFFSET | Keyword::TOP => Construct::Limit,
+        Keyword::HAVING | Keyword::QUALIFY => Construct::Having,
+        Keyword::AS | Keyword::VALUES => Construct::Clause,
+        _ => return None,
+    })
+}
+
+/// Words after which a parenthesis groups, lists or calls something on the list of functions.
+fn may_precede_parenthesis(word: Keyword) -> bool {
+    matches!(
+        word,
+        Keyword::NoKeyword
+            | Keyword::SELECT
+            | Keyword::DISTINCT
+            | Keyword::WHERE
+            | Keyword::BY
+            | Keyword::AND
+            | Keyword::OR
+            | Keyword::NOT
+            | Keyword::IN
+            | Keyword::BETWEEN
+            | Keyword::CASE
+            | Keyword::WHEN
+            | Keyword::THEN
+            | Keyword::ELSE
+            | Keyword::COUNT
+            | Keyword::SUM
+            | Keyword::AVG
+            | Keyword::COALESCE
+            | Keyword::NULLIF
+    )
+}
+
+fn is_string(token: &Token) -> bool {
+    matches!(
+        token,
+        Token::DoubleQuotedString(_)
+            | Token::TripleSingleQuotedString(_)
+            | Token::TripleDoubleQuotedString(_)
+            | Token::DollarQuotedString(_)
+            | Token::SingleQuotedByteStringLiteral(_)
+            | Token::DoubleQuotedByteStringLiteral(_)
+            | Token::SingleQuotedRawStringLiteral(_)
+            | Token::DoubleQuotedRawStringLiteral(_)
+            | Token::NationalStringLiteral(_)
+            | Token::QuoteDelimitedStringLiteral(_)
+            | Token::NationalQuoteDelimitedStringLiteral(_)
+            | Token::EscapedStringLiteral(_)
+            | Token::UnicodeStringLiteral(_)
+            | Token::HexStringLiteral(_)
+    )
+}

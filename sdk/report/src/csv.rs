@@ -1,0 +1,67 @@
+//! The answer as CSV (RFC 4180, with plain line feeds): full precision, no thousands separators,
+//! empty fields where nothing is defined, and no field that a spreadsheet would run.
+
+use crate::cell::Cell;
+use crate::escape::csv_text;
+use crate::table::{HeadingKind, Report, Row};
+use cloister_terms::KeyValue;
+
+impl Report {
+    /// A heading line and one line a row. A figure `x` takes the fields `x`, `x_plus_minus`, `x_low`,
+    /// `x_high` and `x_too_noisy`; `partners_answered` and `partners_asked` close each line.
+    pub fn to_csv(&self) -> String {
+        let mut out = String::new();
+        let mut heading = Vec::new();
+        for column in &self.columns {
+            heading.push(csv_text(&column.name));
+            if !matches!(column.kind, HeadingKind::Key(_)) {
+                let parts = ["plus_minus", "low", "high", "too_noisy"];
+                heading.extend(parts.map(|part| csv_text(&format!("{}_{part}", column.name))));
+            }
+        }
+        heading.extend(["partners_answered", "partners_asked"].map(String::from));
+        line(&heading, &mut out);
+        for row in &self.rows {
+            line(&self.csv_fields(row), &mut out);
+        }
+        out
+    }
+
+    fn csv_fields(&self, row: &Row) -> Vec<String> {
+        let mut figures = row.figures.iter();
+        let mut fields = Vec::new();
+        for column in &self.columns {
+            match column.kind {
+                HeadingKind::Key(dimension) => {
+                    fields.push(row.keys.get(dimension).map_or_else(String::new, |key| match key {
+                        KeyValue::Text(text) => csv_text(text),
+                        // A negative number is a number, not a formula.
+                        KeyValue::Int(_) | KeyValue::Bool(_) => key.to_string(),
+                    }))
+                }
+                HeadingKind::Total { .. } | HeadingKind::Ratio => {
+                    fields.extend(figure_fields(figures.next()));
+                }
+            }
+        }
+        fields.push(row.behind.answered.to_string());
+        fields.push(row.behind.asked.to_string());
+        fields
+    }
+}
+
+fn figure_fields(cell: Option<&Cell>) -> [String; 5] {
+    let number = |number: f64| number.to_string();
+    let too_noisy = cell.is_none_or(Cell::is_too_noisy).to_string();
+    match cell.and_then(Cell::estimate) {
+        Some(e) => {
+            [number(e.value), number(e.plus_minus), number(e.low), number(e.high), too_noisy]
+        }
+        None => [String::new(), String::new(), String::new(), String::new(), too_noisy],
+    }
+}
+
+fn line(fields: &[String], out: &mut String) {
+    out.push_str(&fields.join(","));
+    out.push('\n');
+}

@@ -1,0 +1,48 @@
+//! Combined lanes and an approved shape become an answer with error bars, in words a reader
+//! understands. Everything here is post-processing of what was already released: this crate never
+//! reads a record, never draws noise, never decides a charge, and lets no NaN or infinity out.
+
+/// Columns of text, lined up.
+mod aligned;
+/// One figure of the answer: said with its error, or too noisy.
+mod cell;
+/// Lanes of several nodes, added up with checked integers.
+mod combine;
+/// The answer as CSV.
+mod csv;
+/// Numbers rounded to what their error supports.
+mod digits;
+/// Untrusted text made safe for terminals and spreadsheets.
+mod escape;
+/// What the answer's error will be, before anything is spent.
+mod expected;
+/// The exact tail of a sum of continuous Laplace draws.
+mod laplace;
+/// Exact quantiles of integer noise, from its characteristic function.
+mod lattice;
+/// The answer as a grid of rows by columns.
+mod matrix;
+/// What a privacy loss means, in plain words.
+mod meaning;
+/// The error function and the normal quantile.
+mod normal;
+/// The answer as bars in a terminal.
+mod plot;
+/// Half-widths and standard deviations of summed noise.
+mod quantile;
+/// Intervals of one lane divided by another.
+mod ratio;
+/// The answer as rows with intervals.
+mod table;
+/// The answer as a table for people.
+mod text;
+
+pub use cell::{Cell, Estimate};
+pub use combine::{Behind, CombineError, Combined};
+pub use escape::printable;
+pub use expected::{Accuracy, Expected, expected_plus_minus};
+pub use meaning::{DELTA_STATED, Meaning, approximate_epsilon, meaning, zcdp_loss_bound};
+pub use quantile::{Confidence, NoiseError, NoiseSum, NotAConfidence};
+pub use ratio::{Measured, fieller};
+pub use table::{Heading, HeadingKind, LaneNote, Report, ReportError, Row, report, report_at};
+pub use text::TextOptions;

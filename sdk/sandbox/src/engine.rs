@@ -1,0 +1,267 @@
+//! [`Vetted`] -> [`Compiled`]: machine code with fuel, and the module's buffers checked on a trial instance.
+//!
+//! Must never compile a module that the vetter has not seen, nor switch on a feature that it refuses.
+
+use wasmtime::{
+    Config, Enabled, Engine, Extern, InstanceAllocationStrategy, InstancePre, Linker, Module,
+    ModuleExport, PoolingAllocationConfig, Store, WasmBacktraceDetails, WasmFeatures,
+};
+
+use crate::limits::{ABI_VERSION, MEMORY_PAGES_MAX, TABLE_ELEMENTS_MAX, WASM_STACK_BYTES};
+use crate::shape::Shape;
+use crate::vet::{FEATURES, MEMORY, PERSON_MAP, Vetted};
+
+/// Bytes of one wasm page.
+const PAGE_BYTES: u64 = 64 << 10;
+/// Bytes of the four layout words.
+const LAYOUT_BYTES: usize = 16;
+/// Fuel for the trial instance: it runs no code of the module.
+const TRIAL_FUEL: u64 = 1_000_000;
+
+/// A vetted module as machine code, ready to be instantiated once a person.
+pub struct Compiled {
+    pub(crate) engine: Engine,
+    pub(crate) ready: InstancePre<()>,
+    pub(crate) memory: ModuleExport,
+    pub(crate) person_map: ModuleExport,
+    input: Buffer,
+    output: Buffer,
+}
+
+impl std::fmt::Debug for Compiled {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Compiled")
+            .field("input", &self.input)
+            .field("output", &self.output)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A static buffer in the module's memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Buffer {
+    /// First byte.
+    pub start: usize,
+    /// Number of bytes.
+    pub bytes: usize,
+}
+
+/// Why a vetted module cannot be run.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CompileError {
+    /// The engine could not be set up on this machine.
+    #[error("the engine cannot start: {detail}; check the machine's address space limits")]
+    Engine {
+        /// The engine's words.
+        detail: String,
+    },
+    /// The compiler refused.
+    #[error("the module does not compile: {detail}; build it again")]
+    Compile {
+        /// The compiler's words.
+        detail: String,
+    },
+    /// The first instance failed: a data or element segment is out of bounds.
+    #[error("the module cannot be instantiated: {detail}; check its data segments")]
+    Instantiate {
+        /// The engine's words.
+        detail: String,
+    },
+    /// The layout words lie outside memory.
+    #[error("`CLOISTER_LAYOUT` at `{address}` lies outside memory: export a static of four u32")]
+    LayoutOutside {
+        /// Its address.
+        address: u32,
+    },
+    /// Another version of the interface.
+    #[error(
+        "the module was built for interface version `{found}`, not {ABI_VERSION}: build it again"
+    )]
+    AbiVersion {
+        /// First layout word.
+        found: u32,
+    },
+    /// The reserved word is not zero.
+    #[error("the reserved layout word is `{found}`, not 0: build the module again")]
+    Reserved {
+        /// Fourth layout word.
+        found: u32,
+    },
+    /// A buffer does not lie in memory.
+    #[error("`{name}` ({bytes} bytes at `{address}`) lies outside memory: export a static buffer")]
+    BufferOutside {
+        /// Which export.
+        name: &'static str,
+        /// Its address.
+        address: u32,
+        /// Its stated size.
+        bytes: u32,
+    },
+    /// Two of input, output and layout share bytes.
+    #[error("input, output and layout overlap: export separate statics")]
+    BuffersOverlap,
+    /// The input buffer is not what this shape needs: the module was built for other rows or columns.
+    #[error(
+        "the input buffer has {found} bytes, row cap and columns make {want}: build the module for the same row cap and columns"
+    )]
+    InputSize {
+        /// The module's.
+        found: usize,
+        /// The shape's.
+        want: usize,
+    },
+    /// The output buffer is smaller than the declared outputs.
+    #[error(
+        "the output buffer has {found} bytes, the declared outputs need {want}: enlarge it, or declare fewer"
+    )]
+    OutputTooSmall {
+        /// The module's.
+        found: usize,
+        /// The shape's.
+        want: usize,
+    },
+}
+
+impl CompileError {
+    /// A stable name for the reason.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            CompileError::Engine { .. } => "engine",
+            CompileError::Compile { .. } => "compile",
+            CompileError::Instantiate { .. } => "instantiate",
+            CompileError::LayoutOutside { .. } => "layout_outside",
+            CompileError::AbiVersion { .. } => "abi_version",
+            CompileError::Reserved { .. } => "reserved",
+            CompileError::BufferOutside { .. } => "buffer_outside",
+            CompileError::BuffersOverlap => "buffers_overlap",
+            CompileError::InputSize { .. } => "input_size",
+            CompileError::OutputTooSmall { .. } => "output_too_small",
+        }
+    }
+}
+
+/// Compiles a vetted module and checks its buffers on a trial instance.
+///
+/// # Errors
+/// [`CompileError`]; the module's fault but for [`CompileError::Engine`].
+pub fn compile(vetted: &Vetted) -> Result<Compiled, CompileError> {
+    let engine = Engine::new(&config())
+        .map_err(|error| CompileError::Engine { detail: format!("{error:#}") })?;
+    let compile_error =
+        |error: wasmtime::Error| CompileError::Compile { detail: format!("{error:#}") };
+    let module = Module::new(&engine, vetted.bytes()).map_err(compile_error)?;
+    let ready = Linker::new(&engine).instantiate_pre(&module).map_err(compile_error)?;
+    let export = |name: &str| {
+        module.get_export_index(name).ok_or(CompileError::Compile { detail: name.to_owned() })
+    };
+    let (memory, person_map) = (export(MEMORY)?, export(PERSON_MAP)?);
+    let (input, output) = read_layout(&engine, &ready, &memory, vetted)?;
+    Ok(Compiled { engine, ready, memory, person_map, input, output })
+}
+
+impl Compiled {
+    /// Where this shape's input and output lie.
+    ///
+    /// The input buffer must have exactly the shape's size: its offsets follow from the row cap, so a
+    /// module built for another cap would read other values without noticing.
+    ///
+    /// # Errors
+    /// [`CompileError::InputSize`] or [`CompileError::OutputTooSmall`].
+    pub(crate) fn buffers(&self, shape: &Shape) -> Result<(Buffer, Buffer), CompileError> {
+        let want = shape.input_bytes();
+        if self.input.bytes != want {
+            return Err(CompileError::InputSize { found: self.input.bytes, want });
+        }
+        let want = shape.output_bytes();
+        if self.output.bytes < want {
+            return Err(CompileError::OutputTooSmall { found: self.output.bytes, want });
+        }
+        Ok((self.input, Buffer { start: self.output.start, bytes: want }))
+    }
+}
+
+/// One engine a job: no feature that the vetter refuses, one pooled slot, fuel, one NaN.
+fn config() -> Config {
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_core_instances(1)
+        .total_memories(1)
+        .total_tables(1)
+        .max_memories_per_module(1)
+        .max_tables_per_module(1)
+        .max_memory_size((MEMORY_PAGES_MAX * PAGE_BYTES) as usize)
+        .table_elements(TABLE_ELEMENTS_MAX as usize)
+        .max_unused_warm_slots(1)
+        .pagemap_scan(Enabled::No);
+    // Memory protection keys are off because the crate feature is.
+    let mut config = Config::new();
+    config
+        .wasm_features(WasmFeatures::all(), false)
+        .wasm_features(FEATURES, true)
+        .consume_fuel(true)
+        .epoch_interruption(true)
+        .cranelift_nan_canonicalization(true)
+        .max_wasm_stack(WASM_STACK_BYTES)
+        .wasm_backtrace_max_frames(None)
+        .wasm_backtrace_details(WasmBacktraceDetails::Disable)
+        .generate_address_map(false)
+        .memory_init_cow(true)
+        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+    config
+}
+
+/// Reads the four layout words from a trial instance and checks the buffers against its memory.
+fn read_layout(
+    engine: &Engine,
+    ready: &InstancePre<()>,
+    memory: &ModuleExport,
+    vetted: &Vetted,
+) -> Result<(Buffer, Buffer), CompileError> {
+    let failed =
+        |error: wasmtime::Error| CompileError::Instantiate { detail: format!("{error:#}") };
+    let mut store = Store::new(engine, ());
+    store.set_fuel(TRIAL_FUEL).map_err(failed)?;
+    store.set_epoch_deadline(1);
+    let instance = ready.instantiate(&mut store).map_err(failed)?;
+    let Some(Extern::Memory(memory)) = instance.get_module_export(&mut store, memory) else {
+        return Err(CompileError::Instantiate { detail: MEMORY.to_owned() });
+    };
+    let data = memory.data(&store);
+    let address = vetted.layout();
+    let layout = Buffer { start: address as usize, bytes: LAYOUT_BYTES };
+    let words = data
+        .get(layout.start..)
+        .and_then(|rest| rest.first_chunk::<LAYOUT_BYTES>())
+        .ok_or(CompileError::LayoutOutside { address })?;
+    let (words, _) = words.as_chunks::<4>();
+    let [version, input_bytes, output_bytes, reserved] = words else {
+        return Err(CompileError::LayoutOutside { address });
+    };
+    let (version, reserved) = (u32::from_le_bytes(*version), u32::from_le_bytes(*reserved));
+    if version != ABI_VERSION {
+        return Err(CompileError::AbiVersion { found: version });
+    }
+    if reserved != 0 {
+        return Err(CompileError::Reserved { found: reserved });
+    }
+    let inside = |name, address: u32, bytes: [u8; 4]| {
+        let bytes = u32::from_le_bytes(bytes);
+        let end = u64::from(address) + u64::from(bytes);
+        if end > data.len() as u64 {
+            return Err(CompileError::BufferOutside { name, address, bytes });
+        }
+        Ok(Buffer { start: address as usize, bytes: bytes as usize })
+    };
+    let input = inside("CLOISTER_INPUT", vetted.input(), *input_bytes)?;
+    let output = inside("CLOISTER_OUTPUT", vetted.output(), *output_bytes)?;
+    if input.meets(&output) || input.meets(&layout) || output.meets(&layout) {
+        return Err(CompileError::BuffersOverlap);
+    }
+    Ok((input, output))
+}
+
+impl Buffer {
+    /// True when the two share a byte; both lie in memory, so their ends fit.
+    fn meets(&self, other: &Buffer) -> bool {
+        self.start < other.start + other.bytes && other.start < self.start + self.bytes
+    }
+}

@@ -1,0 +1,548 @@
+//! What travels between client and worker: length-prefixed frames in a fixed little-endian encoding.
+//!
+//! Must never allocate by a length that the other side merely states, nor accept a byte too many.
+//!
+//! A frame is a u32 length, a tag byte, a body. Client to worker: setup, batch, finish. Worker to client:
+//! ready or refused, outputs or aborted, finished. Both sides read as if the other were hostile: the worker
+//! because a library may be misused, the client because a module may have broken out of the worker.
+
+use std::io::{self, Read, Write};
+
+use crate::batch::PersonBatch;
+use crate::limits::{
+    COLUMNS_MAX, FRAME_BYTES_MAX, FUEL_PER_PERSON_MAX, PERSONS_PER_BATCH_MAX,
+    REFUSAL_TEXT_BYTES_MAX, WATCHDOG_MS_MAX,
+};
+use crate::shape::{ColumnKind, PAIR_BYTES, Shape, ShapeError, VALUE_BYTES, bitmap_bytes};
+
+/// Longest module that a setup frame can carry; the vetter's own limit is far below.
+const SETUP_WASM_BYTES_MAX: u64 = (FRAME_BYTES_MAX as u64) / 2;
+
+const TAG_SETUP: u8 = 1;
+const TAG_BATCH: u8 = 2;
+const TAG_FINISH: u8 = 3;
+const TAG_READY: u8 = 17;
+const TAG_REFUSED: u8 = 18;
+const TAG_OUTPUTS: u8 = 19;
+const TAG_ABORTED: u8 = 20;
+const TAG_FINISHED: u8 = 21;
+
+/// Everything a worker needs before the first person.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Setup {
+    /// The module; the worker vets it itself.
+    pub wasm: Vec<u8>,
+    /// Rows, columns and outputs.
+    pub shape: Shape,
+    /// Fuel for each person, the same for all.
+    pub fuel_per_person: u64,
+    /// How long one batch may take before the whole job is given up; see [`crate::limits::WATCHDOG_MS`].
+    pub watchdog_ms: u64,
+}
+
+impl Setup {
+    /// Refuses numbers that a worker would refuse, before anything is sent.
+    ///
+    /// # Errors
+    /// [`FrameError::TooMany`] names the number and its limit.
+    pub fn check(&self) -> Result<(), FrameError> {
+        bounded("units of fuel", self.fuel_per_person, FUEL_PER_PERSON_MAX)?;
+        bounded("watchdog milliseconds", self.watchdog_ms, WATCHDOG_MS_MAX)?;
+        bounded("module bytes", self.wasm.len() as u64, SETUP_WASM_BYTES_MAX)
+    }
+}
+
+/// One contribution as the module wrote it: neither bounded nor clamped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pair {
+    /// Index of the output cell; may lie outside every domain.
+    pub index: u32,
+    /// Its value; may be any i64.
+    pub value: i64,
+}
+
+/// What came of one person.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PersonOutput {
+    /// The default contribution: the module trapped, ran out of fuel or stack, or returned nonsense.
+    Default,
+    /// The pairs that the module returned, at most `outputs_max`.
+    Pairs(Vec<Pair>),
+}
+
+/// Local counts of a job. They depend on the data and must stay inside the node.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Persons run.
+    pub persons: u64,
+    /// Persons whose run trapped.
+    pub traps: u64,
+    /// Persons whose run used up its fuel.
+    pub out_of_fuel: u64,
+    /// Persons whose run used up its stack.
+    pub stack_overflows: u64,
+    /// Persons whose run returned a number or a pair that the interface does not allow.
+    pub bad_returns: u64,
+}
+
+/// Why the worker refused a setup.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// Stable name: [`crate::VetError::reason`] or [`crate::CompileError::reason`].
+    pub reason: String,
+    /// One sentence that says what to do.
+    pub detail: String,
+}
+
+/// Why the worker gave up a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Abort {
+    /// The watchdog fired.
+    Watchdog,
+    /// The engine or the machine failed.
+    Sandbox,
+    /// The client's frames were wrong.
+    Protocol,
+}
+
+/// A frame that breaks the protocol.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FrameError {
+    /// The length word passes the limit.
+    #[error(
+        "a frame of `{bytes}` bytes was announced, at most {FRAME_BYTES_MAX} are allowed: send less"
+    )]
+    TooLong {
+        /// As announced.
+        bytes: u32,
+    },
+    /// The frame ends before its contents.
+    #[error("the frame ends early, {missing} bytes are missing: send it whole")]
+    Truncated {
+        /// Bytes short.
+        missing: u64,
+    },
+    /// The frame goes on after its contents.
+    #[error("{bytes} bytes follow the frame's contents: send none")]
+    Trailing {
+        /// Bytes left over.
+        bytes: usize,
+    },
+    /// A tag that nobody sends, or not here.
+    #[error("frame tag `{tag}` is not expected here: keep to setup, batch, finish")]
+    Tag {
+        /// As read.
+        tag: u8,
+    },
+    /// A one-byte choice with an unknown value.
+    #[error("`{byte}` is no {what}: use the values in frames.rs")]
+    Choice {
+        /// What was read.
+        what: &'static str,
+        /// As read.
+        byte: u8,
+    },
+    /// A count or number past its limit.
+    #[error("{found} {what} were announced, at most {max} are allowed: send fewer")]
+    TooMany {
+        /// What was counted.
+        what: &'static str,
+        /// As read.
+        found: u64,
+        /// The limit.
+        max: u64,
+    },
+    /// The validity bitmap marks rows that do not exist.
+    #[error("a validity bitmap marks rows past the last: clear them")]
+    BitmapPastRows,
+    /// The answer holds another number of persons than the batch.
+    #[error("{found} outputs answer {want} persons: the worker is broken, restart it")]
+    Persons {
+        /// As read.
+        found: u64,
+        /// As sent.
+        want: u64,
+    },
+    /// A text that is not UTF-8.
+    #[error("a text is not UTF-8: the worker is broken, restart it")]
+    Text,
+    /// The shape is refused.
+    #[error(transparent)]
+    Shape(#[from] ShapeError),
+}
+
+/// Why no frame could be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ReadError {
+    /// The other side closed the stream between frames.
+    #[error("the other side closed the stream")]
+    Closed,
+    /// The stream failed.
+    #[error("the stream failed: {0}")]
+    Io(io::ErrorKind),
+    /// The frame is wrong.
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+}
+
+/// What a worker is asked.
+pub(crate) enum Request<'f> {
+    Setup(Setup),
+    /// Undecoded: its meaning depends on the shape, see [`read_persons`].
+    Batch(&'f [u8]),
+    Finish,
+}
+
+/// What a worker answers.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
+    Ready { sha256: [u8; 32] },
+    Refused(Refusal),
+    Outputs(Vec<PersonOutput>),
+    Aborted(Abort),
+    Finished(Counters),
+}
+
+/// One person's rows inside a batch frame.
+pub struct PersonRows<'f> {
+    /// Number of rows, at most the row cap.
+    pub(crate) rows: u32,
+    /// One for each column of the shape.
+    pub(crate) columns: Vec<ColumnRows<'f>>,
+}
+
+/// One column of one person: bitmap and values, both checked against the number of rows.
+pub(crate) struct ColumnRows<'f> {
+    pub(crate) bitmap: &'f [u8],
+    pub(crate) values: &'f [u8],
+}
+
+impl Pair {
+    /// Bytes of a pair in an outputs frame.
+    pub(crate) const ENCODED_BYTES: usize = 12;
+
+    /// A pair from the module's memory; `None` when its zero word is not zero.
+    pub(crate) fn from_module(bytes: &[u8; PAIR_BYTES]) -> Option<Pair> {
+        let [i0, i1, i2, i3, 0, 0, 0, 0, value @ ..] = *bytes else { return None };
+        Some(Pair { index: u32::from_le_bytes([i0, i1, i2, i3]), value: i64::from_le_bytes(value) })
+    }
+}
+
+/// Reads one frame into `buffer`: tag, then body. The buffer grows only as bytes arrive.
+pub(crate) fn read_frame(input: &mut impl Read, buffer: &mut Vec<u8>) -> Result<(), ReadError> {
+    buffer.clear();
+    let mut length = [0; 4];
+    let io = |error: io::Error| ReadError::Io(error.kind());
+    let got = input.by_ref().take(4).read_to_end(buffer).map_err(io)?;
+    if got == 0 {
+        return Err(ReadError::Closed);
+    }
+    let Ok(()) = buffer.as_slice().read_exact(&mut length) else {
+        return Err(FrameError::Truncated { missing: 4_u64.saturating_sub(got as u64) }.into());
+    };
+    let bytes = u32::from_le_bytes(length);
+    if bytes > FRAME_BYTES_MAX {
+        return Err(FrameError::TooLong { bytes }.into());
+    }
+    buffer.clear();
+    let got = input.by_ref().take(bytes.into()).read_to_end(buffer).map_err(io)? as u64;
+    match u64::from(bytes).saturating_sub(got) {
+        0 if bytes > 0 => Ok(()),
+        0 => Err(FrameError::Truncated { missing: 1 }.into()),
+        missing => Err(FrameError::Truncated { missing }.into()),
+    }
+}
+
+/// Writes a setup frame.
+pub(crate) fn write_setup(output: &mut impl Write, setup: &Setup) -> io::Result<()> {
+    let mut head = Vec::new();
+    head.extend_from_slice(&setup.shape.row_cap().to_le_bytes());
+    head.extend_from_slice(&setup.shape.outputs_max().to_le_bytes());
+    head.extend_from_slice(&setup.fuel_per_person.to_le_bytes());
+    head.extend_from_slice(&setup.watchdog_ms.to_le_bytes());
+    head.extend_from_slice(&(setup.shape.columns().len() as u32).to_le_bytes());
+    head.extend(setup.shape.columns().iter().map(|kind| kind_byte(*kind)));
+    head.extend_from_slice(&(setup.wasm.len() as u32).to_le_bytes());
+    write_frame(output, TAG_SETUP, &[&head, &setup.wasm])
+}
+
+/// Writes a batch frame.
+pub(crate) fn write_batch(output: &mut impl Write, batch: &PersonBatch) -> io::Result<()> {
+    let persons = batch.len() as u32;
+    write_frame(output, TAG_BATCH, &[&persons.to_le_bytes(), batch.body()])
+}
+
+/// Writes a finish frame.
+pub(crate) fn write_finish(output: &mut impl Write) -> io::Result<()> {
+    write_frame(output, TAG_FINISH, &[])
+}
+
+/// Writes a worker's answer.
+pub(crate) fn write_answer(output: &mut impl Write, answer: &Answer) -> io::Result<()> {
+    match answer {
+        Answer::Ready { sha256 } => write_frame(output, TAG_READY, &[sha256]),
+        Answer::Refused(refusal) => {
+            let mut body = Vec::new();
+            for text in [&refusal.reason, &refusal.detail] {
+                let text = cut_text(text).as_bytes();
+                body.extend_from_slice(&(text.len() as u32).to_le_bytes());
+                body.extend_from_slice(text);
+            }
+            write_frame(output, TAG_REFUSED, &[&body])
+        }
+        Answer::Outputs(outputs) => {
+            let mut body = (outputs.len() as u32).to_le_bytes().to_vec();
+            for person in outputs {
+                let PersonOutput::Pairs(pairs) = person else {
+                    body.push(0);
+                    continue;
+                };
+                body.push(1);
+                body.extend_from_slice(&(pairs.len() as u32).to_le_bytes());
+                for pair in pairs {
+                    body.extend_from_slice(&pair.index.to_le_bytes());
+                    body.extend_from_slice(&pair.value.to_le_bytes());
+                }
+            }
+            write_frame(output, TAG_OUTPUTS, &[&body])
+        }
+        Answer::Aborted(abort) => {
+            let code = match abort {
+                Abort::Watchdog => 1,
+                Abort::Sandbox => 2,
+                Abort::Protocol => 3,
+            };
+            write_frame(output, TAG_ABORTED, &[&[code]])
+        }
+        Answer::Finished(c) => {
+            let counts = [c.persons, c.traps, c.out_of_fuel, c.stack_overflows, c.bad_returns];
+            write_frame(output, TAG_FINISHED, &[counts.map(u64::to_le_bytes).as_flattened()])
+        }
+    }
+}
+
+/// Decodes what a client sent.
+pub(crate) fn read_request(frame: &[u8]) -> Result<Request<'_>, FrameError> {
+    let mut at = Cursor(frame);
+    match at.byte()? {
+        TAG_SETUP => {
+            let setup = read_setup(&mut at)?;
+            at.end()?;
+            Ok(Request::Setup(setup))
+        }
+        TAG_BATCH => Ok(Request::Batch(at.0)),
+        TAG_FINISH => {
+            at.end()?;
+            Ok(Request::Finish)
+        }
+        tag => Err(FrameError::Tag { tag }),
+    }
+}
+
+/// Decodes the persons of a batch; nothing runs unless all of it is right.
+pub(crate) fn read_persons<'f>(
+    body: &'f [u8],
+    shape: &Shape,
+) -> Result<Vec<PersonRows<'f>>, FrameError> {
+    let mut at = Cursor(body);
+    let count = at.count("persons", PERSONS_PER_BATCH_MAX.into())?;
+    // Each person takes at least its row count: a lying count cannot reserve more than was sent.
+    let mut persons = Vec::with_capacity(count.min(body.len() / 4));
+    for _ in 0..count {
+        let rows = at.count("rows", shape.row_cap().into())?;
+        let mut columns = Vec::with_capacity(shape.columns().len());
+        for _ in shape.columns() {
+            let bitmap = at.bytes(bitmap_bytes(rows))?;
+            if marks_past(bitmap, rows) {
+                return Err(FrameError::BitmapPastRows);
+            }
+            let values = at.bytes(rows.saturating_mul(VALUE_BYTES))?;
+            columns.push(ColumnRows { bitmap, values });
+        }
+        persons.push(PersonRows { rows: rows as u32, columns });
+    }
+    at.end()?;
+    Ok(persons)
+}
+
+/// Decodes what a worker sent; `persons` and `outputs_max` are what the client asked for.
+pub(crate) fn read_answer(
+    frame: &[u8],
+    persons: usize,
+    outputs_max: u32,
+) -> Result<Answer, FrameError> {
+    let mut at = Cursor(frame);
+    let answer = match at.byte()? {
+        TAG_READY => Answer::Ready { sha256: at.array()? },
+        TAG_REFUSED => Answer::Refused(Refusal { reason: at.text()?, detail: at.text()? }),
+        TAG_OUTPUTS => Answer::Outputs(read_outputs(&mut at, persons, outputs_max)?),
+        TAG_ABORTED => Answer::Aborted(match at.byte()? {
+            1 => Abort::Watchdog,
+            2 => Abort::Sandbox,
+            3 => Abort::Protocol,
+            byte => return Err(FrameError::Choice { what: "reason to abort", byte }),
+        }),
+        TAG_FINISHED => Answer::Finished(Counters {
+            persons: at.u64()?,
+            traps: at.u64()?,
+            out_of_fuel: at.u64()?,
+            stack_overflows: at.u64()?,
+            bad_returns: at.u64()?,
+        }),
+        tag => return Err(FrameError::Tag { tag }),
+    };
+    at.end()?;
+    Ok(answer)
+}
+
+fn read_setup(at: &mut Cursor<'_>) -> Result<Setup, FrameError> {
+    let row_cap = at.u32()?;
+    let outputs_max = at.u32()?;
+    let fuel_per_person = at.number("units of fuel", FUEL_PER_PERSON_MAX)?;
+    let watchdog_ms = at.number("watchdog milliseconds", WATCHDOG_MS_MAX)?;
+    let count = at.count("columns", COLUMNS_MAX as u64)?;
+    let mut columns = Vec::with_capacity(count);
+    for byte in at.bytes(count)? {
+        columns.push(match byte {
+            1 => ColumnKind::Int,
+            2 => ColumnKind::Float,
+            3 => ColumnKind::Code,
+            byte => return Err(FrameError::Choice { what: "column kind", byte: *byte }),
+        });
+    }
+    // Any size that a frame can carry: the vetter names the limit it passes.
+    let wasm_bytes = at.count("module bytes", SETUP_WASM_BYTES_MAX)?;
+    let wasm = at.bytes(wasm_bytes)?.to_vec();
+    let shape = Shape::new(row_cap, columns, outputs_max)?;
+    Ok(Setup { wasm, shape, fuel_per_person, watchdog_ms })
+}
+
+fn read_outputs(
+    at: &mut Cursor<'_>,
+    persons: usize,
+    outputs_max: u32,
+) -> Result<Vec<PersonOutput>, FrameError> {
+    let found = at.u32()?;
+    if found as usize != persons {
+        return Err(FrameError::Persons { found: found.into(), want: persons as u64 });
+    }
+    let mut outputs = Vec::with_capacity(persons.min(at.0.len()));
+    for _ in 0..persons {
+        outputs.push(match at.byte()? {
+            0 => PersonOutput::Default,
+            1 => {
+                let count = at.count("pairs", outputs_max.into())?;
+                let bytes = at.bytes(count.saturating_mul(Pair::ENCODED_BYTES))?;
+                let (pairs, _) = bytes.as_chunks::<{ Pair::ENCODED_BYTES }>();
+                PersonOutput::Pairs(
+                    pairs
+                        .iter()
+                        .map(|pair| {
+                            let [i0, i1, i2, i3, value @ ..] = *pair;
+                            let index = u32::from_le_bytes([i0, i1, i2, i3]);
+                            Pair { index, value: i64::from_le_bytes(value) }
+                        })
+                        .collect(),
+                )
+            }
+            byte => return Err(FrameError::Choice { what: "kind of output", byte }),
+        });
+    }
+    Ok(outputs)
+}
+
+/// Length word, tag, parts of the body.
+fn write_frame(output: &mut impl Write, tag: u8, parts: &[&[u8]]) -> io::Result<()> {
+    let bytes = parts.iter().map(|part| part.len()).sum::<usize>() + 1;
+    let length = u32::try_from(bytes).ok().filter(|bytes| *bytes <= FRAME_BYTES_MAX);
+    let length = length.ok_or(io::ErrorKind::FileTooLarge)?;
+    output.write_all(&length.to_le_bytes())?;
+    output.write_all(&[tag])?;
+    for part in parts {
+        output.write_all(part)?;
+    }
+    output.flush()
+}
+
+fn bounded(what: &'static str, found: u64, max: u64) -> Result<(), FrameError> {
+    if found > max { Err(FrameError::TooMany { what, found, max }) } else { Ok(()) }
+}
+
+fn kind_byte(kind: ColumnKind) -> u8 {
+    match kind {
+        ColumnKind::Int => 1,
+        ColumnKind::Float => 2,
+        ColumnKind::Code => 3,
+    }
+}
+
+/// True when a bit at or past `rows` is set; only the last word can hold one.
+fn marks_past(bitmap: &[u8], rows: usize) -> bool {
+    let used = rows % 64;
+    match bitmap.last_chunk::<8>() {
+        Some(word) if used > 0 => u64::from_le_bytes(*word) >> used != 0,
+        _ => false,
+    }
+}
+
+/// A text no longer than a refusal may carry, cut at a character.
+fn cut_text(text: &str) -> &str {
+    text.get(..text.floor_char_boundary(REFUSAL_TEXT_BYTES_MAX)).unwrap_or_default()
+}
+
+/// Reads fixed-size fields off a frame.
+struct Cursor<'f>(&'f [u8]);
+
+impl<'f> Cursor<'f> {
+    fn bytes(&mut self, count: usize) -> Result<&'f [u8], FrameError> {
+        let missing = FrameError::Truncated { missing: count.saturating_sub(self.0.len()) as u64 };
+        let (taken, rest) = self.0.split_at_checked(count).ok_or(missing)?;
+        self.0 = rest;
+        Ok(taken)
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], FrameError> {
+        let missing = FrameError::Truncated { missing: N.saturating_sub(self.0.len()) as u64 };
+        let (taken, rest) = self.0.split_first_chunk::<N>().ok_or(missing)?;
+        self.0 = rest;
+        Ok(*taken)
+    }
+
+    fn byte(&mut self) -> Result<u8, FrameError> {
+        let [byte] = self.array()?;
+        Ok(byte)
+    }
+
+    fn u32(&mut self) -> Result<u32, FrameError> {
+        Ok(u32::from_le_bytes(self.array()?))
+    }
+
+    fn u64(&mut self) -> Result<u64, FrameError> {
+        Ok(u64::from_le_bytes(self.array()?))
+    }
+
+    fn number(&mut self, what: &'static str, max: u64) -> Result<u64, FrameError> {
+        let found = self.u64()?;
+        bounded(what, found, max)?;
+        Ok(found)
+    }
+
+    fn count(&mut self, what: &'static str, max: u64) -> Result<usize, FrameError> {
+        let found = self.u32()?;
+        bounded(what, found.into(), max)?;
+        Ok(found as usize)
+    }
+
+    fn text(&mut self) -> Result<String, FrameError> {
+        let bytes = self.count("bytes of text", REFUSAL_TEXT_BYTES_MAX as u64)?;
+        let text = std::str::from_utf8(self.bytes(bytes)?).map_err(|_| FrameError::Text)?;
+        Ok(text.to_owned())
+    }
+
+    fn end(&self) -> Result<(), FrameError> {
+        match self.0.len() {
+            0 => Ok(()),
+            bytes => Err(FrameError::Trailing { bytes }),
+        }
+    }
+}

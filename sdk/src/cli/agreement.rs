@@ -1,0 +1,115 @@
+//! `agreement draft | sign | publish | show`.
+
+use super::{CliError, PersonArguments, read, read_text, write};
+use crate::client::Client;
+use clap::Subcommand;
+use cloister_terms::Agreement;
+use cloister_wire::dsse::Envelope;
+use cloister_wire::message::FromPerson;
+use std::path::PathBuf;
+
+#[derive(Subcommand)]
+pub(super) enum AgreementCommand {
+    /// Turn a TOML draft into the document that parties sign.
+    Draft {
+        /// The draft.
+        draft: PathBuf,
+        /// Where the unsigned document goes.
+        #[arg(long)]
+        out: PathBuf,
+    },
+    /// Add your signature to the document, in place.
+    Sign {
+        /// The document.
+        file: PathBuf,
+        /// Sign with this key file instead of your folder's (a steward's key lies in the node's folder).
+        #[arg(long)]
+        key: Option<PathBuf>,
+    },
+    /// Hand the fully signed document to the coordinator.
+    Publish {
+        /// The document.
+        file: PathBuf,
+    },
+    /// Show the document in plain words, and who signed.
+    Show {
+        /// The document.
+        file: PathBuf,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+pub(super) async fn agreement(
+    person: &PersonArguments,
+    command: &AgreementCommand,
+) -> Result<(), CliError> {
+    match command {
+        AgreementCommand::Draft { draft, out } => {
+            let agreement = crate::draft::agreement_from_toml(&read_text(draft)?)?;
+            let envelope = Envelope::unsigned(&agreement)?;
+            write(out, &envelope.to_bytes())?;
+            let digest = envelope.open::<Agreement>()?.digest();
+            eprintln!(
+                "agreement {digest} written to {}; every party's steward signs it next",
+                out.display()
+            );
+        }
+        AgreementCommand::Sign { file, key } => sign(person, file, key.as_deref())?,
+        AgreementCommand::Publish { file } => {
+            let envelope = Envelope::parse(&read(file)?)?;
+            let agreement = cloister_wire::proof::open_agreement(&envelope)?;
+            let client = Client::connect(&person.home()).await?;
+            client.store(&FromPerson::Publish { agreement: envelope.to_bytes() }).await?;
+            eprintln!("agreement {} published", agreement.digest());
+        }
+        AgreementCommand::Show { file, json } => show(file, *json)?,
+    }
+    Ok(())
+}
+
+fn sign(
+    person: &PersonArguments,
+    file: &std::path::Path,
+    key: Option<&std::path::Path>,
+) -> Result<(), CliError> {
+    let mut envelope = Envelope::parse(&read(file)?)?;
+    let opened = envelope.open::<Agreement>()?;
+    opened.document().check().map_err(crate::draft::DraftError::from)?;
+    let key = match key {
+        Some(path) => {
+            let passphrase = crate::passphrase::existing(person.passphrase_file.as_deref())?;
+            cloister_wire::KeyFile::parse(&read(path)?)?.open(&passphrase)?
+        }
+        None => person.signing_key()?,
+    };
+    let party = opened.document().parties.iter().find(|p| p.steward_key == key.public_key());
+    let party = party.ok_or_else(|| CliError::NotAParty(person.home.clone()))?;
+    envelope.add_signature(&key)?;
+    write(file, &envelope.to_bytes())?;
+    eprintln!("signed for `{}`", party.partner);
+    Ok(())
+}
+
+fn show(file: &std::path::Path, json: bool) -> Result<(), CliError> {
+    let opened = Envelope::parse(&read(file)?)?.open::<Agreement>()?;
+    let signed = |key| opened.is_signed_by(key);
+    if json {
+        let parties = &opened.document().parties;
+        let signed: Vec<_> =
+            parties.iter().filter(|p| signed(&p.steward_key)).map(|p| &p.partner).collect();
+        let value = serde_json::json!({
+            "digest": opened.digest(), "signed_by": signed, "agreement": opened.document(),
+        });
+        println!("{value}");
+        return Ok(());
+    }
+    println!("digest         {}", opened.digest());
+    print!("{}", crate::words::agreement(opened.document()));
+    for party in &opened.document().parties {
+        let state = if signed(&party.steward_key) { "signed" } else { "NOT signed yet" };
+        println!("signature      {}: {state}", party.partner);
+    }
+    Ok(())
+}

@@ -1,0 +1,271 @@
+//! `explain`, `submit`, `run`, `status`.
+
+use super::{CliError, PersonArguments, now_s, read, read_text};
+use crate::client::{Client, ClientError};
+use crate::draft::{analysis_from_toml, document_of};
+use clap::Args;
+use cloister_terms::{Agreement, DOCUMENT_VERSION, Digest, Name, RunRequest};
+use cloister_wire::dsse::{Envelope, Opened};
+use cloister_wire::message::{FromPerson, NodeState, RunProgress, ToPerson};
+use std::path::{Path, PathBuf};
+
+#[derive(Args)]
+pub(super) struct ExplainArguments {
+    /// The analysis, in TOML.
+    analysis: PathBuf,
+    /// The agreement it stands under (otherwise the coordinator is asked).
+    #[arg(long)]
+    agreement: Option<PathBuf>,
+    /// Plan as this researcher (otherwise as your profile's name).
+    #[arg(long)]
+    researcher: Option<Name>,
+    /// Show the mathematics too.
+    #[arg(long)]
+    verbose: bool,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Args)]
+pub(super) struct SubmitArguments {
+    /// The analysis, in TOML.
+    analysis: PathBuf,
+    /// The agreement's name or digest, where the coordinator knows several.
+    #[arg(long)]
+    agreement: Option<String>,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Args)]
+pub(super) struct RunArguments {
+    /// The analysis' name, or eight digits of its digest.
+    analysis: String,
+    /// Do not wait for the partners.
+    #[arg(long)]
+    no_wait: bool,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Args)]
+pub(super) struct StatusArguments {
+    /// Follow the latest run of this analysis.
+    analysis: Option<String>,
+    /// Stay until the run is done.
+    #[arg(long, requires = "analysis")]
+    watch: bool,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) async fn explain(
+    person: &PersonArguments,
+    arguments: &ExplainArguments,
+) -> Result<(), CliError> {
+    let agreement = match &arguments.agreement {
+        Some(path) => Envelope::parse(&read(path)?)?.open::<Agreement>()?,
+        None => Client::connect(&person.home()).await?.agreement(None).await?,
+    };
+    let researcher = match &arguments.researcher {
+        Some(name) => name.clone(),
+        None => person.home().profile()?.name,
+    };
+    let (analysis, planned, _) = plan(&arguments.analysis, &agreement, &researcher)?;
+    let left = agreement.document().researcher(&researcher).map(|person| person.caps);
+    let explanation = cloister_plan::explain(&planned, analysis.nodes.len(), left);
+    if arguments.json {
+        let text = serde_json::to_string(&explanation).unwrap_or_default();
+        println!("{text}");
+    } else if arguments.verbose {
+        println!("{explanation:#}");
+    } else {
+        println!("{explanation}");
+    }
+    Ok(())
+}
+
+type PlannedAnalysis = (cloister_terms::Analysis, cloister_plan::Planned, Option<Vec<u8>>);
+
+fn plan(
+    path: &Path,
+    agreement: &Opened<Agreement>,
+    researcher: &Name,
+) -> Result<PlannedAnalysis, CliError> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let dictionary = &agreement.document().dictionary;
+    let draft = analysis_from_toml(&read_text(path)?, folder, dictionary)?;
+    let (analysis, planned) =
+        document_of(&draft, agreement.document(), agreement.digest(), researcher)?;
+    Ok((analysis, planned, draft.module))
+}
+
+pub(super) async fn submit(
+    person: &PersonArguments,
+    arguments: &SubmitArguments,
+) -> Result<(), CliError> {
+    let home = person.home();
+    let client = Client::connect(&home).await?;
+    let agreement = client.agreement(arguments.agreement.as_deref()).await?;
+    let researcher = home.profile()?.name;
+    if agreement.document().researcher(&researcher).is_none() {
+        return Err(crate::draft::DraftError::Stranger(researcher, "researchers").into());
+    }
+    let (analysis, planned, module) = plan(&arguments.analysis, &agreement, &researcher)?;
+    let envelope = Envelope::sign(&analysis, &person.signing_key()?)?;
+    let digest =
+        client.store(&FromPerson::Submit { analysis: envelope.to_bytes(), module }).await?;
+    if arguments.json {
+        println!("{}", serde_json::json!({ "analysis": digest, "cost": planned.cost }));
+    } else {
+        eprintln!("submitted; reviewers see it with `cloister review show {}`", analysis.name);
+        println!("{digest}");
+    }
+    Ok(())
+}
+
+pub(super) async fn run(
+    person: &PersonArguments,
+    arguments: &RunArguments,
+) -> Result<(), CliError> {
+    let client = Client::connect(&person.home()).await?;
+    let line = client.analysis(&arguments.analysis).await?;
+    let ToPerson::Analysis(file) =
+        client.ask(&FromPerson::Show { analysis: line.analysis }).await?
+    else {
+        return Err(ClientError::Unexpected.into());
+    };
+    let agreement = cloister_wire::proof::open_agreement(&Envelope::parse(&file.agreement)?)?;
+    let analysis =
+        cloister_wire::proof::open_analysis(&agreement, &Envelope::parse(&file.analysis)?)?;
+    let approvals =
+        file.approvals.iter().map(|bytes| Envelope::parse(bytes)).collect::<Result<Vec<_>, _>>()?;
+    let counted = cloister_wire::count_approvals(agreement.document(), &analysis, &approvals)
+        .map_err(cloister_wire::ProofError::Approvals)?;
+    let request = RunRequest {
+        version: DOCUMENT_VERSION,
+        researcher: person.home().profile()?.name,
+        analysis: analysis.digest(),
+        approvals: counted.counted().iter().copied().collect(),
+        round: 1,
+        parameters: cloister_wire::sha256(b"{}"),
+        releases_used: vec![],
+        requested_at_s: now_s(),
+        nonce: cloister_wire::key::random_nonce()?,
+    };
+    let envelope = Envelope::sign(&request, &person.signing_key()?)?;
+    let digest = client.store(&FromPerson::Run { request: envelope.to_bytes() }).await?;
+    if arguments.no_wait {
+        println!("{digest}");
+        return Ok(());
+    }
+    follow(&client, digest, arguments.json).await
+}
+
+pub(super) async fn status(
+    person: &PersonArguments,
+    arguments: &StatusArguments,
+) -> Result<(), CliError> {
+    let client = Client::connect(&person.home()).await?;
+    if let Some(wanted) = &arguments.analysis {
+        let line = client.analysis(wanted).await?;
+        let run = *line.runs.last().ok_or(ClientError::NoRun)?;
+        if arguments.watch {
+            return follow(&client, run, arguments.json).await;
+        }
+        let ToPerson::Results(file) = client.ask(&FromPerson::Results { request: run }).await?
+        else {
+            return Err(ClientError::Unexpected.into());
+        };
+        show(&file.progress, run, arguments.json);
+        return Ok(());
+    }
+    let lines = client.analyses().await?;
+    if arguments.json {
+        let rows = lines.iter().map(|line| {
+            serde_json::json!({
+                "analysis": line.analysis, "name": line.name, "researcher": line.researcher,
+                "question": line.question, "approvals": line.approvals,
+                "rejections": line.rejections, "approved": line.approved, "runs": line.runs,
+            })
+        });
+        println!("{}", serde_json::Value::from(rows.collect::<Vec<_>>()));
+        return Ok(());
+    }
+    println!("{:<24} {:<16} {:<12} {:<5} QUESTION", "ANALYSIS", "RESEARCHER", "APPROVED", "RUNS");
+    for line in lines {
+        let approved = match (line.approved, line.rejections) {
+            (true, _) => "yes".to_owned(),
+            (false, 0) => format!("{} so far", line.approvals),
+            (false, _) => format!("{} for, {} no", line.approvals, line.rejections),
+        };
+        let question = cloister_report::printable(&line.question);
+        println!(
+            "{:<24} {:<16} {approved:<12} {:<5} {question}",
+            line.name,
+            line.researcher,
+            line.runs.len()
+        );
+    }
+    Ok(())
+}
+
+async fn follow(client: &Client, request: Digest, json: bool) -> Result<(), CliError> {
+    let bar = (!json).then(indicatif::ProgressBar::new_spinner);
+    if let Some(bar) = &bar {
+        bar.enable_steady_tick(std::time::Duration::from_millis(100));
+    }
+    let progress = client
+        .watch(request, |progress| {
+            if let Some(bar) = &bar {
+                bar.set_message(summary(progress));
+            }
+        })
+        .await?;
+    if let Some(bar) = bar {
+        bar.finish_and_clear();
+    }
+    show(&progress, request, json);
+    Ok(())
+}
+
+fn summary(progress: &RunProgress) -> String {
+    let released = progress.nodes.iter().filter(|(_, s)| *s == NodeState::Released).count();
+    format!("{released} of {} partners have released", progress.nodes.len())
+}
+
+fn show(progress: &RunProgress, request: Digest, json: bool) {
+    if json {
+        let nodes: Vec<_> = progress
+            .nodes
+            .iter()
+            .map(|(node, state)| serde_json::json!({ "node": node, "state": state, "words": words(state) }))
+            .collect();
+        println!(
+            "{}",
+            serde_json::json!({ "request": request, "done": progress.done, "nodes": nodes })
+        );
+        return;
+    }
+    println!("run {}: {}", request.short(), summary(progress));
+    for (node, state) in &progress.nodes {
+        println!("  {node:<20} {}", words(state));
+    }
+}
+
+fn words(state: &NodeState) -> String {
+    match state {
+        NodeState::Away => "not connected; the request waits for it".into(),
+        NodeState::Sent => "has the request".into(),
+        NodeState::Admitted => "has admitted it; its release comes at its slot".into(),
+        NodeState::Released => "released".into(),
+        NodeState::Refused(refusal) => format!("refuses: {refusal}"),
+        NodeState::Withheld => "withheld its answer and froze the analysis; ask its steward".into(),
+        NodeState::Excluded => "sent a release that does not verify; it is excluded".into(),
+        NodeState::Late => "did not answer before the deadline".into(),
+    }
+}

@@ -1,0 +1,95 @@
+//! `key new | rotate | show` and `enroll`.
+
+use super::{CliError, PersonArguments};
+use crate::home::Profile;
+use clap::{Args, Subcommand};
+use cloister_net::{Role, SystemClock, Token};
+use cloister_terms::Name;
+use cloister_wire::SigningKey;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+#[derive(Subcommand)]
+pub(super) enum KeyCommand {
+    /// Make a signing key, protected by a passphrase.
+    New {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Put a new key in the place of the old one, which is kept.
+    Rotate,
+    /// Print the public key.
+    Show,
+}
+
+#[derive(Args)]
+pub(super) struct EnrollArguments {
+    /// Your name, as the coordinator's operator invited you.
+    #[arg(long)]
+    name: Name,
+    /// The one-time token.
+    #[arg(long)]
+    token: String,
+    /// The coordinator's address.
+    #[arg(long)]
+    coordinator: SocketAddr,
+    /// The coordinator's enrolment address.
+    #[arg(long)]
+    enrol_addr: SocketAddr,
+}
+
+pub(super) fn key(person: &PersonArguments, command: &KeyCommand) -> Result<(), CliError> {
+    let home = person.home();
+    let make = || -> Result<_, CliError> {
+        let passphrase = crate::passphrase::chosen(person.passphrase_file.as_deref())?;
+        Ok(SigningKey::generate()?.seal(&passphrase)?)
+    };
+    match command {
+        KeyCommand::New { json } => {
+            let file = make()?;
+            home.write_key(&file)?;
+            let public = file.public_key();
+            if *json {
+                println!("{}", serde_json::json!({ "public_key": public }));
+            } else {
+                eprintln!(
+                    "key written to {}; tell the agreement's drafter this public key:",
+                    home.key_path().display()
+                );
+                println!("{public}");
+            }
+        }
+        KeyCommand::Rotate => {
+            let file = make()?;
+            let kept = home.rotate_key(&file)?;
+            eprintln!(
+                "the old key is kept in {}; agreements that name it need a new version that names this one:",
+                kept.display()
+            );
+            println!("{}", file.public_key());
+        }
+        KeyCommand::Show => println!("{}", home.key_file()?.public_key()),
+    }
+    Ok(())
+}
+
+pub(super) async fn enroll(
+    person: &PersonArguments,
+    arguments: &EnrollArguments,
+) -> Result<(), CliError> {
+    let home = person.home();
+    if home.is_enrolled() {
+        return Err(crate::home::HomeError::Exists(person.home.join("profile.toml")).into());
+    }
+    let token: Token =
+        arguments.token.trim().parse().map_err(|e| CliError::Token(format!("{e}")))?;
+    let name = &arguments.name;
+    let clock = Arc::new(SystemClock);
+    let identity =
+        cloister_net::enrol(arguments.enrol_addr, &token, name, Role::Person, clock).await?;
+    let profile = Profile { name: name.clone(), coordinator: arguments.coordinator };
+    home.write_enrolment(&profile, &identity)?;
+    eprintln!("enrolled as `{name}`; your private TLS key was made here and stays here");
+    Ok(())
+}

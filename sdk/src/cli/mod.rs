@@ -1,0 +1,181 @@
+//! The command line: arguments in, exit status out. Answers go to standard output (JSON with
+//! `--json`), everything else to standard error.
+
+mod agreement;
+mod analysis;
+mod key;
+mod results;
+mod review;
+
+use crate::answer::AnswerError;
+use crate::client::ClientError;
+use crate::draft::DraftError;
+use crate::home::{Home, HomeError};
+use crate::passphrase::PassphraseError;
+use clap::{Parser, Subcommand};
+use cloister_wire::SigningKey;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+#[derive(Parser)]
+#[command(
+    name = "cloister",
+    version,
+    about = "Ask approved questions of partners who keep their records at home."
+)]
+struct Arguments {
+    #[command(flatten)]
+    person: PersonArguments,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(clap::Args)]
+struct PersonArguments {
+    /// Your folder: key, certificate, profile.
+    #[arg(long, global = true, env = "CLOISTER_HOME", default_value = ".cloister")]
+    home: PathBuf,
+    /// Read the passphrase from this file (otherwise from CLOISTER_PASSPHRASE, or a prompt).
+    #[arg(long, global = true)]
+    passphrase_file: Option<PathBuf>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Make, replace or show your signing key.
+    #[command(subcommand)]
+    Key(key::KeyCommand),
+    /// Exchange a one-time token for a certificate.
+    Enroll(key::EnrollArguments),
+    /// Draft, sign, publish or show an agreement.
+    #[command(subcommand)]
+    Agreement(agreement::AgreementCommand),
+    /// What an analysis would do, cost and yield; spends nothing.
+    Explain(analysis::ExplainArguments),
+    /// Sign an analysis and submit it for review.
+    Submit(analysis::SubmitArguments),
+    /// Look at analyses and vote on them.
+    #[command(subcommand)]
+    Review(review::ReviewCommand),
+    /// Ask the partners to run an approved analysis.
+    Run(analysis::RunArguments),
+    /// Where analyses and runs stand.
+    Status(analysis::StatusArguments),
+    /// The answer of a run, verified.
+    Results(results::ResultsArguments),
+    /// Check a proof bundle offline.
+    Verify(results::VerifyArguments),
+}
+
+/// Everything that can go wrong at the prompt.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CliError {
+    #[error(transparent)]
+    Home(#[from] HomeError),
+    #[error(transparent)]
+    Passphrase(#[from] PassphraseError),
+    #[error(transparent)]
+    Key(#[from] cloister_wire::KeyError),
+    #[error(transparent)]
+    Draft(#[from] DraftError),
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    #[error(transparent)]
+    Answer(#[from] AnswerError),
+    #[error(transparent)]
+    Dsse(#[from] cloister_wire::DsseError),
+    #[error(transparent)]
+    Proof(#[from] cloister_wire::ProofError),
+    #[error(
+        "the token is not one: {0}; copy the whole line that `cloister-coordinator invite` printed"
+    )]
+    Token(String),
+    #[error("enrolment failed: {0}")]
+    Enrol(#[from] cloister_net::EnrolError),
+    #[error("cannot use `{path}`: {error}", path = path.display())]
+    File { path: PathBuf, error: std::io::Error },
+    #[error("the key in {home} belongs to none of the agreement's parties: sign with a steward's key", home = .0.display())]
+    NotAParty(PathBuf),
+    #[error("a reason is needed: pass --reason \"...\"; it is logged and exported")]
+    NoReason,
+    #[error("there is no run {0}: look at `cloister status`")]
+    NoSuchRun(usize),
+    #[error(transparent)]
+    Report(#[from] cloister_report::ReportError),
+    #[error("{0}")]
+    Runtime(std::io::Error),
+    #[error("the analysis cannot be approved: its total cost overflows")]
+    Bound,
+}
+
+impl PersonArguments {
+    fn home(&self) -> Home {
+        Home::new(&self.home)
+    }
+
+    fn signing_key(&self) -> Result<SigningKey, CliError> {
+        let passphrase = crate::passphrase::existing(self.passphrase_file.as_deref())?;
+        Ok(self.home().key(&passphrase)?)
+    }
+}
+
+/// Runs the command line with `args`, the program's name first.
+pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments = match Arguments::try_parse_from(args) {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            let code = if error.use_stderr() { 2 } else { 0 };
+            // Nothing is left to be done when the terminal is gone.
+            let _ = error.print();
+            return ExitCode::from(code);
+        }
+    };
+    match run(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("cloister: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<(), CliError> {
+    let person = &arguments.person;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(CliError::Runtime)?;
+    runtime.block_on(async {
+        match &arguments.command {
+            Command::Key(command) => key::key(person, command),
+            Command::Enroll(arguments) => key::enroll(person, arguments).await,
+            Command::Agreement(command) => agreement::agreement(person, command).await,
+            Command::Explain(arguments) => analysis::explain(person, arguments).await,
+            Command::Submit(arguments) => analysis::submit(person, arguments).await,
+            Command::Review(command) => review::review(person, command).await,
+            Command::Run(arguments) => analysis::run(person, arguments).await,
+            Command::Status(arguments) => analysis::status(person, arguments).await,
+            Command::Results(arguments) => results::results(person, arguments).await,
+            Command::Verify(arguments) => results::verify(arguments),
+        }
+    })
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, CliError> {
+    std::fs::read(path).map_err(|error| CliError::File { path: path.to_owned(), error })
+}
+
+fn read_text(path: &Path) -> Result<String, CliError> {
+    let error = |error| CliError::File { path: path.to_owned(), error };
+    std::fs::read_to_string(path).map_err(error)
+}
+
+fn write(path: &Path, bytes: &[u8]) -> Result<(), CliError> {
+    std::fs::write(path, bytes).map_err(|error| CliError::File { path: path.to_owned(), error })
+}
+
+fn now_s() -> i64 {
+    use cloister_net::Clock;
+    i64::try_from(cloister_net::SystemClock.now_unix_s()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,144 @@
+//! `results` and `verify`.
+
+use super::{CliError, PersonArguments, read, write};
+use crate::answer::{Answer, answer_of, verify_bundle};
+use crate::client::{Client, ClientError};
+use clap::Args;
+use cloister_report::TextOptions;
+use cloister_wire::message::{FromPerson, ToPerson};
+use std::path::PathBuf;
+
+#[derive(Args)]
+pub(super) struct ResultsArguments {
+    /// The analysis' name, or eight digits of its digest.
+    analysis: String,
+    /// Which run, from 1 (otherwise the latest).
+    #[arg(long)]
+    run: Option<usize>,
+    /// Print JSON.
+    #[arg(long, conflicts_with = "csv")]
+    json: bool,
+    /// Print CSV.
+    #[arg(long)]
+    csv: bool,
+    /// Write the answer with its proof to this file.
+    #[arg(long)]
+    bundle: Option<PathBuf>,
+    /// Leave the plot out.
+    #[arg(long)]
+    no_plot: bool,
+    /// Plot this column (otherwise the first figure).
+    #[arg(long)]
+    plot: Option<String>,
+    /// Show a two-key answer as a matrix.
+    #[arg(long)]
+    matrix: bool,
+    /// Show the mathematics too.
+    #[arg(long)]
+    verbose: bool,
+}
+
+#[derive(Args)]
+pub(super) struct VerifyArguments {
+    /// The proof bundle.
+    file: PathBuf,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) async fn results(
+    person: &PersonArguments,
+    arguments: &ResultsArguments,
+) -> Result<(), CliError> {
+    let client = Client::connect(&person.home()).await?;
+    let line = client.analysis(&arguments.analysis).await?;
+    let run = match arguments.run {
+        None => line.runs.last(),
+        Some(number) => {
+            let index = number.checked_sub(1).ok_or(CliError::NoSuchRun(number))?;
+            Some(line.runs.get(index).ok_or(CliError::NoSuchRun(number))?)
+        }
+    };
+    let request = *run.ok_or(ClientError::NoRun)?;
+    let ToPerson::Results(file) = client.ask(&FromPerson::Results { request }).await? else {
+        return Err(ClientError::Unexpected.into());
+    };
+    let answer = answer_of(&file)?;
+    if let Some(path) = &arguments.bundle {
+        write(path, &answer.bundle()?.to_bytes())?;
+        eprintln!(
+            "answer and proof written to {}; anyone can check it with `cloister verify`",
+            path.display()
+        );
+    }
+    print(&answer, arguments)
+}
+
+fn print(answer: &Answer, arguments: &ResultsArguments) -> Result<(), CliError> {
+    if arguments.json {
+        println!("{}", answer.report.to_json()?);
+        return Ok(());
+    }
+    if arguments.csv {
+        print!("{}", answer.report.to_csv());
+        return Ok(());
+    }
+    let options = TextOptions {
+        plot: !arguments.no_plot,
+        plot_column: arguments.plot.clone(),
+        verbose: arguments.verbose,
+        ..TextOptions::default()
+    };
+    if arguments.matrix {
+        print!("{}", answer.report.to_matrix_text(&options)?);
+    } else {
+        print!("{}", answer.report.to_text(&options));
+    }
+    if !answer.missing.is_empty() {
+        let missing: Vec<_> = answer.missing.iter().map(ToString::to_string).collect();
+        eprintln!("PARTIAL: {} did not answer", missing.join(", "));
+    }
+    Ok(())
+}
+
+pub(super) fn verify(arguments: &VerifyArguments) -> Result<(), CliError> {
+    let answer = verify_bundle(&read(&arguments.file)?)?;
+    let analysis = answer.analysis.document();
+    if arguments.json {
+        let releases: Vec<_> = answer
+            .releases
+            .iter()
+            .map(|release| release.document())
+            .map(|r| serde_json::json!({ "node": r.node, "cost": r.cost, "charge": r.charge, "epoch": r.epoch }))
+            .collect();
+        let value = serde_json::json!({
+            "holds": true, "analysis": answer.analysis.digest(), "name": analysis.name,
+            "agreement": answer.agreement.digest(), "releases": releases,
+            "missing": answer.missing,
+        });
+        println!("{value}");
+        return Ok(());
+    }
+    println!("the proof holds: every signature, every link, and the answer itself");
+    println!(
+        "agreement  {} ({})",
+        answer.agreement.document().name,
+        answer.agreement.digest().short()
+    );
+    println!("analysis   {} by {}", analysis.name, analysis.researcher);
+    println!("question   {}", cloister_report::printable(&analysis.question));
+    for release in &answer.releases {
+        let release = release.document();
+        println!(
+            "release    {} charged {} (ledger head {})",
+            release.node,
+            release.cost,
+            release.charge.short()
+        );
+    }
+    for node in &answer.missing {
+        println!("missing    {node}");
+    }
+    Ok(())
+}

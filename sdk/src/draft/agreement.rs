@@ -1,0 +1,142 @@
+//! The draft of an agreement: the document's fields with dates as people write them, budgets whose
+//! absent columns are zero, and domains as plain lists.
+
+use super::{BudgetDraft, DraftError, key_values, parse, seconds};
+use cloister_terms::{
+    Agreement, Bounds, Calendar, Column, ColumnType, DOCUMENT_VERSION, Dataset, Dictionary, Name,
+    Party, Person, PublicKey, Quorum, Researcher,
+};
+use serde::Deserialize;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AgreementDraft {
+    name: Name,
+    charter: String,
+    purposes: Vec<String>,
+    from: String,
+    until: String,
+    epoch_days: u32,
+    coordinator: Name,
+    run_time_max_s: u64,
+    quorum: Quorum,
+    parties: Vec<PartyDraft>,
+    researchers: Vec<ResearcherDraft>,
+    reviewers: Vec<Person>,
+    dictionary: DictionaryDraft,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PartyDraft {
+    partner: Name,
+    organisation: String,
+    steward_key: PublicKey,
+    node_key: PublicKey,
+    unit_namespace: Name,
+    caps: BudgetDraft,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ResearcherDraft {
+    name: Name,
+    organisation: String,
+    key: PublicKey,
+    caps: BudgetDraft,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DictionaryDraft {
+    datasets: Vec<DatasetDraft>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DatasetDraft {
+    name: Name,
+    description: String,
+    unit_column: Name,
+    #[serde(default)]
+    order_columns: Vec<Name>,
+    rows_per_unit_max: u32,
+    columns: Vec<ColumnDraft>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ColumnDraft {
+    name: Name,
+    #[serde(rename = "type")]
+    column_type: ColumnType,
+    description: String,
+    #[serde(default)]
+    identifier: bool,
+    bounds: Option<Bounds>,
+    domain: Option<Vec<toml::Value>>,
+}
+
+/// The agreement that a TOML draft describes, checked whole.
+pub fn agreement_from_toml(text: &str) -> Result<Agreement, DraftError> {
+    let draft: AgreementDraft = parse(text)?;
+    let not_before_s = seconds("from", &draft.from)?;
+    let datasets = draft.dictionary.datasets.into_iter().map(dataset).collect::<Result<_, _>>()?;
+    let party = |party: PartyDraft| Party {
+        partner: party.partner,
+        organisation: party.organisation,
+        steward_key: party.steward_key,
+        node_key: party.node_key,
+        unit_namespace: party.unit_namespace,
+        caps: party.caps.into(),
+    };
+    let researcher = |person: ResearcherDraft| Researcher {
+        name: person.name,
+        organisation: person.organisation,
+        key: person.key,
+        caps: person.caps.into(),
+    };
+    let agreement = Agreement {
+        version: DOCUMENT_VERSION,
+        name: draft.name,
+        charter: draft.charter,
+        purposes: draft.purposes,
+        not_before_s,
+        not_after_s: seconds("until", &draft.until)?,
+        calendar: Calendar {
+            start_s: not_before_s,
+            length_s: draft.epoch_days.saturating_mul(86_400),
+        },
+        parties: draft.parties.into_iter().map(party).collect(),
+        researchers: draft.researchers.into_iter().map(researcher).collect(),
+        reviewers: draft.reviewers,
+        quorum: draft.quorum,
+        coordinator: draft.coordinator,
+        run_time_max_ms: draft.run_time_max_s.saturating_mul(1_000),
+        dictionary: Dictionary { datasets },
+    };
+    agreement.check()?;
+    Ok(agreement)
+}
+
+fn dataset(draft: DatasetDraft) -> Result<Dataset, DraftError> {
+    Ok(Dataset {
+        name: draft.name,
+        description: draft.description,
+        unit_column: draft.unit_column,
+        columns: draft.columns.into_iter().map(column).collect::<Result<_, _>>()?,
+        order_columns: draft.order_columns,
+        rows_per_unit_max: draft.rows_per_unit_max,
+    })
+}
+
+fn column(draft: ColumnDraft) -> Result<Column, DraftError> {
+    Ok(Column {
+        name: draft.name,
+        column_type: draft.column_type,
+        description: draft.description,
+        identifier: draft.identifier,
+        bounds: draft.bounds,
+        domain: draft.domain.as_deref().map(key_values).transpose()?,
+    })
+}

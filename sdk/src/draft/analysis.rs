@@ -1,0 +1,182 @@
+//! The draft of an analysis: the question, what runs, what it may cost. Planning it against the
+//! agreement's dictionary gives the document that the researcher signs.
+
+use super::{DraftError, key_values, parse, seconds};
+use cloister_plan::{Planned, Question, Spend};
+use cloister_terms::analysis::{Body, ModuleBody};
+use cloister_terms::limits::MODULE_BYTES_MAX;
+use cloister_terms::{
+    Agreement, Analysis, Bounds, DOCUMENT_VERSION, Dictionary, Digest, Epsilon, KeyDimension, Name,
+    Rho,
+};
+use serde::Deserialize;
+use std::path::{Path, PathBuf};
+
+/// `analysis.toml`, read.
+#[derive(Debug, Clone)]
+pub struct AnalysisDraft {
+    form: Form,
+    body: Body,
+    /// The module's bytes, where there is a module.
+    pub module: Option<Vec<u8>>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Form {
+    name: Name,
+    question: String,
+    purpose: String,
+    nodes: Option<Vec<Name>>,
+    recipients: Option<Vec<Name>>,
+    row_cap: u32,
+    group_cap: u32,
+    #[serde(default = "one")]
+    max_runs: u32,
+    from: Option<String>,
+    until: Option<String>,
+    spend: SpendForm,
+    sql: Option<String>,
+    module: Option<ModuleForm>,
+}
+
+fn one() -> u32 {
+    1
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SpendForm {
+    epsilon: Option<Epsilon>,
+    rho: Option<Rho>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ModuleForm {
+    file: PathBuf,
+    rows: String,
+    value: Bounds,
+    value_name: String,
+    fuel_per_person: u64,
+    keys: Vec<KeyForm>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct KeyForm {
+    name: String,
+    /// `dataset.column`: take the dictionary's domain.
+    column: Option<String>,
+    values: Option<Vec<toml::Value>>,
+}
+
+/// Reads a TOML draft; a module's file is found beside `folder`.
+pub fn analysis_from_toml(
+    text: &str,
+    folder: &Path,
+    dictionary: &Dictionary,
+) -> Result<AnalysisDraft, DraftError> {
+    let form: Form = parse(text)?;
+    let (body, module) = match (&form.sql, &form.module) {
+        (Some(sql), None) => (Body::Sql { text: sql.clone() }, None),
+        (None, Some(module)) => {
+            let path = folder.join(&module.file);
+            let bytes = std::fs::read(&path)
+                .map_err(|error| DraftError::File { path: path.display().to_string(), error })?;
+            if bytes.len() > MODULE_BYTES_MAX {
+                return Err(DraftError::ModuleSize(bytes.len()));
+            }
+            (Body::Module(module_body(module, &bytes, dictionary)?), Some(bytes))
+        }
+        _ => return Err(DraftError::Body),
+    };
+    Ok(AnalysisDraft { form, body, module })
+}
+
+fn module_body(
+    form: &ModuleForm,
+    bytes: &[u8],
+    dictionary: &Dictionary,
+) -> Result<ModuleBody, DraftError> {
+    let keys = form.keys.iter().map(|key| dimension(key, dictionary));
+    Ok(ModuleBody {
+        sha256: cloister_wire::sha256(bytes),
+        rows: form.rows.clone(),
+        keys: keys.collect::<Result<_, _>>()?,
+        value: form.value,
+        value_name: form.value_name.clone(),
+        fuel_per_person: form.fuel_per_person,
+    })
+}
+
+fn dimension(key: &KeyForm, dictionary: &Dictionary) -> Result<KeyDimension, DraftError> {
+    let none = |column: &str| DraftError::Domain { key: key.name.clone(), column: column.into() };
+    let values = match (&key.column, &key.values) {
+        (Some(path), None) => path
+            .split_once('.')
+            .and_then(|(dataset, column)| dictionary.dataset(dataset)?.column(column))
+            .and_then(|column| column.domain.clone())
+            .ok_or_else(|| none(path))?,
+        (None, Some(values)) => key_values(values)?,
+        _ => return Err(none("")),
+    };
+    Ok(KeyDimension { name: key.name.clone(), values })
+}
+
+/// Plans the draft for `researcher` under `agreement` (whose document has `digest`).
+///
+/// Nodes default to every party, recipients to the researcher, dates to the agreement's.
+pub fn document_of(
+    draft: &AnalysisDraft,
+    agreement: &Agreement,
+    digest: Digest,
+    researcher: &Name,
+) -> Result<(Analysis, Planned), DraftError> {
+    let form = &draft.form;
+    let question = Question {
+        body: &draft.body,
+        row_cap: form.row_cap,
+        group_cap: form.group_cap,
+        spend: Spend { epsilon: form.spend.epsilon, rho: form.spend.rho },
+    };
+    let planned = cloister_plan::plan(&agreement.dictionary, &question)?;
+    let all = || agreement.parties.iter().map(|party| party.partner.clone()).collect();
+    let nodes = sorted(form.nodes.clone().unwrap_or_else(all));
+    if let Some(stranger) = nodes.iter().find(|node| agreement.party(node).is_none()) {
+        return Err(DraftError::Stranger(stranger.clone(), "partners"));
+    }
+    let date = |key, text: &Option<String>, otherwise| match text {
+        Some(text) => seconds(key, text),
+        None => Ok(otherwise),
+    };
+    let analysis = Analysis {
+        version: DOCUMENT_VERSION,
+        name: form.name.clone(),
+        researcher: researcher.clone(),
+        agreement: digest,
+        question: form.question.clone(),
+        purpose: form.purpose.clone(),
+        body: draft.body.clone(),
+        columns: planned.columns.clone(),
+        nodes,
+        recipients: sorted(form.recipients.clone().unwrap_or_else(|| vec![researcher.clone()])),
+        row_cap: form.row_cap,
+        group_cap: form.group_cap,
+        cost_per_round: planned.cost,
+        rounds: 1,
+        max_runs: form.max_runs,
+        not_before_s: date("from", &form.from, agreement.not_before_s)?,
+        not_after_s: date("until", &form.until, agreement.not_after_s)?,
+        plan: planned.plan.digest()?,
+        shape: planned.plan.shape.clone(),
+    };
+    analysis.check()?;
+    Ok((analysis, planned))
+}
+
+fn sorted(mut names: Vec<Name>) -> Vec<Name> {
+    names.sort();
+    names.dedup();
+    names
+}

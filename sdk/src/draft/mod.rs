@@ -1,0 +1,107 @@
+//! Agreements and analyses as people write them, in TOML. A draft is turned into a document once;
+//! what is signed is always the document, never the draft.
+
+mod agreement;
+mod analysis;
+
+pub use agreement::agreement_from_toml;
+pub use analysis::{AnalysisDraft, analysis_from_toml, document_of};
+
+use cloister_terms::{Budget, Delta, Epsilon, KeyValue, Rho};
+use serde::Deserialize;
+
+/// Why a draft is not a document.
+#[derive(Debug, thiserror::Error)]
+pub enum DraftError {
+    /// A file cannot be read.
+    #[error("cannot read `{path}`: {error}")]
+    File {
+        /// The file.
+        path: String,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// Not TOML of the wanted form; the text names line and key.
+    #[error("the draft does not parse: {0}")]
+    Toml(#[from] Box<toml::de::Error>),
+    /// A date is not one.
+    #[error("`{key} = {text:?}` is no date: write `2026-01-31` or `2026-01-31T12:00:00Z`")]
+    Date {
+        /// The key.
+        key: &'static str,
+        /// What it holds.
+        text: String,
+    },
+    /// The agreement is unusable.
+    #[error(transparent)]
+    Agreement(#[from] cloister_terms::agreement::AgreementError),
+    /// The analysis is unusable.
+    #[error(transparent)]
+    Analysis(#[from] cloister_terms::analysis::AnalysisError),
+    /// The question cannot be planned.
+    #[error("{0}")]
+    Plan(#[from] cloister_plan::PlanError),
+    /// Neither or both of SQL and module.
+    #[error("a draft holds either `sql` or a `[module]` table: write exactly one")]
+    Body,
+    /// A key takes its values from a column that has no public domain.
+    #[error(
+        "key `{key}`: `{column}` is no column with a public domain in the dictionary; write `column = \"dataset.column\"` or `values = [...]`"
+    )]
+    Domain {
+        /// The key.
+        key: String,
+        /// The column as written.
+        column: String,
+    },
+    /// The module is too large.
+    #[error("the module has {0} bytes: at most {max} are allowed", max = cloister_terms::limits::MODULE_BYTES_MAX)]
+    ModuleSize(usize),
+    /// A domain value is no text, integer or truth value.
+    #[error("`{0}` cannot be a value of a public domain: use texts, integers or true/false")]
+    Value(String),
+    /// The name is none of the agreement's.
+    #[error("`{0}` is not among the agreement's {1}")]
+    Stranger(cloister_terms::Name, &'static str),
+    /// The plan cannot be digested; only a programming error makes one.
+    #[error("the plan has no canonical form")]
+    Digest,
+}
+
+/// A budget as written: absent columns are zero.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct BudgetDraft {
+    epsilon: Epsilon,
+    rho: Rho,
+    delta: Delta,
+}
+
+impl From<BudgetDraft> for Budget {
+    fn from(draft: BudgetDraft) -> Self {
+        Self { epsilon: draft.epsilon, rho: draft.rho, delta: draft.delta }
+    }
+}
+
+/// Seconds since 1970 UTC of a date or a time as written.
+fn seconds(key: &'static str, text: &str) -> Result<i64, DraftError> {
+    use time::format_description::well_known::Rfc3339;
+    let whole = if text.len() == 10 { format!("{text}T00:00:00Z") } else { text.to_owned() };
+    time::OffsetDateTime::parse(&whole, &Rfc3339)
+        .map(time::OffsetDateTime::unix_timestamp)
+        .map_err(|_| DraftError::Date { key, text: text.chars().take(40).collect() })
+}
+
+fn key_values(values: &[toml::Value]) -> Result<Vec<KeyValue>, DraftError> {
+    let value = |value: &toml::Value| match value {
+        toml::Value::String(text) => Ok(KeyValue::Text(text.clone())),
+        toml::Value::Integer(int) => Ok(KeyValue::Int(*int)),
+        toml::Value::Boolean(bool) => Ok(KeyValue::Bool(*bool)),
+        other => Err(DraftError::Value(other.to_string().chars().take(40).collect())),
+    };
+    values.iter().map(value).collect()
+}
+
+fn parse<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, DraftError> {
+    toml::from_str(text).map_err(|error| DraftError::Toml(Box::new(error)))
+}

@@ -1,0 +1,164 @@
+//! A person's folder: signing key (sealed by a passphrase), certificate, and where the coordinator
+//! is. Files are written whole and never over an old one; secrets are readable by their owner only.
+
+use cloister_net::Identity;
+use cloister_terms::Name;
+use cloister_wire::{KeyError, KeyFile, SigningKey};
+use serde::{Deserialize, Serialize};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use zeroize::Zeroizing;
+
+/// The folder.
+#[derive(Debug, Clone)]
+pub struct Home(PathBuf);
+
+/// `profile.toml`: who this is and where the coordinator listens.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Profile {
+    /// The person's name, as in the agreement and the certificate.
+    pub name: Name,
+    /// The coordinator's address.
+    pub coordinator: SocketAddr,
+}
+
+/// Why the folder cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum HomeError {
+    /// A file is missing or unreadable.
+    #[error("cannot use `{path}`: {error}; {hint}", path = path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        error: std::io::Error,
+        /// What to do.
+        hint: &'static str,
+    },
+    /// A file would be overwritten.
+    #[error("`{path}` is there already and is never overwritten: use another --home, or `cloister key rotate`", path = .0.display())]
+    Exists(PathBuf),
+    /// The profile does not parse.
+    #[error("`{path}` is malformed: {error}; run `cloister enroll` again with another --home", path = path.display())]
+    Profile {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        error: Box<toml::de::Error>,
+    },
+    /// The key file is unusable.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// The certificate is unusable.
+    #[error("the certificate in this folder is unusable: {0}; enrol again")]
+    Tls(#[from] cloister_net::TlsError),
+}
+
+const NEW_KEY: &str = "make a key with `cloister key new`";
+const ENROL: &str = "enrol with `cloister enroll`";
+
+impl Home {
+    /// The folder at `path`.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self(path.into())
+    }
+
+    /// Where the key file is.
+    pub fn key_path(&self) -> PathBuf {
+        self.0.join("key.json")
+    }
+
+    /// Writes a new key. Errors when there is one.
+    pub fn write_key(&self, file: &KeyFile) -> Result<(), HomeError> {
+        self.write(&self.key_path(), &file.to_bytes())
+    }
+
+    /// Puts a new key in the place of the old one, which is kept beside it; where it is now.
+    pub fn rotate_key(&self, file: &KeyFile) -> Result<PathBuf, HomeError> {
+        let old = self.key_file()?;
+        let kept = self.0.join(format!("key.{}.json", old.public_key().short()));
+        if kept.exists() {
+            return Err(HomeError::Exists(kept));
+        }
+        let fresh = self.0.join("key.new.json");
+        self.write(&fresh, &file.to_bytes())?;
+        let moved = std::fs::rename(self.key_path(), &kept);
+        moved.and_then(|()| std::fs::rename(&fresh, self.key_path())).map_err(|error| {
+            HomeError::File { path: kept.clone(), error, hint: "the new key is in key.new.json" }
+        })?;
+        Ok(kept)
+    }
+
+    /// Reads the key file.
+    pub fn key_file(&self) -> Result<KeyFile, HomeError> {
+        Ok(KeyFile::parse(&read(&self.key_path(), NEW_KEY)?)?)
+    }
+
+    /// Opens the signing key.
+    pub fn key(&self, passphrase: &str) -> Result<SigningKey, HomeError> {
+        Ok(self.key_file()?.open(passphrase)?)
+    }
+
+    /// Whether a certificate is here already.
+    pub fn is_enrolled(&self) -> bool {
+        self.0.join("profile.toml").exists()
+    }
+
+    /// Writes certificate and profile after enrolment.
+    pub fn write_enrolment(&self, profile: &Profile, identity: &Identity) -> Result<(), HomeError> {
+        self.write(&self.0.join("tls.cert.pem"), identity.cert_chain_pem.as_bytes())?;
+        self.write(&self.0.join("tls.key.pem"), identity.key_pem.as_bytes())?;
+        self.write(&self.0.join("ca.cert.pem"), identity.ca_pem.as_bytes())?;
+        let text = format!(
+            "# written by `cloister enroll`\nname = \"{}\"\ncoordinator = \"{}\"\n",
+            profile.name, profile.coordinator
+        );
+        self.write(&self.0.join("profile.toml"), text.as_bytes())
+    }
+
+    /// Reads the profile.
+    pub fn profile(&self) -> Result<Profile, HomeError> {
+        let path = self.0.join("profile.toml");
+        let text = String::from_utf8_lossy(&read(&path, ENROL)?).into_owned();
+        toml::from_str(&text).map_err(|error| HomeError::Profile { path, error: Box::new(error) })
+    }
+
+    /// Reads the certificate.
+    pub fn identity(&self) -> Result<Identity, HomeError> {
+        let text = |name: &str| -> Result<Zeroizing<String>, HomeError> {
+            let bytes = Zeroizing::new(read(&self.0.join(name), ENROL)?);
+            Ok(Zeroizing::new(String::from_utf8_lossy(&bytes).into_owned()))
+        };
+        let (cert, key, ca) = (text("tls.cert.pem")?, text("tls.key.pem")?, text("ca.cert.pem")?);
+        Ok(Identity::from_pem(&cert, &key, &ca)?)
+    }
+
+    fn write(&self, path: &Path, bytes: &[u8]) -> Result<(), HomeError> {
+        let fault = |error: std::io::Error| match error.kind() {
+            std::io::ErrorKind::AlreadyExists => HomeError::Exists(path.to_owned()),
+            _ => HomeError::File { path: path.to_owned(), error, hint: "check the folder's owner" },
+        };
+        std::fs::create_dir_all(&self.0).map_err(fault)?;
+        write_new(path, bytes).map_err(fault)
+    }
+}
+
+/// Writes a file that must not exist yet, readable by its owner only, durably.
+pub fn write_new(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    use std::io::Write;
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt;
+        options.mode(0o600);
+    }
+    let mut file = options.open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+fn read(path: &Path, hint: &'static str) -> Result<Vec<u8>, HomeError> {
+    std::fs::read(path).map_err(|error| HomeError::File { path: path.to_owned(), error, hint })
+}

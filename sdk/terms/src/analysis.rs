@@ -1,0 +1,179 @@
+//! The analysis: the question a researcher signs, whole. Its digest is what reviewers approve, and
+//! every node plans it again from this text and compares plan, shape and cost.
+
+use crate::limits::{GROUP_CAP_MAX, ROUNDS_MAX, ROW_CAP_MAX, RUNS_MAX, TEXT_BYTES_MAX};
+use crate::shape::{KeyDimension, OutputShape, ShapeError};
+use crate::value::Bounds;
+use crate::{Cost, DOCUMENT_VERSION, Digest, Name};
+use serde::{Deserialize, Serialize};
+
+/// What a researcher signs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Analysis {
+    /// [`DOCUMENT_VERSION`].
+    pub version: u32,
+    /// Short name, unique to the researcher.
+    pub name: Name,
+    /// Who asks.
+    pub researcher: Name,
+    /// The agreement it stands under.
+    pub agreement: Digest,
+    /// The question in plain words.
+    pub question: String,
+    /// Purpose, one of the agreement's IRIs.
+    pub purpose: String,
+    /// What runs.
+    pub body: Body,
+    /// Columns it reads, by dataset, each needed; nothing else is read.
+    pub columns: Vec<ColumnUse>,
+    /// Partners asked, sorted, distinct.
+    pub nodes: Vec<Name>,
+    /// Who receives the answer, sorted, distinct.
+    pub recipients: Vec<Name>,
+    /// Rows one person contributes at most, at most the dataset's own maximum.
+    pub row_cap: u32,
+    /// Cells one person contributes to at most (L0).
+    pub group_cap: u32,
+    /// Cost of one round at each node.
+    pub cost_per_round: Cost,
+    /// Rounds a run has.
+    pub rounds: u32,
+    /// Runs in all; the whole study may cost `cost_per_round * rounds * max_runs` at each node.
+    pub max_runs: u32,
+    /// First second (UTC) it may run.
+    pub not_before_s: i64,
+    /// First second (UTC) it may run no more.
+    pub not_after_s: i64,
+    /// Digest of the contribution plan.
+    pub plan: Digest,
+    /// Shape of the released vector.
+    pub shape: OutputShape,
+}
+
+/// What runs at the nodes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Body {
+    /// One SQL query over the dictionary.
+    Sql {
+        /// Its text.
+        text: String,
+    },
+    /// A person-map module over rows chosen by SQL.
+    Module(ModuleBody),
+}
+
+/// A person-map module and everything the host needs to run and bound it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModuleBody {
+    /// SHA-256 of the module's bytes.
+    pub sha256: Digest,
+    /// `SELECT columns FROM dataset WHERE ...`: the rows of each person, in canonical order, one
+    /// guest column for each selected column.
+    pub rows: String,
+    /// Key dimensions; an output's index counts their cells in mixed radix, the last fastest.
+    pub keys: Vec<KeyDimension>,
+    /// Range of the value of one output.
+    pub value: Bounds,
+    /// Heading of the summed values in the answer.
+    pub value_name: String,
+    /// Fuel for each person.
+    pub fuel_per_person: u64,
+}
+
+/// Columns of one dataset that an analysis reads.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ColumnUse {
+    /// The dataset.
+    pub dataset: Name,
+    /// Its columns, in dictionary order, without the unit column.
+    pub columns: Vec<Name>,
+}
+
+/// Why an analysis is unusable, whatever the dictionary says.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AnalysisError {
+    /// Written for another version of Cloister.
+    #[error("analysis is of version {0}, this is version {DOCUMENT_VERSION}: submit it again")]
+    Version(u32),
+    /// A number is zero or beyond its limit.
+    #[error("`{what}` is {found}: it must be between 1 and {max}")]
+    OutOfRange {
+        /// The field.
+        what: &'static str,
+        /// The number found.
+        found: u64,
+        /// The limit.
+        max: u64,
+    },
+    /// A list is empty, unsorted or has a name twice.
+    #[error("`{0}` must be a sorted list of distinct names, at least one")]
+    List(&'static str),
+    /// A text is too long.
+    #[error("`{0}` is longer than {TEXT_BYTES_MAX} bytes: shorten it")]
+    Text(&'static str),
+    /// The dates leave no time to run.
+    #[error("`not_before_s` is not before `not_after_s`: set dates that leave time to run")]
+    Dates,
+    /// An analysis that costs nothing would release exact figures.
+    #[error("the analysis costs nothing: give it an epsilon or rho above 0")]
+    Free,
+    /// The total cost overflows.
+    #[error("the total cost of all runs is beyond every budget: lower `max_runs` or the cost")]
+    Total,
+    /// The shape is unusable.
+    #[error(transparent)]
+    Shape(#[from] ShapeError),
+}
+
+impl Analysis {
+    /// Cost of all rounds of all runs at one node, or `None` when it overflows.
+    pub fn cost_total(&self) -> Option<Cost> {
+        let times = u64::from(self.rounds).checked_mul(u64::from(self.max_runs))?;
+        self.cost_per_round.checked_mul(times)
+    }
+
+    /// Datasets it reads.
+    pub fn datasets(&self) -> Vec<Name> {
+        self.columns.iter().map(|used| used.dataset.clone()).collect()
+    }
+
+    /// Checks everything the type alone does not hold; the dictionary's part is the planner's.
+    pub fn check(&self) -> Result<(), AnalysisError> {
+        if self.version != DOCUMENT_VERSION {
+            return Err(AnalysisError::Version(self.version));
+        }
+        for (what, found, max) in [
+            ("row_cap", self.row_cap, ROW_CAP_MAX),
+            ("group_cap", self.group_cap, GROUP_CAP_MAX),
+            ("rounds", self.rounds, ROUNDS_MAX),
+            ("max_runs", self.max_runs, RUNS_MAX),
+        ] {
+            if !(1..=max).contains(&found) {
+                let (found, max) = (found.into(), max.into());
+                return Err(AnalysisError::OutOfRange { what, found, max });
+            }
+        }
+        for (what, list) in [("nodes", &self.nodes), ("recipients", &self.recipients)] {
+            if list.is_empty() || !list.is_sorted_by(|a, b| a < b) {
+                return Err(AnalysisError::List(what));
+            }
+        }
+        for (what, text) in [("question", &self.question), ("purpose", &self.purpose)] {
+            if text.len() > TEXT_BYTES_MAX {
+                return Err(AnalysisError::Text(what));
+            }
+        }
+        if self.not_before_s >= self.not_after_s {
+            return Err(AnalysisError::Dates);
+        }
+        if self.cost_per_round.is_zero() {
+            return Err(AnalysisError::Free);
+        }
+        self.cost_total().ok_or(AnalysisError::Total)?;
+        Ok(self.shape.check()?)
+    }
+}

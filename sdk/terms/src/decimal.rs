@@ -1,0 +1,114 @@
+//! Exact decimal numbers as people write them in documents (`0.05`, `-12`, `50000`). No float is
+//! ever involved, so what was signed is what is charged.
+
+use std::fmt;
+
+/// A number `mantissa * 10^-scale`, exact.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Decimal {
+    mantissa: i128,
+    scale: u32,
+}
+
+/// Digits a decimal may have in all; keeps every product below inside i128.
+const DIGITS_MAX: usize = 30;
+
+/// Why a text is not a usable decimal.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DecimalError {
+    /// Not of the form `-?digits(.digits)?`.
+    #[error("`{0}` is not a plain decimal number: write it like `0.05`, without an exponent")]
+    Form(String),
+    /// More digits than any unit of Cloister resolves.
+    #[error("`{0}` has more than {DIGITS_MAX} digits: write fewer")]
+    TooLong(String),
+    /// The number does not fit, or is not a multiple of the unit it must be a multiple of.
+    #[error("`{text}` is not a multiple of {unit} within range: write a rounder number")]
+    OffUnit {
+        /// The number as written.
+        text: String,
+        /// The unit, in words.
+        unit: &'static str,
+    },
+}
+
+impl Decimal {
+    /// Parses `-?digits(.digits)?`. Errors on anything else, exponents and infinities included.
+    pub fn parse(text: &str) -> Result<Self, DecimalError> {
+        let shown = || text.chars().take(40).collect::<String>();
+        let (negative, digits) = match text.strip_prefix('-') {
+            Some(rest) => (true, rest),
+            None => (false, text),
+        };
+        let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+        let all_digits = |s: &str| s.bytes().all(|b| b.is_ascii_digit());
+        let has_bare_point = digits.contains('.') && fraction.is_empty();
+        if whole.is_empty() || has_bare_point || !all_digits(whole) || !all_digits(fraction) {
+            return Err(DecimalError::Form(shown()));
+        }
+        if whole.len() + fraction.len() > DIGITS_MAX {
+            return Err(DecimalError::TooLong(shown()));
+        }
+        let magnitude = whole
+            .bytes()
+            .chain(fraction.bytes())
+            .fold(0i128, |sum, b| sum * 10 + i128::from(b - b'0'));
+        let scale = u32::try_from(fraction.len()).map_err(|_| DecimalError::TooLong(shown()))?;
+        Ok(Self { mantissa: if negative { -magnitude } else { magnitude }, scale })
+    }
+
+    /// The exact count of units `10^-unit_scale` in this number, or `None` when it is not a whole
+    /// count or does not fit.
+    pub fn in_units(self, unit_scale: u32) -> Option<i128> {
+        if unit_scale >= self.scale {
+            return self.mantissa.checked_mul(pow10(unit_scale - self.scale)?);
+        }
+        let divisor = pow10(self.scale - unit_scale)?;
+        (self.mantissa % divisor == 0).then_some(self.mantissa / divisor)
+    }
+
+    /// The exact count of steps `2^-bits` in this number, or `None` when it lies off that grid.
+    pub fn in_steps(self, bits: u8) -> Option<i128> {
+        let scaled = self.mantissa.checked_mul(1i128.checked_shl(u32::from(bits))?)?;
+        let divisor = pow10(self.scale)?;
+        (scaled % divisor == 0).then_some(scaled / divisor)
+    }
+}
+
+/// Writes `units * 10^-unit_scale` without trailing zeros.
+pub fn format_units(units: i128, unit_scale: u32, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let sign = if units < 0 { "-" } else { "" };
+    let digits = units.unsigned_abs().to_string();
+    let width = unit_scale as usize;
+    let padded = format!("{digits:0>w$}", w = width + 1);
+    let (whole, fraction) = padded.split_at(padded.len().saturating_sub(width));
+    let fraction = fraction.trim_end_matches('0');
+    if fraction.is_empty() {
+        write!(f, "{sign}{whole}")
+    } else {
+        write!(f, "{sign}{whole}.{fraction}")
+    }
+}
+
+fn pow10(exponent: u32) -> Option<i128> {
+    10i128.checked_pow(exponent)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn decimals_are_exact_or_refused() {
+        assert_eq!(Decimal::parse("0.05").unwrap().in_units(9), Some(50_000_000));
+        assert_eq!(Decimal::parse("-12").unwrap().in_units(0), Some(-12));
+        assert_eq!(Decimal::parse("0.5").unwrap().in_steps(1), Some(1));
+        assert_eq!(Decimal::parse("0.1").unwrap().in_steps(30), None);
+        assert_eq!(Decimal::parse("0.0000000001").unwrap().in_units(9), None);
+        for bad in ["", "-", ".5", "5.", "1e3", "NaN", "inf", "1_000", "+1", " 1", "0x1", "1.2.3"] {
+            assert!(Decimal::parse(bad).is_err(), "{bad:?} must be refused");
+        }
+        assert!(matches!(Decimal::parse(&"9".repeat(31)), Err(DecimalError::TooLong(_))));
+        assert_eq!(Decimal::parse(&"9".repeat(30)).unwrap().in_units(18), None);
+    }
+}

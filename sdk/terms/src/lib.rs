@@ -1,0 +1,50 @@
+//! Cloister's vocabulary as types. What people sign, charge, release and refuse is named here once,
+//! in valid form only; this crate never does I/O, never computes on records and knows no engine.
+
+/// The agreement that all partners sign.
+pub mod agreement;
+/// The analysis a researcher signs.
+pub mod analysis;
+/// What reviewers and stewards sign about an analysis.
+pub mod approval;
+/// Privacy loss in integer units, costs and budgets.
+pub mod budget;
+/// Fixed-size byte strings: digests, public keys, nonces.
+pub mod bytes;
+/// Exact decimal numbers, as budgets and bounds are written.
+pub mod decimal;
+/// The shared data dictionary that an agreement pins.
+pub mod dictionary;
+/// Every limit that more than one crate must agree on.
+pub mod limits;
+/// Validated names of partners, people, datasets and columns.
+pub mod name;
+/// Positive exact rationals: noise scales and variances.
+pub mod ratio;
+/// The closed set of refusals that may be seen outside a node.
+pub mod refusal;
+/// The record of a release, as a node signs it.
+pub mod release;
+/// The researcher's signed request for one round.
+pub mod request;
+/// The vector an analysis releases: keys, lanes, noise, and how it reads as a table.
+pub mod shape;
+/// Column types, key values, clamping ranges on a grid.
+pub mod value;
+
+pub use agreement::{Agreement, Calendar, Party, Person, Quorum, Researcher};
+pub use analysis::{Analysis, Body, ModuleBody};
+pub use approval::{Approval, Grant, Verdict};
+pub use budget::{Budget, Cost, Delta, Epsilon, Rho};
+pub use bytes::{Digest, Nonce, PublicKey};
+pub use dictionary::{Column, Dataset, Dictionary};
+pub use name::Name;
+pub use ratio::Ratio;
+pub use refusal::Refusal;
+pub use release::ReleaseRecord;
+pub use request::RunRequest;
+pub use shape::{Formula, KeyDimension, LaneShape, Noise, OutputShape, ResultColumn};
+pub use value::{Bounds, ColumnType, KeyValue};
+
+/// The version every signed document of this crate carries; a reader refuses any other.
+pub const DOCUMENT_VERSION: u32 = 1;

@@ -1,0 +1,45 @@
+//! Limits that several crates must agree on, each a named constant with its unit.
+//! A limit of one crate alone lives in that crate.
+
+/// Longest name, in bytes.
+pub const NAME_BYTES_MAX: usize = 63;
+/// Longest free text in a signed document (questions, reasons), in bytes.
+pub const TEXT_BYTES_MAX: usize = 8 * 1024;
+/// Longest SQL text, in bytes, measured before parsing.
+pub const SQL_BYTES_MAX: usize = 64 * 1024;
+/// Largest module, in bytes.
+pub const MODULE_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Largest signed document, in bytes of payload.
+pub const DOCUMENT_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Most partners in one agreement.
+pub const PARTIES_MAX: usize = 10_000;
+/// Most persons of one role in one agreement.
+pub const PERSONS_MAX: usize = 1_000;
+/// Most cells (key combinations) one analysis may release.
+pub const CELLS_MAX: u64 = 1_000_000;
+/// Most lanes a cell.
+pub const LANES_MAX: usize = 64;
+/// Most key dimensions of one analysis.
+pub const DIMENSIONS_MAX: usize = 8;
+/// Most values of one public domain.
+pub const DOMAIN_VALUES_MAX: usize = 100_000;
+/// Most datasets in a dictionary, and most columns in a dataset.
+pub const DATASETS_MAX: usize = 256;
+/// Most columns in one dataset.
+pub const COLUMNS_MAX: usize = 512;
+/// Largest row cap: rows one person may contribute from one table.
+pub const ROW_CAP_MAX: u32 = 1_000_000;
+/// Largest group cap (L0): cells one person may contribute to.
+pub const GROUP_CAP_MAX: u32 = 1_000_000;
+/// Finest grid: values are multiples of `2^-GRID_BITS_MAX`.
+pub const GRID_BITS_MAX: u8 = 30;
+/// Largest absolute value of a clamping range's end, in grid steps; leaves room for
+/// `ROW_CAP_MAX` rows of one person in an i128 sum over 2^40 persons.
+pub const BOUND_STEPS_MAX: i64 = 1 << 53;
+/// Largest difference between a node's clock and a signed request time, and furthest a clock may
+/// stand behind its own high-water mark, in seconds.
+pub const CLOCK_SKEW_MAX_S: i64 = 120;
+/// Most runs one approval may allow.
+pub const RUNS_MAX: u32 = 1_000_000;
+/// Most rounds of one analysis.
+pub const ROUNDS_MAX: u32 = 10_000;

@@ -1,0 +1,20 @@
+;; Counts persons by a store that only a table names; each must see the count at 1.
+(module
+  (memory (export "memory") 1 1)
+  (global (export "CLOISTER_INPUT") i32 (i32.const 1024))
+  (global (export "CLOISTER_OUTPUT") i32 (i32.const 2048))
+  (global (export "CLOISTER_LAYOUT") i32 (i32.const 16))
+  ;; version 1, input 40 bytes (one column, four rows), output 32 bytes (two pairs), reserved 0
+  (data (i32.const 16) "\01\00\00\00\28\00\00\00\20\00\00\00\00\00\00\00")
+  (type $act (func))
+  (table 2 2 funcref)
+  (elem (i32.const 1) func $count)
+  (func $count
+    (i64.store (i32.const 4096) (i64.add (i64.load (i32.const 4096)) (i64.const 1))))
+  (func $one (param $value i64) (result i32)
+    (i64.store (i32.const 2048) (i64.const 0))
+    (i64.store (i32.const 2056) (local.get $value))
+    (i32.const 1))
+  (func (export "person_map") (param $rows i32) (result i32)
+    (call_indirect (type $act) (i32.const 1))
+    (call $one (i64.load (i32.const 4096)))))

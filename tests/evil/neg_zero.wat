@@ -1,0 +1,15 @@
+;; Reads the bits of a float, to tell -0 from 0. The column is a float column.
+(module
+  (memory (export "memory") 1 1)
+  (global (export "CLOISTER_INPUT") i32 (i32.const 1024))
+  (global (export "CLOISTER_OUTPUT") i32 (i32.const 2048))
+  (global (export "CLOISTER_LAYOUT") i32 (i32.const 16))
+  ;; version 1, input 40 bytes (one column, four rows), output 32 bytes (two pairs), reserved 0
+  (data (i32.const 16) "\01\00\00\00\28\00\00\00\20\00\00\00\00\00\00\00")
+  (func $first (result i64) (i64.load (i32.const 1032)))
+  (func $one (param $value i64) (result i32)
+    (i64.store (i32.const 2048) (i64.const 0))
+    (i64.store (i32.const 2056) (local.get $value))
+    (i32.const 1))
+  (func (export "person_map") (param $rows i32) (result i32)
+    (call $one (call $first))))
