@@ -123,7 +123,6 @@ async fn accept(shared: Shared, server: Arc<Server>) {
     while let Some((peer, connection)) = server.accept().await {
         let shared = shared.clone();
         tokio::spawn(async move {
-            note_seen(&shared, peer.name(), true).await;
             match peer.role() {
                 Role::Node => node(shared.clone(), peer, connection).await,
                 Role::Person => person(shared.clone(), peer, connection).await,
@@ -142,20 +141,23 @@ async fn note_seen(shared: &Shared, name: &Name, connected: bool) {
     }
 }
 
+/// A connection is the node's own from its first `Hello`; until then (a steward's check, say) it
+/// takes nobody's place.
 async fn node(shared: Shared, peer: PeerIdentity, connection: Connection) {
     let name = peer.name().clone();
-    let ticket = shared.hub.join(&name, connection.clone());
-    tracing::info!(node = %name, "connected");
-    tokio::spawn(dispatch::catch_up(shared.clone(), name.clone(), connection.clone()));
+    let ticket = Arc::new(std::sync::OnceLock::new());
     while let Ok(stream) = connection.accept_bi().await {
-        let (shared, name, connection) = (shared.clone(), name.clone(), connection.clone());
+        let (shared, name) = (shared.clone(), name.clone());
+        let (connection, ticket) = (connection.clone(), ticket.clone());
         tokio::spawn(async move {
-            if let Err(error) = node_stream(shared, name, &connection, stream).await {
+            if let Err(error) = node_stream(shared, name, &connection, &ticket, stream).await {
                 tracing::warn!(%error, "node stream");
             }
         });
     }
-    if shared.hub.leave(&name, ticket) {
+    if let Some(ticket) = ticket.get()
+        && shared.hub.leave(&name, *ticket)
+    {
         note_seen(&shared, &name, false).await;
         tracing::info!(node = %name, "left");
     }
@@ -165,6 +167,7 @@ async fn node_stream(
     shared: Shared,
     name: Name,
     connection: &Connection,
+    ticket: &std::sync::OnceLock<u64>,
     mut stream: BiStream,
 ) -> Result<(), StreamError> {
     let bytes = stream.read_last_frame(FRAME_BYTES_MAX).await?;
@@ -173,6 +176,14 @@ async fn node_stream(
         connection.close(CloseReason::Misbehaved);
         return Ok(());
     };
+    if matches!(report, NodeReport::Hello { .. }) {
+        ticket.get_or_init(|| {
+            tracing::info!(node = %name, "connected");
+            tokio::spawn(dispatch::catch_up(shared.clone(), name.clone(), connection.clone()));
+            shared.hub.join(&name, connection.clone())
+        });
+        note_seen(&shared, &name, true).await;
+    }
     // No answer means "not taken": the node keeps the report and sends it again.
     let Some(taken) = dispatch::report(&shared, name, report).await else { return Ok(()) };
     stream.answer(&cloister_wire::encode(&taken).unwrap_or_default()).await
@@ -180,6 +191,7 @@ async fn node_stream(
 
 async fn person(shared: Shared, peer: PeerIdentity, connection: Connection) {
     let name = peer.name().clone();
+    note_seen(&shared, &name, true).await;
     while let Ok(stream) = connection.accept_bi().await {
         let (shared, name, connection) = (shared.clone(), name.clone(), connection.clone());
         tokio::spawn(async move {

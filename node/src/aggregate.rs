@@ -2,7 +2,8 @@
 //! logged, serialised, copied or sent, and the noise stage alone may open it.
 
 use crate::bound::Bounded;
-use cloister_terms::{OutputShape, ShapeError};
+use cloister_terms::OutputShape;
+use cloister_terms::shape::ShapeError;
 use std::fmt;
 
 /// Exact lanes of every cell, cell-major. No `Clone`, no `Serialize`, no `Display`, and a `Debug`
@@ -20,7 +21,7 @@ pub struct SumOverflow;
 impl Exact {
     /// Zero in every cell of `shape`. Errors when the shape is beyond its limits.
     pub(crate) fn zero(shape: &OutputShape) -> Result<Self, ShapeError> {
-        Ok(Self { sums: vec![0; shape.len()?], lanes: shape.lanes.len() })
+        Ok(Self { sums: vec![0; shape.vector_len()?], lanes: shape.lanes.len() })
     }
 
     /// Adds what one person contributes to one cell. A cell outside the shape adds nothing.

@@ -4,7 +4,8 @@
 use crate::aggregate::SumOverflow;
 use crate::evaluate::EvaluateError;
 use cloister_sandbox::{BatchError, RunnerError, ShapeError as ModuleShapeError};
-use cloister_terms::{ColumnType, Name, ShapeError};
+use cloister_terms::shape::ShapeError;
+use cloister_terms::{ColumnType, Name};
 use datafusion::error::DataFusionError;
 
 /// Why a charged run gives no answer.

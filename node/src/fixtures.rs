@@ -6,6 +6,7 @@
 use crate::admit::Terms;
 use crate::agreement::SignedAgreement;
 use crate::ledger::Ledger;
+use crate::slot::Pace;
 use cloister_net::Clock;
 use cloister_plan::{Question, Spend};
 use cloister_terms::approval::Bound;
@@ -14,7 +15,9 @@ use cloister_terms::{
     Digest, Grant, Name, Nonce, Party, Person, Quorum, Researcher, RunRequest, Verdict,
 };
 use cloister_wire::{Document, Envelope, SigningKey, canonical, sha256};
+use futures::future::BoxFuture;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 /// The second at which the documents of this file are made: 2026-09-21 14:13:20 UTC.
 pub const NOW_S: i64 = 1_790_000_000;
@@ -42,6 +45,35 @@ impl HandClock {
 impl Clock for HandClock {
     fn now_unix_s(&self) -> u64 {
         self.0.load(Ordering::SeqCst)
+    }
+}
+
+/// A pace that tests turn: nothing waits longer or shorter than they say.
+#[derive(Debug)]
+pub struct HandPace(tokio::sync::watch::Sender<Duration>);
+
+impl HandPace {
+    /// Turns it to `ms` milliseconds after its start.
+    pub fn set_ms(&self, ms: u64) {
+        self.0.send_replace(Duration::from_millis(ms));
+    }
+}
+
+impl Default for HandPace {
+    fn default() -> Self {
+        Self(tokio::sync::watch::Sender::new(Duration::ZERO))
+    }
+}
+
+impl Pace for HandPace {
+    fn now(&self) -> Duration {
+        *self.0.borrow()
+    }
+
+    fn until(&self, at: Duration) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            self.0.subscribe().wait_for(|now| *now >= at).await.unwrap();
+        })
     }
 }
 

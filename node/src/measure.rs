@@ -32,7 +32,7 @@ pub async fn measure(charge: &Charge, catalog: &Catalog, options: &MeasureOption
     let plan = Arc::new(charge.plan().clone());
     let caps = Arc::new(Caps::new(&plan, charge.prf_key())?);
     let whole = Exact::zero(&plan.shape)?;
-    let fitting = SUMS_BYTES_MAX / SUM_BYTES / plan.shape.len()?.max(1);
+    let fitting = SUMS_BYTES_MAX / SUM_BYTES / plan.shape.vector_len()?.max(1);
     let options = EngineOptions { partitions: options.partitions.clamp(1, fitting.max(1)), ..options.clone() };
     let streams = scan(catalog, &plan.rows, &options).await?;
     let mut tasks = JoinSet::new();

@@ -9,7 +9,7 @@ use crate::fault::Fault;
 use crate::ledger::{Charge, ChargeId, Charged, Ledger, LedgerError, Room, Settled};
 use crate::measure::{MeasureOptions, measure};
 use crate::noise::{NoiseFault, Noised, noise};
-use crate::slot::{Departures, Slot};
+use crate::slot::{Departures, Pace, Slot};
 use cloister_dp::SystemEntropy;
 use cloister_net::Clock;
 use cloister_terms::{Digest, Refusal};
@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 /// Most runs whose slot is still to come; one more is refused as busy before it is charged.
 pub const RUNS_AT_ONCE_MAX: usize = 8;
@@ -72,6 +72,8 @@ pub struct Runs {
     pub node_key: SigningKey,
     /// Wall clock, for what the ledger records.
     pub clock: Arc<dyn Clock>,
+    /// Waits for slots.
+    pub pace: Arc<dyn Pace>,
     /// Which answers may leave.
     pub departures: Arc<Departures>,
     /// What askings are held against.
@@ -86,11 +88,12 @@ impl Runs {
         work: Arc<dyn Work>,
         node_key: SigningKey,
         clock: Arc<dyn Clock>,
-        departures: Arc<Departures>,
+        pace: Arc<dyn Pace>,
         terms: Terms,
     ) -> Self {
         let room = Arc::new(Semaphore::new(RUNS_AT_ONCE_MAX));
-        Self { ledger, work, node_key, clock, departures, terms, room }
+        let departures = Arc::default();
+        Self { ledger, work, node_key, clock, pace, departures, terms, room }
     }
 
     /// Admits and charges one asking, and starts its run. Blocks on the disk: call it off the
@@ -120,16 +123,19 @@ impl Runs {
     /// left open once more. Blocks on the disk, with the runtime entered.
     pub fn resume(self: &Arc<Self>) -> Result<(), LedgerError> {
         let now_s = self.now_s();
+        // First, since it also settles what failed too often and must be answered below.
+        let open = self.ledger.recover(&mut SystemEntropy::new(), now_s)?;
         for (charge, slot_at_s) in self.ledger.undelivered()? {
             let wait_s = u64::try_from(slot_at_s.saturating_sub(now_s)).unwrap_or(0);
             self.departures.hold(charge);
-            let (runs, slot) = (self.clone(), Slot::after(Instant::now(), wait_s * 1000));
+            let slot = Slot::from_now(self.pace.clone(), wait_s.saturating_mul(1000));
+            let runs = self.clone();
             tokio::spawn(async move {
                 slot.reached().await;
                 runs.depart(charge).await;
             });
         }
-        for charge in self.ledger.recover(&mut SystemEntropy::new(), now_s)? {
+        for charge in open {
             tracing::warn!(charge = %charge.id(), "left open by a crash: runs once more");
             self.start(charge, self.room.clone().try_acquire_owned().ok());
         }
@@ -144,7 +150,7 @@ impl Runs {
     /// Fixes the slot, then starts the work. The permit is given back at the slot, not sooner, so
     /// that "busy" tells nothing of how fast a run was.
     fn start(self: &Arc<Self>, charge: Charge, permit: Option<OwnedSemaphorePermit>) {
-        let slot = Slot::after(Instant::now(), self.terms.release_slot_ms);
+        let slot = Slot::from_now(self.pace.clone(), self.terms.release_slot_ms);
         self.departures.hold(charge.id());
         tokio::spawn(self.clone().run(charge, slot, permit));
     }

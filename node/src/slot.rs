@@ -4,39 +4,79 @@
 
 use crate::ledger::ChargeId;
 use cloister_terms::Digest;
+use futures::future::BoxFuture;
 use std::collections::BTreeSet;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::fmt::Debug;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
+/// Where waiting happens: a value handed in, so that tests turn it.
+pub trait Pace: Send + Sync + Debug + 'static {
+    /// Time since a fixed moment; never goes back.
+    fn now(&self) -> Duration;
+    /// Waits until [`Pace::now`] is at least `at`.
+    fn until(&self, at: Duration) -> BoxFuture<'_, ()>;
+}
+
+/// The machine's monotonic clock.
+#[derive(Debug)]
+pub struct SystemPace {
+    start: Instant,
+}
+
+impl Default for SystemPace {
+    fn default() -> Self {
+        Self { start: Instant::now() }
+    }
+}
+
+impl Pace for SystemPace {
+    fn now(&self) -> Duration {
+        self.start.elapsed()
+    }
+
+    fn until(&self, at: Duration) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            match self.start.checked_add(at) {
+                Some(at) => sleep_until(at).await,
+                None => std::future::pending().await,
+            }
+        })
+    }
+}
+
 /// The moment at which one charge's answer leaves.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Slot {
+    pace: Arc<dyn Pace>,
     /// `None`: as soon as the work is done, for benches and tests only.
-    at: Option<Instant>,
+    at: Option<Duration>,
 }
 
 impl Slot {
-    /// The slot of a charge made at `charged_at`. A slot of 0 is refused by the configuration of
-    /// every build but those for tests.
-    pub fn after(charged_at: Instant, release_slot_ms: u64) -> Self {
-        let at = charged_at.checked_add(Duration::from_millis(release_slot_ms));
-        Self { at: at.filter(|_| release_slot_ms > 0) }
+    /// The slot of a charge made now. A slot of 0 is refused by the configuration of every build but
+    /// those for tests.
+    pub fn from_now(pace: Arc<dyn Pace>, release_slot_ms: u64) -> Self {
+        let at = pace.now().saturating_add(Duration::from_millis(release_slot_ms));
+        Self { pace, at: Some(at).filter(|_| release_slot_ms > 0) }
     }
 
     /// Waits for `work` until the slot; `None` when it is not done by then.
-    pub async fn hurry<T>(self, work: impl Future<Output = T>) -> Option<T> {
-        match self.at {
-            Some(at) => tokio::time::timeout_at(at, work).await.ok(),
-            None => Some(work.await),
+    pub async fn hurry<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        let Some(at) = self.at else { return Some(work.await) };
+        tokio::select! {
+            biased;
+            done = work => Some(done),
+            () = self.pace.until(at) => None,
         }
     }
 
     /// Waits for the slot.
-    pub async fn reached(self) {
+    pub async fn reached(&self) {
         if let Some(at) = self.at {
-            sleep_until(at).await;
+            self.pace.until(at).await;
         }
     }
 }
@@ -100,16 +140,19 @@ impl Departures {
 mod tests {
     use super::*;
 
-    #[tokio::test(start_paused = true)]
-    async fn slots_are_reached_exactly_then() {
-        let start = Instant::now();
-        let slot = Slot::after(start, 5_000);
-        assert_eq!(slot.hurry(async { 7 }).await, Some(7));
-        assert_eq!(start.elapsed(), Duration::ZERO);
-        let slow = tokio::time::sleep(Duration::from_secs(9));
-        assert!(slot.hurry(slow).await.is_none());
-        slot.reached().await;
-        assert_eq!(start.elapsed(), Duration::from_millis(5_000));
+    #[tokio::test]
+    async fn work_that_is_done_is_taken_and_late_work_is_not() {
+        let pace: Arc<dyn Pace> = Arc::new(SystemPace::default());
+        let long = Slot::from_now(pace.clone(), u64::MAX);
+        assert_eq!(long.hurry(async { 7 }).await, Some(7));
+        let short = Slot::from_now(pace.clone(), 1);
+        assert!(short.hurry(std::future::pending::<()>()).await.is_none());
+        short.reached().await;
+        assert!(pace.now() >= Duration::from_millis(1));
+        // A slot of 0 waits for nothing but the work.
+        let none = Slot::from_now(pace, 0);
+        none.reached().await;
+        assert_eq!(none.hurry(async { 7 }).await, Some(7));
     }
 
     #[tokio::test]

@@ -9,6 +9,7 @@ use crate::ledger::{Ledger, LedgerError};
 use crate::measure::MeasureOptions;
 use crate::run::{Runs, Tables, Work};
 use crate::serve::Node;
+use crate::slot::SystemPace;
 use crate::state::{FolderLock, StateError, StateFolder, read_bounded};
 use cloister_net::{Clock, ConnectError, Dialer};
 use cloister_terms::limits::DOCUMENT_BYTES_MAX;
@@ -138,7 +139,8 @@ pub fn start(
         Some(agreement) => {
             let work: Arc<dyn Work> = Arc::new(tables(config, &agreement)?);
             let terms = terms(config, agreement, &ledger, now_s)?;
-            let runs = Runs::new(ledger, work, node_key, clock, Arc::default(), terms);
+            let pace = Arc::new(SystemPace::default());
+            let runs = Runs::new(ledger, work, node_key, clock, pace, terms);
             let runs = Arc::new(runs);
             runs.resume()?;
             Node::new(runs)

@@ -74,6 +74,11 @@ impl Client {
         Ok(Self(cloister_net::connect(profile.coordinator, &home.identity()?).await?))
     }
 
+    /// Takes leave, so that the coordinator does not keep the connection until it times out.
+    pub async fn close(self) {
+        self.0.close_and_flush(cloister_net::CloseReason::Done).await;
+    }
+
     /// Sends `message`; a refusal is an error.
     pub async fn ask(&self, message: &FromPerson) -> Result<ToPerson, ClientError> {
         let request = cloister_wire::encode(message)?;

@@ -1,1 +1,14 @@
-//! placeholder while the workspace is laid out
+//! What the tests, the bench and the example of this package share: a study of four partners with
+//! real keys and documents, a coordinator on loopback with scripted nodes, and the coverage of
+//! intervals. Never a dependency of anything that is shipped, and never kinder to our code than the
+//! network is.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
+
+/// A coordinator on loopback, and who talks to it.
+pub mod hub;
+/// Nodes that do as they are told.
+pub mod scripted;
+/// Four partners, an approved analysis, a request and releases.
+pub mod study;
+
+pub use cloister_node::fixtures;

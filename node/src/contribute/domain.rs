@@ -3,7 +3,7 @@
 
 use crate::evaluate::EvaluateError;
 use cloister_terms::KeyValue;
-use datafusion::arrow::array::{Array, ArrayRef, AsArray};
+use datafusion::arrow::array::{ArrayRef, AsArray};
 use datafusion::arrow::datatypes::Int64Type;
 use std::collections::HashMap;
 
@@ -27,11 +27,17 @@ impl DomainIndex {
         let numbered = || domain.iter().zip(0u32..);
         match domain.first()? {
             KeyValue::Text(_) => {
-                let one = |(value, code)| if let KeyValue::Text(text) = value { Some((String::clone(text), code)) } else { None };
+                let one = |(value, code): (&KeyValue, u32)| match value {
+                    KeyValue::Text(text) => Some((text.clone(), code)),
+                    KeyValue::Int(_) | KeyValue::Bool(_) => None,
+                };
                 numbered().map(one).collect::<Option<_>>().map(Self::Text)
             }
             KeyValue::Int(_) => {
-                let one = |(value, code)| if let KeyValue::Int(int) = value { Some((*int, code)) } else { None };
+                let one = |(value, code): (&KeyValue, u32)| match value {
+                    KeyValue::Int(int) => Some((*int, code)),
+                    KeyValue::Text(_) | KeyValue::Bool(_) => None,
+                };
                 numbered().map(one).collect::<Option<_>>().map(Self::Int)
             }
             KeyValue::Bool(_) => {

@@ -1,6 +1,6 @@
 //! The sampler's coins: trials with exactly a rational probability, or exactly exp(-rational), over
-//! uniform bits. Comparisons are lazy: a byte at a time, more only while the outcome is open; the
-//! outcome is never decided by rounding.
+//! uniform bits. Comparisons are lazy: a few bits first, more only while the outcome is open; it is
+//! never decided by rounding.
 
 use crate::entropy::{Entropy, EntropyFault};
 use crate::sampler::SampleError;

@@ -115,9 +115,9 @@ pub enum LaneExpr {
     },
 }
 
-/// Contributions of a person-map module. The host keeps at most one output an index and person (the
-/// sum of repeats, clamped) and at most `group_cap` indexes a person; each value is clamped to
-/// `value`, so one person changes a cell by at most `value.magnitude_steps()`.
+/// Contributions of a person-map module. The host keeps at most one output an index and person
+/// and at most `group_cap` indexes a person; each value is clamped to `value`, so one person changes a
+/// cell by at most `value.magnitude_steps()`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ModuleContribution {

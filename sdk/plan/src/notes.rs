@@ -72,11 +72,13 @@ fn caps(
         ));
     }
     let cells = plan.shape.cells().unwrap_or(0);
-    if cells > 1 {
+    if u64::from(plan.group_cap) < cells {
         let groups = counted(plan.group_cap.into(), "group", "groups");
         notes.push(format!(
             "one person counts in at most {groups} of {cells}; of a person in more, a fair choice of {groups}"
         ));
+    } else if cells > 1 {
+        notes.push(format!("one person may count in each of the {cells} groups"));
     }
     if plan.group_cap < group_cap_asked {
         notes.push(format!(

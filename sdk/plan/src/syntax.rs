@@ -97,15 +97,17 @@ pub(crate) fn call(function: &Function) -> Result<Call<'_>, PlanError> {
     if args.len() > LIST_TERMS_MAX {
         return Err(too_long(at));
     }
-    let plain = |arg| match arg {
-        &FunctionArg::Unnamed(ref arg) => Ok(arg),
-        _ => Err(PlanError::refused(Construct::Argument, at)),
-    };
-    let args = args.iter().map(plain).collect::<Result<_, _>>()?;
+    let mut plain = Vec::with_capacity(args.len());
+    for arg in args {
+        match arg {
+            FunctionArg::Unnamed(arg) => plain.push(arg),
+            _ => return refused(Construct::Argument),
+        }
+    }
     // ALL is the default and means nothing; only DISTINCT does.
     let distinct =
         duplicate_treatment.is_some_and(|treatment| treatment == DuplicateTreatment::Distinct);
-    Ok(Call { name, args, distinct })
+    Ok(Call { name, args: plain, distinct })
 }
 
 /// A list of more than [`LIST_TERMS_MAX`] terms.

@@ -197,10 +197,8 @@ impl Screen {
         let refused = |construct| Err(PlanError::refused(construct, place));
         match word.keyword {
             Keyword::CASE => self.push(Open::Case, place)?,
-            Keyword::END => {
-                if self.open.last() == Some(&Open::Case) {
-                    self.open.pop();
-                }
+            Keyword::END if self.open.last() == Some(&Open::Case) => {
+                self.open.pop();
             }
             Keyword::FROM => self.in_from = self.open.is_empty(),
             Keyword::JOIN | Keyword::LATERAL | Keyword::UNNEST if self.in_from => {

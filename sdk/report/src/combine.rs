@@ -74,7 +74,7 @@ pub enum CombineError {
 }
 
 impl Combined {
-    /// Adds up `vectors`, one a node, each with `shape.len()` integers; `asked` is how many partners
+    /// Adds up `vectors`, one a node, each with `shape.vector_len()` integers; `asked` is how many partners
     /// were asked, whether they answered or not. Errors as [`CombineError`] says, never in part.
     pub fn new(
         shape: &OutputShape,
@@ -82,7 +82,7 @@ impl Combined {
         vectors: &[(Name, Vec<i128>)],
     ) -> Result<Self, CombineError> {
         shape.check()?;
-        let expected = shape.len()?;
+        let expected = shape.vector_len()?;
         let lanes_a_cell = shape.lanes.len();
         if vectors.is_empty() {
             return Err(CombineError::NoVectors);

@@ -252,7 +252,7 @@ impl LaneError {
 
 fn check(shape: &OutputShape, combined: &Combined) -> Result<u64, ReportError> {
     shape.check()?;
-    let (found, expected) = (combined.lanes().len(), shape.len()?);
+    let (found, expected) = (combined.lanes().len(), shape.vector_len()?);
     if found != expected || combined.lanes_a_cell() != shape.lanes.len() {
         return Err(ReportError::Mismatch { found, expected });
     }

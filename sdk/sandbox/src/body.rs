@@ -6,7 +6,7 @@ use wasmparser::{
     FuncToValidate, FuncValidatorAllocations, FunctionBody, Operator, ValidatorResources,
 };
 
-use crate::limits::{Limit, Limits};
+use crate::limits::{LOCALS_RECKONED, Limit, Limits};
 use crate::vet::{VetError, bounded};
 
 /// Validates one body and returns its complexity (branch points x locals).
@@ -49,10 +49,11 @@ pub(crate) fn vet_body(
             _ => {}
         }
         bounded(Limit::Nesting, depth, limits.nesting)?;
+        bounded(Limit::Branches, branches, limits.branches)?;
         validator.op(offset, &operator)?;
     }
     operators.finish()?;
-    let complexity = branches.saturating_mul(locals.max(1));
+    let complexity = branches.saturating_mul(locals.saturating_add(LOCALS_RECKONED));
     bounded(Limit::FunctionComplexity, complexity, limits.function_complexity)?;
     Ok(complexity)
 }

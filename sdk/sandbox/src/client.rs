@@ -122,7 +122,7 @@ impl Runner {
     /// # Errors
     /// Any [`RunnerError`] when the worker failed before.
     pub fn finish(mut self) -> Result<Counters, RunnerError> {
-        match self.ask(|to_worker| write_finish(to_worker), 0)? {
+        match self.ask(write_finish, 0)? {
             Answer::Finished(counters) => Ok(counters),
             other => Err(self.unexpected(&other)),
         }

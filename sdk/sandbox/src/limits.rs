@@ -35,10 +35,14 @@ pub const FUNCTION_BYTES_MAX: u64 = 64 << 10;
 pub const LOCALS_MAX: u64 = 1024;
 /// Deepest nesting of blocks in one function.
 pub const NESTING_MAX: u64 = 256;
+/// Most branch points of one function: compile time grows faster than their number.
+pub const BRANCHES_MAX: u64 = 4096;
+/// Locals that every function is taken to have, when its complexity is reckoned.
+pub const LOCALS_RECKONED: u64 = 16;
 /// Most (branch points x locals) of one function: what the compiler's SSA form can grow to.
-pub const FUNCTION_COMPLEXITY_MAX: u64 = 1 << 20;
+pub const FUNCTION_COMPLEXITY_MAX: u64 = 1 << 18;
 /// The same, summed over all functions.
-pub const MODULE_COMPLEXITY_MAX: u64 = 1 << 23;
+pub const MODULE_COMPLEXITY_MAX: u64 = 1 << 21;
 
 /// Most rows that one person may have.
 pub const ROW_CAP_MAX: u32 = 1 << 16;
@@ -97,6 +101,8 @@ pub struct Limits {
     pub locals: u64,
     /// Nesting of blocks.
     pub nesting: u64,
+    /// Branch points in one function.
+    pub branches: u64,
     /// Branch points x locals in one function.
     pub function_complexity: u64,
     /// Branch points x locals in the module.
@@ -120,6 +126,7 @@ impl Limits {
         function_bytes: FUNCTION_BYTES_MAX,
         locals: LOCALS_MAX,
         nesting: NESTING_MAX,
+        branches: BRANCHES_MAX,
         function_complexity: FUNCTION_COMPLEXITY_MAX,
         module_complexity: MODULE_COMPLEXITY_MAX,
     };
@@ -162,6 +169,8 @@ pub enum Limit {
     Locals,
     /// Nesting of blocks.
     Nesting,
+    /// Branch points in one function.
+    Branches,
     /// Branch points x locals in one function.
     FunctionComplexity,
     /// Branch points x locals in the module.
@@ -185,6 +194,7 @@ impl fmt::Display for Limit {
             Limit::FunctionBytes => "code bytes of a function",
             Limit::Locals => "locals of a function",
             Limit::Nesting => "nested blocks",
+            Limit::Branches => "branches of a function",
             Limit::FunctionComplexity => "branches x locals of a function",
             Limit::ModuleComplexity => "branches x locals of the module",
         })

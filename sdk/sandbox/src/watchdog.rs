@@ -62,8 +62,11 @@ impl Watchdog {
 
 fn watch(inbox: &Receiver<Order>, limit: Duration, engine: &Engine, expired: &AtomicBool) {
     while let Ok(order) = inbox.recv() {
+        if matches!(order, Order::Disarm) {
+            continue;
+        }
         let mut wait = limit;
-        while matches!(order, Order::Arm) {
+        loop {
             match inbox.recv_timeout(wait) {
                 Ok(_) => break,
                 Err(RecvTimeoutError::Disconnected) => return,

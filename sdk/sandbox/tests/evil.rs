@@ -305,8 +305,8 @@ fn e_compile_bomb() {
     let bomb = format!("(module (func (local{locals}) {loops} {gets}))");
     assert_eq!(past_limit(&bomb), Limit::FunctionComplexity);
     // The same work spread over many functions.
-    let loops = "(loop (br_if 0 (i32.const 0)))".repeat(500);
-    let bomb = format!("(module {})", format!("(func (local{locals}) {loops})").repeat(10));
+    let loops = "(loop (br_if 0 (i32.const 0)))".repeat(100);
+    let bomb = format!("(module {})", format!("(func (local{locals}) {loops})").repeat(12));
     assert_eq!(past_limit(&bomb), Limit::ModuleComplexity);
     let locals = " i64".repeat(1025);
     assert_eq!(past_limit(&format!("(module (func (local{locals})))")), Limit::Locals);
@@ -316,11 +316,10 @@ fn e_compile_bomb() {
     assert_eq!(past_limit(&format!("(module (func {long}))")), Limit::FunctionBytes);
     let wide = " i32".repeat(33);
     assert_eq!(past_limit(&format!("(module (func (param{wide})))")), Limit::Params);
-    let targets = " 0".repeat(4000);
-    let tables = format!("(br_table{targets} (i32.const 0))").repeat(10);
-    let locals = " i64".repeat(30);
-    let bomb = format!("(module (func (local{locals}) {tables}))");
-    assert_eq!(past_limit(&bomb), Limit::FunctionComplexity);
+    let loops = "(loop)".repeat(5000);
+    assert_eq!(past_limit(&format!("(module (func {loops}))")), Limit::Branches);
+    let table = format!("(br_table{} (i32.const 0))", " 0".repeat(5000));
+    assert_eq!(past_limit(&format!("(module (func {table}))")), Limit::Branches);
 }
 
 #[test]

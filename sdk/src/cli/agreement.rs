@@ -1,7 +1,6 @@
 //! `agreement draft | sign | publish | show`.
 
-use super::{CliError, PersonArguments, read, read_text, write};
-use crate::client::Client;
+use super::{CliError, PersonArguments, connected, read, read_text, write};
 use clap::Subcommand;
 use cloister_terms::Agreement;
 use cloister_wire::dsse::Envelope;
@@ -60,8 +59,8 @@ pub(super) async fn agreement(
         AgreementCommand::Publish { file } => {
             let envelope = Envelope::parse(&read(file)?)?;
             let agreement = cloister_wire::proof::open_agreement(&envelope)?;
-            let client = Client::connect(&person.home()).await?;
-            client.store(&FromPerson::Publish { agreement: envelope.to_bytes() }).await?;
+            let message = FromPerson::Publish { agreement: envelope.to_bytes() };
+            connected(person, async |client| Ok(client.store(&message).await?)).await?;
             eprintln!("agreement {} published", agreement.digest());
         }
         AgreementCommand::Show { file, json } => show(file, *json)?,

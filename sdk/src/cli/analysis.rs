@@ -1,6 +1,6 @@
 //! `explain`, `submit`, `run`, `status`.
 
-use super::{CliError, PersonArguments, now_s, read, read_text};
+use super::{CliError, PersonArguments, connected, now_s, read, read_text};
 use crate::client::{Client, ClientError};
 use crate::draft::{analysis_from_toml, document_of};
 use clap::Args;
@@ -69,7 +69,7 @@ pub(super) async fn explain(
 ) -> Result<(), CliError> {
     let agreement = match &arguments.agreement {
         Some(path) => Envelope::parse(&read(path)?)?.open::<Agreement>()?,
-        None => Client::connect(&person.home()).await?.agreement(None).await?,
+        None => connected(person, async |client| Ok(client.agreement(None).await?)).await?,
     };
     let researcher = match &arguments.researcher {
         Some(name) => name.clone(),
@@ -108,8 +108,15 @@ pub(super) async fn submit(
     person: &PersonArguments,
     arguments: &SubmitArguments,
 ) -> Result<(), CliError> {
+    connected(person, async |client| submit_to(client, person, arguments).await).await
+}
+
+async fn submit_to(
+    client: &Client,
+    person: &PersonArguments,
+    arguments: &SubmitArguments,
+) -> Result<(), CliError> {
     let home = person.home();
-    let client = Client::connect(&home).await?;
     let agreement = client.agreement(arguments.agreement.as_deref()).await?;
     let researcher = home.profile()?.name;
     if agreement.document().researcher(&researcher).is_none() {
@@ -132,7 +139,14 @@ pub(super) async fn run(
     person: &PersonArguments,
     arguments: &RunArguments,
 ) -> Result<(), CliError> {
-    let client = Client::connect(&person.home()).await?;
+    connected(person, async |client| run_on(client, person, arguments).await).await
+}
+
+async fn run_on(
+    client: &Client,
+    person: &PersonArguments,
+    arguments: &RunArguments,
+) -> Result<(), CliError> {
     let line = client.analysis(&arguments.analysis).await?;
     let ToPerson::Analysis(file) =
         client.ask(&FromPerson::Show { analysis: line.analysis }).await?
@@ -163,19 +177,22 @@ pub(super) async fn run(
         println!("{digest}");
         return Ok(());
     }
-    follow(&client, digest, arguments.json).await
+    follow(client, digest, arguments.json).await
 }
 
 pub(super) async fn status(
     person: &PersonArguments,
     arguments: &StatusArguments,
 ) -> Result<(), CliError> {
-    let client = Client::connect(&person.home()).await?;
+    connected(person, async |client| status_of(client, arguments).await).await
+}
+
+async fn status_of(client: &Client, arguments: &StatusArguments) -> Result<(), CliError> {
     if let Some(wanted) = &arguments.analysis {
         let line = client.analysis(wanted).await?;
         let run = *line.runs.last().ok_or(ClientError::NoRun)?;
         if arguments.watch {
-            return follow(&client, run, arguments.json).await;
+            return follow(client, run, arguments.json).await;
         }
         let ToPerson::Results(file) = client.ask(&FromPerson::Results { request: run }).await?
         else {

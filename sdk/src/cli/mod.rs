@@ -8,7 +8,7 @@ mod results;
 mod review;
 
 use crate::answer::AnswerError;
-use crate::client::ClientError;
+use crate::client::{Client, ClientError};
 use crate::draft::DraftError;
 use crate::home::{Home, HomeError};
 use crate::passphrase::PassphraseError;
@@ -118,6 +118,17 @@ impl PersonArguments {
         let passphrase = crate::passphrase::existing(self.passphrase_file.as_deref())?;
         Ok(self.home().key(&passphrase)?)
     }
+}
+
+/// Connects, does `work`, and takes leave whatever came of it.
+async fn connected<T>(
+    person: &PersonArguments,
+    work: impl AsyncFnOnce(&Client) -> Result<T, CliError>,
+) -> Result<T, CliError> {
+    let client = Client::connect(&person.home()).await?;
+    let done = work(&client).await;
+    client.close().await;
+    done
 }
 
 /// Runs the command line with `args`, the program's name first.

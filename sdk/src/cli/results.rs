@@ -1,6 +1,6 @@
 //! `results` and `verify`.
 
-use super::{CliError, PersonArguments, read, write};
+use super::{CliError, PersonArguments, connected, read, write};
 use crate::answer::{Answer, answer_of, verify_bundle};
 use crate::client::{Client, ClientError};
 use clap::Args;
@@ -51,7 +51,18 @@ pub(super) async fn results(
     person: &PersonArguments,
     arguments: &ResultsArguments,
 ) -> Result<(), CliError> {
-    let client = Client::connect(&person.home()).await?;
+    let answer = connected(person, async |client| fetch(client, arguments).await).await?;
+    if let Some(path) = &arguments.bundle {
+        write(path, &answer.bundle()?.to_bytes())?;
+        eprintln!(
+            "answer and proof written to {}; anyone can check it with `cloister verify`",
+            path.display()
+        );
+    }
+    print(&answer, arguments)
+}
+
+async fn fetch(client: &Client, arguments: &ResultsArguments) -> Result<Answer, CliError> {
     let line = client.analysis(&arguments.analysis).await?;
     let run = match arguments.run {
         None => line.runs.last(),
@@ -64,15 +75,7 @@ pub(super) async fn results(
     let ToPerson::Results(file) = client.ask(&FromPerson::Results { request }).await? else {
         return Err(ClientError::Unexpected.into());
     };
-    let answer = answer_of(&file)?;
-    if let Some(path) = &arguments.bundle {
-        write(path, &answer.bundle()?.to_bytes())?;
-        eprintln!(
-            "answer and proof written to {}; anyone can check it with `cloister verify`",
-            path.display()
-        );
-    }
-    print(&answer, arguments)
+    Ok(answer_of(&file)?)
 }
 
 fn print(answer: &Answer, arguments: &ResultsArguments) -> Result<(), CliError> {

@@ -1,6 +1,6 @@
 //! `review list | show | approve | reject`.
 
-use super::{CliError, PersonArguments};
+use super::{CliError, PersonArguments, connected};
 use crate::client::{Client, ClientError};
 use clap::{Args, Subcommand};
 use cloister_terms::approval::Bound;
@@ -40,11 +40,18 @@ pub(super) async fn review(
     person: &PersonArguments,
     command: &ReviewCommand,
 ) -> Result<(), CliError> {
-    let client = Client::connect(&person.home()).await?;
+    connected(person, async |client| act(person, client, command).await).await
+}
+
+async fn act(
+    person: &PersonArguments,
+    client: &Client,
+    command: &ReviewCommand,
+) -> Result<(), CliError> {
     match command {
-        ReviewCommand::List { json } => list(&client, *json).await,
+        ReviewCommand::List { json } => list(client, *json).await,
         ReviewCommand::Show { analysis } => {
-            let (opened, decisions) = fetch(&client, analysis).await?;
+            let (opened, decisions) = fetch(client, analysis).await?;
             println!("digest         {}", opened.digest());
             print!("{}", crate::words::analysis(opened.document()));
             for (node, granted) in decisions {
@@ -53,8 +60,8 @@ pub(super) async fn review(
             }
             Ok(())
         }
-        ReviewCommand::Approve(vote) => cast(person, &client, vote, Verdict::Approve).await,
-        ReviewCommand::Reject(vote) => cast(person, &client, vote, Verdict::Reject).await,
+        ReviewCommand::Approve(vote) => cast(person, client, vote, Verdict::Approve).await,
+        ReviewCommand::Reject(vote) => cast(person, client, vote, Verdict::Reject).await,
     }
 }
 

@@ -62,7 +62,7 @@ impl From<Int> for String {
 impl ReleaseRecord {
     /// Whether the vector has the approved shape's length.
     pub fn fits(&self, shape: &OutputShape) -> Result<bool, ShapeError> {
-        Ok(self.values.len() == shape.len()?)
+        Ok(self.values.len() == shape.vector_len()?)
     }
 }
 

@@ -125,7 +125,7 @@ impl OutputShape {
     }
 
     /// Length of the released vector. Errors as [`Self::cells`], or on too many lanes.
-    pub fn len(&self) -> Result<usize, ShapeError> {
+    pub fn vector_len(&self) -> Result<usize, ShapeError> {
         let lanes = size("lanes", self.lanes.len() as u64, LANES_MAX as u64)?;
         let cells = self.cells()?;
         usize::try_from(cells * lanes).map_err(|_| ShapeError::Size {
@@ -137,7 +137,7 @@ impl OutputShape {
 
     /// Checks sizes and that every formula names a key or lane that exists.
     pub fn check(&self) -> Result<(), ShapeError> {
-        self.len()?;
+        self.vector_len()?;
         if self.keys.len() > DIMENSIONS_MAX {
             let found = self.keys.len() as u64;
             return Err(ShapeError::Size { what: "keys", found, max: DIMENSIONS_MAX as u64 });

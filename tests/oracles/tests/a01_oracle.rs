@@ -1,9 +1,10 @@
-//! Row A1: our draws against those of opendp and prio, two-sample chi-square. Both oracles follow
-//! the same paper with big integers and generators of their own; neither shares code with us.
+//! Row A1: our draws against those of opendp and prio, two-sample chi-square. Both follow the same
+//! paper with big integers and other generators, and share no code with us; prio's sampler is
+//! adapted from an early opendp, so the two are one and a half witnesses rather than two.
 //!
-//! False alarm: 4 * 10^-8 a comparison, 20 comparisons, so 8 * 10^-7 in all; opendp's generator cannot be
-//! seeded, so this is a rate a run. Every comparison is made again with our width halved, and
-//! must then be rejected; its power is computed to be above 0.99.
+//! False alarm: 4 * 10^-8 a comparison, 20 comparisons, so 8 * 10^-7 in all; opendp's generator
+//! cannot be seeded, so this is a rate a run. Every comparison is made again with our width halved
+//! and must then be rejected; its power is computed to be above 0.99.
 
 use cloister_dp::trial::Law;
 use cloister_dp::{SeededEntropy, sample_vector};

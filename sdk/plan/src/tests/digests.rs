@@ -8,7 +8,11 @@ use crate::ContributionPlan;
 const PINNED: [(&str, &str, &str); 4] = [
     (Q1, "rho", "2f552327f4c15b608b8a119793c97aea6081378d79eb6e5ed18ae6313ad0c54c"),
     (Q1, "epsilon", "c9682d9ec4f9a6731464491afb88b04ac468f9fd39a25e33f24e4a509a1705ec"),
-    ("SELECT COUNT(DISTINCT person_id) AS people FROM trips", "rho", "c9f9e702c7c4115b8d1e7c986b5f3024e03080925c39e48b57eac752274a2b74"),
+    (
+        "SELECT COUNT(DISTINCT person_id) AS people FROM trips",
+        "rho",
+        "c9f9e702c7c4115b8d1e7c986b5f3024e03080925c39e48b57eac752274a2b74",
+    ),
     (
         "SELECT CASE WHEN distance_m < 1000 THEN 'short' ELSE 'long' END AS band, \
          AVG(clamp(speed, 0, 12.5) * 3.6) AS kmh, SUM(NULLIF(duration_s, 0) / 60) AS minutes \

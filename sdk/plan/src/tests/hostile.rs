@@ -41,7 +41,8 @@ fn long_flat_filters_plan_and_deep_ones_do_not() {
     let flat = vec!["zone = 1"; 400].join(" OR ");
     planned(&with_filter(&flat), rho("1")).unwrap();
     // As deep as the limit on operators lets a tree become: it is parsed, refused and dropped again.
-    for (term, by, end) in [("speed", " + ", " > 1"), ("speed", " IS NULL = ", ""), ("a", ".", "")] {
+    for (term, by, end) in [("speed", " + ", " > 1"), ("speed", " IS NULL = ", ""), ("a", ".", "")]
+    {
         for terms in [990, 1_900] {
             let chain = with_filter(&format!("{}{end}", vec![term; terms].join(by)));
             error(&chain);

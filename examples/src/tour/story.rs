@@ -1,0 +1,348 @@
+//! The story, step by step. Every step is a command that a partner or a person would type; the tour
+//! only reads what the commands print.
+
+use crate::book::Book;
+use crate::cast::{Cast, Question, one_file};
+use crate::folds::{self, Persons};
+use crate::refusals;
+use crate::setup::{self, RESEARCHER, REVIEWERS};
+use crate::stage::{Stage, StageError, typed};
+use crate::truth::{Truth, Which, truth};
+use serde_json::{Value, json};
+use std::fmt::Write;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+/// Longest an offer may take to reach a node.
+const OFFER_DEADLINE: Duration = Duration::from_secs(30);
+/// Rows of a comparison that are shown.
+const ROWS_SHOWN: usize = 16;
+
+/// Why the tour stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum TourError {
+    /// A process did not do its part.
+    #[error(transparent)]
+    Stage(#[from] StageError),
+    /// The scenario cannot be written.
+    #[error(transparent)]
+    Scenario(#[from] cloister_examples::scenario::ScenarioError),
+    /// The exact answer cannot be computed.
+    #[error("the exact answer cannot be computed: {0}")]
+    Truth(#[from] datafusion::error::DataFusionError),
+    /// Files.
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
+    /// The data folder is not the developer data.
+    #[error("`{path}` is not there: --data needs the developer data folder", path = .0.display())]
+    NoData(PathBuf),
+    /// A step did something else than it should.
+    #[error("{0}")]
+    Unexpected(String),
+}
+
+/// Plays the whole story.
+pub fn play(cast: &Cast, stage: &mut Stage, book: &mut Book) -> Result<(), TourError> {
+    book.say(&format!("Cloister: {}", cast.question));
+    book.say(&format!("Data: {}.", cast.about));
+    prepare(cast, stage, book)?;
+    let asked = [(&cast.sql, Which::Sql), (&cast.module, Which::Module)];
+    book.chapter("5. Two questions, explained before anything is spent, and reviewed");
+    for (question, _) in asked {
+        submit(stage, book, question)?;
+        approve(stage, book, question.name, &REVIEWERS)?;
+        grant(cast, stage, book, question.name, true)?;
+    }
+    let persons = book
+        .step("the tour itself reads the files, to compute exact answers", || read(cast, stage))?;
+    for (question, which) in asked {
+        answer(cast, stage, book, question, which, &persons)?;
+    }
+    book.chapter("8. What was spent, and what is left");
+    spent(cast, stage, book)?;
+    book.chapter("9. What is refused");
+    refusals::play(cast, stage, book)?;
+    book.chapter("10. The same question again");
+    refusals::again(cast, stage, book)?;
+    book.say(&format!(
+        "\nThe tour is over: every step did what it should ({:.0} s).",
+        book.elapsed_s()
+    ));
+    Ok(())
+}
+
+fn prepare(cast: &Cast, stage: &mut Stage, book: &mut Book) -> Result<(), TourError> {
+    book.chapter("1. Four partners, each with its own data");
+    setup::data(cast, stage, book)?;
+    book.chapter("2. A coordinator, and everyone joins with a one-time token");
+    let at = book.step("the coordinator starts", || setup::coordinator(stage))?;
+    let mut partners = Vec::new();
+    for partner in &cast.partners {
+        let text = format!("{} makes its keys at home and enrols its node", partner.name);
+        partners.push(book.step(&text, || setup::partner(cast, stage, &at, partner))?);
+    }
+    let mut people = Vec::new();
+    for (name, organisation) in std::iter::once(&RESEARCHER).chain(&REVIEWERS) {
+        let text = format!("{name} ({organisation}) makes a key and enrols");
+        people.push(book.step(&text, || setup::person(stage, &at, name))?);
+    }
+    book.chapter("3. Each steward describes its own tables");
+    if let Some(partner) = cast.partners.last() {
+        let file = one_file(partner, &stage.root().join(partner.name).join("data"));
+        let file = file.to_string_lossy().into_owned();
+        let said = stage.run("node", &["describe", &file])?;
+        book.say(&format!(
+            "  {} runs `cloister-node describe` on its files (stays at home):",
+            partner.name
+        ));
+        book.show("describe", &head(&said, 14));
+    }
+    book.say("  Each maps its own columns onto one shared dictionary, row by row:");
+    for partner in &cast.partners {
+        let columns: Vec<_> = partner.columns.iter().filter(|(to, from)| to != from).collect();
+        for (to, from) in columns.iter().take(3) {
+            let short: String = from.chars().take(70).collect();
+            book.say(&format!("    {:<14} {to:<11} = {short}", partner.name));
+        }
+    }
+    book.chapter("4. One agreement, signed by all four stewards");
+    book.step("drafted, signed by every steward, published", || {
+        setup::agreement(cast, stage, &partners, &people)
+    })?;
+    book.show(
+        "agreement",
+        &head(&stage.run("cloister", &["agreement", "show", "agreement.json"])?, 12),
+    );
+    for partner in &cast.partners {
+        book.step(&format!("the node of {} starts and dials out", partner.name), || {
+            setup::start_node(stage, partner.name)
+        })?;
+    }
+    if let Some(partner) = cast.partners.first() {
+        let config = format!("{}/node.toml", partner.name);
+        let said = book
+            .step("the first steward checks configuration, data and connection", || {
+                stage.run("node", &["--config", &config, "check"])
+            })?;
+        book.show("check", &head(&said, 14));
+    }
+    Ok(())
+}
+
+/// The researcher explains and submits.
+pub fn submit(stage: &Stage, book: &mut Book, question: &Question) -> Result<(), TourError> {
+    let file = format!("people/{}/{}.toml", RESEARCHER.0, question.name);
+    stage.write(&file, &question.toml)?;
+    for module in ["usual-region.wasm", "town-flows.wasm"] {
+        let bytes = module_bytes(module);
+        std::fs::write(stage.root().join("people").join(RESEARCHER.0).join(module), bytes)?;
+    }
+    let home = format!("people/{}", RESEARCHER.0);
+    let args = ["--home", &home, "explain", &file, "--agreement", "agreement.json"];
+    book.say(&format!(
+        "\n  $ {}",
+        typed("cloister", &["explain", &format!("{}.toml", question.name)])
+    ));
+    book.show("explain", &stage.run("cloister", &args)?);
+    book.step(&format!("ada signs and submits `{}`", question.name), || {
+        stage.run("cloister", &["--home", &home, "submit", &file])
+    })?;
+    Ok(())
+}
+
+/// The modules of the tour, built in.
+fn module_bytes(name: &str) -> &'static [u8] {
+    match name {
+        "usual-region.wasm" => include_bytes!("../../modules/usual-region.wasm"),
+        _ => include_bytes!("../../modules/town-flows.wasm"),
+    }
+}
+
+/// Reviewers approve; the last of three is not needed for two approvals of two organisations.
+pub fn approve(
+    stage: &Stage,
+    book: &mut Book,
+    analysis: &str,
+    reviewers: &[(&str, &str)],
+) -> Result<(), TourError> {
+    let enough: Vec<_> = reviewers.iter().filter(|(name, _)| *name != "alan").collect();
+    for (name, organisation) in enough {
+        let home = format!("people/{name}");
+        let args = [
+            "--home",
+            &home,
+            "review",
+            "approve",
+            analysis,
+            "--reason",
+            "needed, bounded, and worth its cost",
+        ];
+        book.step(&format!("{name} ({organisation}) reads it and approves"), || {
+            stage.run("cloister", &args)
+        })?;
+    }
+    Ok(())
+}
+
+/// Every steward looks at what is pending, and grants it.
+pub fn grant(
+    cast: &Cast,
+    stage: &Stage,
+    book: &mut Book,
+    analysis: &str,
+    show: bool,
+) -> Result<(), TourError> {
+    for (place, partner) in cast.partners.iter().enumerate() {
+        let config = format!("{}/node.toml", partner.name);
+        wait_for_offer(stage, &config, analysis)?;
+        if show && place == 0 {
+            book.say(&format!("  {} sees what waits for its decision:", partner.name));
+            book.show("pending", &stage.run("node", &["--config", &config, "pending"])?);
+        }
+        let args = ["--config", &config, "grant", analysis, "--reason", "within our agreement"];
+        book.step(&format!("the steward of {} grants it", partner.name), || {
+            stage.run("node", &args)
+        })?;
+    }
+    Ok(())
+}
+
+fn wait_for_offer(stage: &Stage, config: &str, analysis: &str) -> Result<(), TourError> {
+    let began = Instant::now();
+    while began.elapsed() < OFFER_DEADLINE {
+        let pending = stage.run_json("node", &["--config", config, "pending", "--json"])?;
+        if pending.to_string().contains(&format!("\"{analysis}\"")) {
+            return Ok(());
+        }
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    Err(TourError::Unexpected(format!("`{analysis}` was never offered to {config}")))
+}
+
+fn read(cast: &Cast, stage: &Stage) -> Result<Vec<Persons>, TourError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let mut all = Vec::new();
+    for partner in &cast.partners {
+        all.push(runtime.block_on(folds::read(cast, partner, stage.root()))?);
+    }
+    Ok(all)
+}
+
+fn answer(
+    cast: &Cast,
+    stage: &Stage,
+    book: &mut Book,
+    question: &Question,
+    which: Which,
+    persons: &[Persons],
+) -> Result<(), TourError> {
+    let (number, what) = if which == Which::Sql { (6, "SQL") } else { (7, "module") };
+    book.chapter(&format!(
+        "{number}. The {what} analysis runs: verify, charge, run, noise, release, combine"
+    ));
+    let home = format!("people/{}", RESEARCHER.0);
+    let run = book
+        .step("four nodes check everything themselves, run, and release at their slots", || {
+            stage.run_json("cloister", &["--home", &home, "run", question.name, "--json"])
+        })?;
+    expect_all(&run, "released")?;
+    let bundle = format!("{}.bundle.json", question.name);
+    let mut args = vec!["--home", &home, "results", question.name, "--bundle", &bundle];
+    if which == Which::Module {
+        args.extend(["--matrix", "--no-plot"]);
+    }
+    book.say(&format!("\n  $ {}", typed("cloister", &["results", question.name])));
+    book.show("results", &stage.run("cloister", &args)?);
+    let report =
+        stage.run_json("cloister", &["--home", &home, "results", question.name, "--json"])?;
+    let truth = truth(cast.truth, which, question, persons);
+    book.say("  Beside it, computed by the tour from the files it can see (never by a node):");
+    let text = beside(&report, &truth);
+    book.show("beside the exact answer", &text);
+    book.note(
+        "answer",
+        json!({ "analysis": question.name, "report": report, "exact": figures(&truth.exact) }),
+    );
+    let proof = stage.run("cloister", &["verify", &bundle])?;
+    book.say("  Anyone checks the answer's proof offline:");
+    book.show("verify", &proof);
+    refusals::tampered_bundle(stage, book, &bundle)
+}
+
+/// Checks that every node of a run ended in `state`.
+pub fn expect_all(run: &Value, state: &str) -> Result<(), TourError> {
+    let nodes = run.get("nodes").and_then(Value::as_array).cloned().unwrap_or_default();
+    let is = |node: &Value| {
+        node.get("state").is_some_and(|s| s.to_string().to_lowercase().contains(state))
+    };
+    if !nodes.is_empty() && nodes.iter().all(is) {
+        return Ok(());
+    }
+    Err(TourError::Unexpected(format!("every partner should have `{state}`, but: {run}")))
+}
+
+fn figures(lanes: &crate::truth::Lanes) -> Value {
+    lanes.iter().map(|(cell, values)| json!({ "keys": cell, "lanes": values })).collect()
+}
+
+/// The private figures beside the exact and the bounded ones: the largest rows.
+fn beside(report: &Value, truth: &Truth) -> String {
+    let mut rows: Vec<(Vec<String>, &Vec<Value>)> = Vec::new();
+    for row in report.get("rows").and_then(Value::as_array).into_iter().flatten() {
+        let keys = row.get("keys").and_then(Value::as_array).into_iter().flatten();
+        let keys = keys.map(|key| key.as_str().unwrap_or_default().to_owned()).collect();
+        if let Some(figures) = row.get("figures").and_then(Value::as_array) {
+            rows.push((keys, figures));
+        }
+    }
+    let exact = |keys: &Vec<String>, lane: usize| {
+        truth.exact.get(keys).and_then(|lanes| lanes.get(lane)).copied().unwrap_or(0.0)
+    };
+    rows.sort_by(|a, b| exact(&b.0, 0).total_cmp(&exact(&a.0, 0)));
+    let mut text = format!(
+        "{:<28} {:>22} {:>12} {:>34}\n",
+        "", "released", "exact", "bounded: mean (range over 20)"
+    );
+    for (keys, figures) in rows.iter().take(ROWS_SHOWN) {
+        for (lane, figure) in figures.iter().enumerate() {
+            let number = |key: &str| figure.get(key).and_then(Value::as_f64);
+            let share = lane == 2;
+            let (exact, bounded) = if share {
+                (exact(keys, 2) / exact(keys, 1).max(1.0), None)
+            } else {
+                let bounded = truth.bounded.get(keys).and_then(|lanes| lanes.get(lane));
+                (exact(keys, lane), bounded.copied())
+            };
+            let digits = if share { 4 } else { 0 };
+            let released = match (number("value"), number("plus_minus")) {
+                (Some(value), Some(pm)) => format!("{value:.digits$} ± {pm:.digits$}"),
+                _ => "too noisy to say".to_owned(),
+            };
+            let bounded = bounded.map_or(String::new(), |(mean, low, high)| {
+                format!("{mean:.0} ({low:.0} to {high:.0})")
+            });
+            let name = if lane == 0 { keys.join(" / ") } else { String::new() };
+            // Writing to a String cannot fail.
+            let _ = writeln!(text, "{name:<28} {released:>22} {exact:>12.digits$} {bounded:>34}");
+        }
+    }
+    text
+}
+
+fn spent(cast: &Cast, stage: &Stage, book: &mut Book) -> Result<(), TourError> {
+    for partner in &cast.partners {
+        let config = format!("{}/node.toml", partner.name);
+        let said = stage.run("node", &["--config", &config, "ledger", "show"])?;
+        book.say(&format!("  {}:", partner.name));
+        book.show("ledger", &head(&said, 8));
+    }
+    Ok(())
+}
+
+fn head(text: &str, lines: usize) -> String {
+    let mut shown: Vec<&str> = text.lines().take(lines).collect();
+    if text.lines().count() > lines {
+        shown.push("...");
+    }
+    shown.join("\n")
+}

@@ -1,0 +1,2 @@
+//! The latency bench is written last. 
+fn main() {}

@@ -1,0 +1,13 @@
+//! Tests across crates, in one binary so that the stack is linked once. No test here knows a secret
+//! that a party in its place would not have.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
+
+mod arrows;
+mod bundle;
+mod coordinator;
+mod governance;
+mod hostile;
+mod membership;
+mod shipped;
+mod tidy;
+mod workspace;
