@@ -6,10 +6,10 @@ use crate::hub::Hub;
 use crate::intake::{AcceptedRun, analysis_of, envelopes};
 use crate::store::{RunState, Store, StoreError};
 use cloister_net::{Clock, Connection};
-use cloister_terms::{Digest, Name, Refusal};
-use cloister_wire::dsse::Envelope;
+use cloister_terms::{Approval, Digest, Name, Refusal, RunRequest, Verdict};
+use cloister_wire::dsse::{Envelope, Opened};
 use cloister_wire::message::{FromNode, NodeReport, NodeState, Outcome, ReportTaken, ToNode};
-use cloister_wire::proof::{open_release, open_request};
+use cloister_wire::proof::{names, open_release, open_request};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -138,12 +138,11 @@ async fn push_run(shared: Shared, connection: Connection, node: Name, request: D
         .on_store(move |store| {
             let run = store.run(request).ok()??;
             let stored = store.analysis(run.analysis).ok()??;
-            Some(ToNode::Run {
-                analysis: stored.envelope,
-                module: stored.module,
-                approvals: stored.approvals,
-                request: run.envelope,
-            })
+            let asked = Envelope::parse(&run.envelope).ok()?.open::<RunRequest>().ok()?;
+            let approvals = stored.approvals.into_iter();
+            let approvals = approvals.filter(|vote| concerns(asked.document(), vote)).collect();
+            let (analysis, module) = (stored.envelope, stored.module);
+            Some(ToNode::Run { analysis, module, approvals, request: run.envelope })
         })
         .await
         .flatten();
@@ -160,6 +159,14 @@ async fn push_run(shared: Shared, connection: Connection, node: Name, request: D
         }
         None => shared.hub.step(request, &node, NodeState::Away),
     }
+}
+
+/// Whether a vote goes with a request: it relies on it, or somebody rejects. An approval that came
+/// in later is not what the request relies on.
+fn concerns(request: &RunRequest, vote: &[u8]) -> bool {
+    let Ok(envelope) = Envelope::parse(vote) else { return false };
+    let rejects = |vote: Opened<Approval>| vote.document().verdict == Verdict::Reject;
+    names(request, &envelope) || envelope.open::<Approval>().is_ok_and(rejects)
 }
 
 async fn push(connection: &Connection, message: &ToNode) -> Option<FromNode> {

@@ -123,7 +123,7 @@ pub fn review(store: &Store, sender: &Name, bytes: &[u8]) -> Result<(Digest, Dig
     count_approvals(agreement.document(), &analysis, std::slice::from_ref(&envelope))
         .map_err(rejection_of)?;
     let envelope = envelope.to_bytes();
-    if !store.put_approval(vote.digest(), stored.digest, sender, &envelope)? {
+    if !store.put_approval(vote.digest(), vote.document(), &envelope)? {
         return Err(Rejection::Duplicate.into());
     }
     Ok((vote.digest(), stored.digest))
@@ -143,7 +143,12 @@ pub fn request(
     }
     let (stored, agreement, analysis) = analysis_of(store, named.document().analysis)?;
     let approvals = envelopes(&stored.approvals)?;
-    let (opened, _) = open_request(&agreement, &analysis, &approvals, &envelope)?;
+    let (opened, named) = open_request(&agreement, &analysis, &approvals, &envelope)?;
+    // A vote that was taken back since, or came in since, changes what counts: ask again.
+    let all = count_approvals(agreement.document(), &analysis, &approvals).map_err(rejection_of)?;
+    if all.counted() != named.counted() {
+        return Err(Rejection::BelowQuorum.into());
+    }
     let time_max_ms = i64::try_from(agreement.document().run_time_max_ms).unwrap_or(i64::MAX);
     let deadline_ms = now_s.saturating_mul(1_000).saturating_add(time_max_ms);
     let nodes = analysis.document().nodes.clone();

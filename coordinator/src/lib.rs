@@ -5,6 +5,8 @@
 
 /// The command line.
 mod cli;
+/// Adding up what nodes released.
+pub mod combine;
 /// The coordinator's folder and its one configuration file.
 pub mod config;
 /// Pushing offers and runs to nodes, and taking in what they report.

@@ -311,6 +311,7 @@ fn results(store: &Store, sender: &Name, request: Digest) -> Result<RunFile, Rej
         agreement: stored.agreement,
         analysis: stored.envelope,
         approvals: stored.approvals,
+        combined: crate::combine::combine(store, &run)?,
         request: run.envelope,
         releases: run.releases,
         progress: run.progress,

@@ -3,9 +3,11 @@
 //! no data, and nothing is charged here.
 
 use crate::agreement::SignedAgreement;
+use crate::contribute::module::module_shape;
 use crate::ledger::{Caps, ChargeTerms, Ledger, Standing};
-use cloister_plan::{ContributionPlan, Planned};
-use cloister_sandbox::{CompileError, Limits};
+use cloister_plan::{Contribute, ContributionPlan, Planned};
+use cloister_sandbox::limits::WATCHDOG_MS;
+use cloister_sandbox::{Limits, Runner, RunnerError, Setup};
 use cloister_terms::limits::{CLOCK_SKEW_MAX_S, MODULE_BYTES_MAX};
 use cloister_terms::{
     Analysis, Body, Budget, DOCUMENT_VERSION, Digest, Grant, Name, Nonce, Refusal, RunRequest,
@@ -14,6 +16,9 @@ use cloister_terms::{
 use cloister_wire::quorum::{APPROVALS_MAX, refusal_of};
 use cloister_wire::{Envelope, Opened, canonical, count_approvals, sha256};
 use std::collections::BTreeSet;
+
+/// The sandbox's name for a fault of the machine, not of the module.
+const ENGINE_REASON: &str = "engine";
 
 /// The documents of one asking, as they came: nothing is believed of them.
 #[derive(Debug, Clone, Copy)]
@@ -101,6 +106,7 @@ pub fn admit(
     let grant = check_grant(&standing, &analysis, terms, now_s)?;
     let module = check_module(&analysis.document().body, asking.module)?;
     let planned = check_plan(analysis.document(), terms)?;
+    check_fit(&planned.plan, module.as_deref())?;
     check_round(analysis.document(), request.document())?;
     admitted(&analysis, &request, planned, module, grant, terms, now_s)
 }
@@ -272,7 +278,7 @@ fn check_grant(
     Ok(sha256(bytes))
 }
 
-/// Module: the approved bytes, vetted and compiled here.
+/// Module: the approved bytes, vetted here.
 fn check_module(body: &Body, bytes: Option<&[u8]>) -> Result<Option<Vec<u8>>, Refusal> {
     let Some(bytes) = check_module_bytes(body, bytes)? else {
         return Ok(None);
@@ -281,15 +287,33 @@ fn check_module(body: &Body, bytes: Option<&[u8]>) -> Result<Option<Vec<u8>>, Re
         tracing::warn!(%error, "module rejected");
         Refusal::ModuleRejected
     })?;
-    match cloister_sandbox::compile(&vetted) {
-        Ok(_) => Ok(Some(vetted.bytes().to_vec())),
-        Err(error @ CompileError::Engine { .. }) => {
-            tracing::error!(%error, "no module can be compiled");
-            Err(Refusal::Busy)
-        }
+    Ok(Some(vetted.bytes().to_vec()))
+}
+
+/// Module: compiles here, and its buffers fit the plan's rows and outputs, so that no run is charged
+/// that could not start.
+fn check_fit(plan: &ContributionPlan, module: Option<&[u8]>) -> Result<(), Refusal> {
+    let (Contribute::Module(contribution), Some(wasm)) = (&plan.contribute, module) else {
+        return Ok(());
+    };
+    let shape = module_shape(plan).ok_or(Refusal::ModuleRejected)?;
+    let shape = shape.map_err(|error| {
+        tracing::warn!(%error, "module rejected");
+        Refusal::ModuleRejected
+    })?;
+    let (fuel_per_person, watchdog_ms) = (contribution.fuel_per_person, WATCHDOG_MS);
+    let setup = Setup { wasm: wasm.to_vec(), shape, fuel_per_person, watchdog_ms };
+    match Runner::start(&setup) {
+        Ok(_) => Ok(()),
         Err(error) => {
             tracing::warn!(%error, "module rejected");
-            Err(Refusal::ModuleRejected)
+            let is_ours = match &error {
+                RunnerError::Refused(refusal) => refusal.reason == ENGINE_REASON,
+                RunnerError::Frame(_) => false,
+                _ => true,
+            };
+            // This machine's own trouble passes; the module's does not.
+            Err(if is_ours { Refusal::Busy } else { Refusal::ModuleRejected })
         }
     }
 }

@@ -79,6 +79,9 @@ mod tests {
         assert_eq!(exact(i128::MAX).merge(exact(1)).err(), Some(SumOverflow));
         let longer = Exact { sums: vec![0, 0], lanes: 1 };
         assert_eq!(exact(1).merge(longer).err(), Some(SumOverflow));
-        assert_eq!(exact(i128::MAX).merge(exact(-1)).map(Exact::into_sums), Ok(vec![i128::MAX - 1]));
+        assert_eq!(
+            exact(i128::MAX).merge(exact(-1)).map(Exact::into_sums),
+            Ok(vec![i128::MAX - 1])
+        );
     }
 }

@@ -23,16 +23,24 @@ pub enum NotOurAgreement {
     #[error(transparent)]
     Agreement(#[from] AgreementError),
     /// This partner is not among the parties.
-    #[error("`{0}` is not among the parties of the agreement: have it drafted with this partner, or correct `name` in node.toml")]
+    #[error(
+        "`{0}` is not among the parties of the agreement: have it drafted with this partner, or correct `name` in node.toml"
+    )]
     NotAParty(Name),
     /// The party of this name has another steward key.
-    #[error("the agreement names another steward key for `{0}`: have it drafted with the key that `cloister-node init` printed")]
+    #[error(
+        "the agreement names another steward key for `{0}`: have it drafted with the key that `cloister-node init` printed"
+    )]
     StewardKey(Name),
     /// The party of this name has another node key.
-    #[error("the agreement names another node key for `{0}`: have it drafted with the key that `cloister-node init` printed")]
+    #[error(
+        "the agreement names another node key for `{0}`: have it drafted with the key that `cloister-node init` printed"
+    )]
     NodeKey(Name),
     /// A party has not signed.
-    #[error("the agreement is not signed by the steward of `{0}`: collect every party's signature first")]
+    #[error(
+        "the agreement is not signed by the steward of `{0}`: collect every party's signature first"
+    )]
     Unsigned(Name),
 }
 
@@ -58,7 +66,8 @@ impl SignedAgreement {
         if own.node_key != *node_key {
             return Err(NotOurAgreement::NodeKey(name.clone()));
         }
-        let unsigned = agreement.parties.iter().find(|party| !opened.is_signed_by(&party.steward_key));
+        let unsigned =
+            agreement.parties.iter().find(|party| !opened.is_signed_by(&party.steward_key));
         if let Some(party) = unsigned {
             return Err(NotOurAgreement::Unsigned(party.partner.clone()));
         }

@@ -28,7 +28,7 @@ const DOMAIN_RANK: u8 = 3;
 const DOMAIN_CELL: u8 = 4;
 
 /// What one person adds to one cell, after every cap: at most the lane's sensitivity each.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct Bounded<'a> {
     cell: usize,
     steps: &'a [i64],
@@ -46,8 +46,8 @@ impl<'a> Bounded<'a> {
     }
 }
 
-/// What each row of a batch adds to one lane, before any cap.
-#[derive(Debug, Clone)]
+/// What each row of a batch adds to one lane, before any cap. No `Debug`: it holds records.
+#[derive(Clone)]
 pub enum LaneValues {
     /// 1 a row.
     EveryRow,
@@ -60,7 +60,8 @@ pub enum LaneValues {
 }
 
 /// Raw contributions of a batch: the cell of each row ([`NO_CELL`] for none), and its lanes.
-#[derive(Debug, Clone)]
+/// No `Debug`: it holds records.
+#[derive(Clone)]
 pub struct RowValues {
     /// One cell a row.
     pub cells: Vec<u32>,
@@ -84,7 +85,8 @@ impl Caps {
         let size = |cap: u32| usize::try_from(cap).unwrap_or(usize::MAX);
         let wrong = |what| move |_| Fault::PlanShape { what };
         let lanes = plan.shape.lanes.iter();
-        let sensitivity_steps = lanes.map(|lane| i64::try_from(lane.sensitivity_steps)).collect::<Result<_, _>>();
+        let sensitivity_steps =
+            lanes.map(|lane| i64::try_from(lane.sensitivity_steps)).collect::<Result<_, _>>();
         let derived = prf_wide(charge_key, DOMAIN_SECRET, &[b"caps"]);
         Ok(Self {
             table_row_cap: size(plan.rows.table_row_cap),
@@ -125,7 +127,11 @@ impl Bounder {
         let mut rows = std::mem::take(&mut self.rows);
         rows.clear();
         rows.extend(person.clone());
-        bytes.unit(person.start, &mut self.unit);
+        let caps = &self.caps;
+        // With no more rows than the smallest cap nothing is ranked, and the unit is not needed.
+        if person.len() > caps.table_row_cap.min(caps.row_cap).min(caps.group_cap) {
+            bytes.unit(person.start, &mut self.unit);
+        }
         self.keep_rows(&mut rows, self.caps.table_row_cap, bytes);
         let cell_of = |row: usize| values.cells.get(row).copied().unwrap_or(NO_CELL);
         rows.retain(|row| cell_of(*row) < self.caps.cells);
@@ -199,7 +205,8 @@ impl Bounder {
         let mut named = Vec::with_capacity(rows.len());
         for (place, row) in rows.iter().enumerate() {
             bytes.row(*row, &mut self.bytes);
-            named.push((prf_wide(&self.caps.secret, DOMAIN_ROW, &[&self.unit, &self.bytes]), place));
+            named
+                .push((prf_wide(&self.caps.secret, DOMAIN_ROW, &[&self.unit, &self.bytes]), place));
         }
         named.sort_unstable();
         let (mut copy, mut before) = (0u64, None);
@@ -241,11 +248,16 @@ pub fn float_steps(floats: &Float64Array, bounds: Bounds) -> Vec<i64> {
     let (min, max) = (bounds.min_steps() as f64, bounds.max_steps() as f64);
     let scale = (1u64 << bounds.grid_bits()) as f64;
     // A NaN passes `max` and `min` as the lower end; it is null in settled columns, and 0 here.
-    let steps = |value: f64| if value.is_nan() { 0 } else { (value * scale).max(min).min(max).round_ties_even() as i64 };
-    let values = floats.values().iter().enumerate();
+    let steps = |value: f64| {
+        if value.is_nan() { 0 } else { (value * scale).max(min).min(max).round_ties_even() as i64 }
+    };
+    let values = floats.values().iter();
     match floats.nulls() {
-        None => values.map(|(_, value)| steps(*value)).collect(),
-        Some(nulls) => values.map(|(row, value)| if nulls.is_valid(row) { steps(*value) } else { 0 }).collect(),
+        None => values.map(|value| steps(*value)).collect(),
+        Some(nulls) => {
+            let known = values.zip(nulls.iter());
+            known.map(|(value, known)| if known { steps(*value) } else { 0 }).collect()
+        }
     }
 }
 
@@ -255,10 +267,13 @@ pub fn int_steps(ints: &Int64Array, bounds: Bounds) -> Vec<i64> {
     // |value| < 2^63 and at most 30 bits of grid: far inside i128.
     let steps = |value: i64| (i128::from(value) << bounds.grid_bits()).clamp(min, max);
     let steps = |value: i64| i64::try_from(steps(value)).unwrap_or(0);
-    let values = ints.values().iter().enumerate();
+    let values = ints.values().iter();
     match ints.nulls() {
-        None => values.map(|(_, value)| steps(*value)).collect(),
-        Some(nulls) => values.map(|(row, value)| if nulls.is_valid(row) { steps(*value) } else { 0 }).collect(),
+        None => values.map(|value| steps(*value)).collect(),
+        Some(nulls) => {
+            let known = values.zip(nulls.iter());
+            known.map(|(value, known)| if known { steps(*value) } else { 0 }).collect()
+        }
     }
 }
 

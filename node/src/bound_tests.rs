@@ -47,7 +47,14 @@ fn kept(unit: i64, texts: &[&str], cap: usize, secret: u8) -> Vec<String> {
 fn a04_no_value_leaves_its_bounds() {
     let bounds = Bounds::from_steps(-BOUND_STEPS_MAX, BOUND_STEPS_MAX, 30).unwrap();
     let floats = Float64Array::from(vec![
-        Some(1e308), Some(-1e308), Some(f64::MAX), Some(5e-324), Some(f64::NAN), Some(f64::INFINITY), None, Some(-0.0),
+        Some(1e308),
+        Some(-1e308),
+        Some(f64::MAX),
+        Some(5e-324),
+        Some(f64::NAN),
+        Some(f64::INFINITY),
+        None,
+        Some(-0.0),
     ]);
     let max = BOUND_STEPS_MAX;
     assert_eq!(float_steps(&floats, bounds), [max, -max, max, 0, 0, max, 0, 0]);
@@ -64,7 +71,10 @@ fn rounding_is_to_even_and_before_or_after_the_clamp_alike() {
     assert_eq!(float_steps(&floats, halves), [0, 2, 2, 0, -2, 2, 2]);
     let steps = |value: f64| {
         let rounded = (value * 4.0).round_ties_even().max(-3.0).min(5.0) as i64;
-        (float_steps(&Float64Array::from(vec![value]), Bounds::from_steps(-3, 5, 2).unwrap()), vec![rounded])
+        (
+            float_steps(&Float64Array::from(vec![value]), Bounds::from_steps(-3, 5, 2).unwrap()),
+            vec![rounded],
+        )
     };
     for step in -4_000..4_000 {
         let (clamped_first, rounded_first) = steps(f64::from(step) / 997.0);
@@ -77,14 +87,23 @@ fn a_person_touches_at_most_the_group_cap_and_the_same_cells_each_time() {
     let row_count = 1_000;
     let texts: Vec<String> = (0..row_count).map(|row| row.to_string()).collect();
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-    let values = RowValues { cells: (0..row_count as u32).collect(), lanes: vec![LaneValues::EveryRow, LaneValues::OncePerPerson] };
+    let values = RowValues {
+        cells: (0..row_count as u32).collect(),
+        lanes: vec![LaneValues::EveryRow, LaneValues::OncePerPerson],
+    };
     let cells_of = |unit: i64, secret: u8| {
         let mut exact = empty(2);
         let bytes = rows(&vec![unit; row_count], &texts);
-        Bounder::new(caps(row_count, 5, &[1, 1], secret)).add_rows(&bytes, 0..row_count, &values, &mut exact).unwrap();
+        Bounder::new(caps(row_count, 5, &[1, 1], secret))
+            .add_rows(&bytes, 0..row_count, &values, &mut exact)
+            .unwrap();
         let sums = exact.into_sums();
         assert_eq!(sums.iter().sum::<i128>(), 10);
-        sums.iter().enumerate().filter(|(_, sum)| **sum != 0).map(|(place, _)| place / 2).collect::<Vec<_>>()
+        sums.iter()
+            .enumerate()
+            .filter(|(_, sum)| **sum != 0)
+            .map(|(place, _)| place / 2)
+            .collect::<Vec<_>>()
     };
     assert_eq!(cells_of(1, 1), cells_of(1, 1));
     assert_ne!(cells_of(1, 1), cells_of(2, 1), "two persons' cells are independent");
@@ -132,11 +151,16 @@ fn rows_of_no_cell_are_dropped_before_the_row_cap_counts_them() {
 #[test]
 fn a_sum_never_passes_the_declared_sensitivity() {
     let steps = vec![BOUND_STEPS_MAX; 4];
-    let values = RowValues { cells: vec![0; 4], lanes: vec![LaneValues::Steps(steps), LaneValues::EveryRow] };
+    let values = RowValues {
+        cells: vec![0; 4],
+        lanes: vec![LaneValues::Steps(steps), LaneValues::EveryRow],
+    };
     let mut exact = empty(2);
     // A sensitivity below what the caps allow cannot come from a plan; it must hold all the same.
     let caps = caps(4, 1, &[10, 2], 1);
-    Bounder::new(caps).add_rows(&rows(&[1; 4], &["a", "b", "c", "d"]), 0..4, &values, &mut exact).unwrap();
+    Bounder::new(caps)
+        .add_rows(&rows(&[1; 4], &["a", "b", "c", "d"]), 0..4, &values, &mut exact)
+        .unwrap();
     assert_eq!(exact.into_sums()[..2], [10, 2]);
 }
 
@@ -144,12 +168,18 @@ fn a_sum_never_passes_the_declared_sensitivity() {
 fn module_outputs_are_merged_clamped_and_capped() {
     let bounds = Bounds::from_steps(-5, 7, 0).unwrap();
     let add = |pairs: &[(u32, i64)], group_cap: usize| {
-        let pairs: Vec<Pair> = pairs.iter().map(|(index, value)| Pair { index: *index, value: *value }).collect();
+        let pairs: Vec<Pair> =
+            pairs.iter().map(|(index, value)| Pair { index: *index, value: *value }).collect();
         let mut exact = empty(1);
-        Bounder::new(caps(1, group_cap, &[7], 3)).add_outputs(b"unit", &pairs, bounds, &mut exact).unwrap();
+        Bounder::new(caps(1, group_cap, &[7], 3))
+            .add_outputs(b"unit", &pairs, bounds, &mut exact)
+            .unwrap();
         exact.into_sums()
     };
-    let sums = add(&[(3, i64::MAX), (3, i64::MAX), (1, i64::MIN), (2, 4), (2, 2), (1_000, 1), (u32::MAX, 1)], 9);
+    let sums = add(
+        &[(3, i64::MAX), (3, i64::MAX), (1, i64::MIN), (2, 4), (2, 2), (1_000, 1), (u32::MAX, 1)],
+        9,
+    );
     assert_eq!(sums[..4], [0, -5, 6, 7]);
     assert_eq!(sums.iter().sum::<i128>(), 8);
     let many: Vec<(u32, i64)> = (0..900).map(|index| (index, 1)).collect();

@@ -6,7 +6,7 @@ use crate::catalog::{Catalog, FileFormat, Source, schema};
 use crate::contribute::domain::{DomainIndex, NO_CODE};
 use crate::fault::Fault;
 use crate::row_bytes::TypedColumn;
-use crate::scan::{BATCH_ROWS, EngineOptions, session};
+use crate::scan::{BATCH_ROWS, EngineOptions, engine_state};
 use cloister_terms::{Bounds, Column, Dataset, Name};
 use datafusion::arrow::array::{Array, ArrayRef, RecordBatch};
 use datafusion::arrow::csv::ReaderBuilder;
@@ -91,7 +91,7 @@ pub async fn check_data(catalog: &Catalog) -> Result<DataReport, Fault> {
 
 async fn read_source(source: &Source, dataset: &Dataset, tally: &mut Tally) -> Result<(), Fault> {
     let names: Vec<Name> = dataset.columns.iter().map(|column| column.name.clone()).collect();
-    let state = session(&EngineOptions::default())?;
+    let state = engine_state(&EngineOptions::default())?;
     let plan = state.create_physical_plan(&source.view(&names)?).await?;
     let mut stream = execute_stream(plan, state.task_ctx())?;
     while let Some(batch) = stream.next().await {
@@ -127,7 +127,10 @@ impl Tally {
             outside_bounds: 0,
         };
         let unit = dataset.columns.iter().position(|column| column.name == dataset.unit_column);
-        let missing = Fault::UnknownColumn { dataset: dataset.name.clone(), column: dataset.unit_column.clone() };
+        let missing = Fault::UnknownColumn {
+            dataset: dataset.name.clone(),
+            column: dataset.unit_column.clone(),
+        };
         Ok(Self {
             checks: dataset.columns.iter().map(check).collect(),
             unit: unit.ok_or(missing)?,
@@ -202,9 +205,11 @@ fn outside(column: &TypedColumn, bounds: Bounds) -> u64 {
             let steps = ints.iter().flatten().map(|int| i128::from(int) << bounds.grid_bits());
             steps.filter(|steps| steps < &min || steps > &max).count()
         }
-        TypedColumn::Float(floats) => {
-            floats.iter().flatten().filter(|float| *float < bounds.min() || *float > bounds.max()).count()
-        }
+        TypedColumn::Float(floats) => floats
+            .iter()
+            .flatten()
+            .filter(|float| *float < bounds.min() || *float > bounds.max())
+            .count(),
         TypedColumn::Text(_) | TypedColumn::Timestamp(_) | TypedColumn::Bool(_) => 0,
     };
     count as u64
@@ -228,7 +233,8 @@ fn read_whole(source: &Source, path: &Path) -> Result<(), String> {
     let file = schema::open(path).map_err(|error| error.to_string())?;
     match source.config().format {
         FileFormat::Parquet => {
-            let reader = ParquetRecordBatchReaderBuilder::try_new(file).and_then(|builder| builder.build());
+            let reader =
+                ParquetRecordBatchReaderBuilder::try_new(file).and_then(|builder| builder.build());
             let mut batches = reader.map_err(|error| error.to_string())?;
             batches.try_for_each(|batch| batch.map(drop)).map_err(|error| error.to_string())
         }
@@ -236,7 +242,9 @@ fn read_whole(source: &Source, path: &Path) -> Result<(), String> {
             let csv = source.config().csv.clone().unwrap_or_default();
             let columns = schema::source_schema(source.config(), &[path.to_owned()]);
             let columns = columns.map_err(|error| error.to_string())?.files;
-            let builder = ReaderBuilder::new(columns).with_format(schema::csv_format(&csv)).with_batch_size(BATCH_ROWS);
+            let builder = ReaderBuilder::new(columns)
+                .with_format(schema::csv_format(&csv))
+                .with_batch_size(BATCH_ROWS);
             let mut batches = builder.build(file).map_err(|error| error.to_string())?;
             batches.try_for_each(|batch| batch.map(drop)).map_err(|error| error.to_string())
         }
@@ -258,17 +266,29 @@ impl fmt::Display for DatasetReport {
         if self.sources == 0 {
             return writeln!(f, "{}: no source; every run sees an empty table", self.dataset);
         }
-        writeln!(f, "{}: {} rows of {} persons in {} files", self.dataset, self.rows, self.persons, self.files)?;
+        writeln!(
+            f,
+            "{}: {} rows of {} persons in {} files",
+            self.dataset, self.rows, self.persons, self.files
+        )?;
         for file in &self.unreadable {
             writeln!(f, "  UNREADABLE {}: {}", file.path.display(), file.detail)?;
         }
         writeln!(f, "  {} rows without a person are dropped", self.rows_without_unit)?;
-        writeln!(f, "  {} persons are over the row cap; {} of their rows are left out", self.persons_over_cap, self.rows_over_cap)?;
-        let width = self.columns.iter().map(|column| column.column.as_str().len()).max().unwrap_or(0);
+        writeln!(
+            f,
+            "  {} persons are over the row cap; {} of their rows are left out",
+            self.persons_over_cap, self.rows_over_cap
+        )?;
+        let width =
+            self.columns.iter().map(|column| column.column.as_str().len()).max().unwrap_or(0);
         for column in &self.columns {
             let name = column.column.as_str();
             write!(f, "  {name:width$}  {} without a value", column.nulls)?;
-            for (count, what) in [(column.outside_domain, "outside the domain"), (column.outside_bounds, "outside the bounds")] {
+            for (count, what) in [
+                (column.outside_domain, "outside the domain"),
+                (column.outside_bounds, "outside the bounds"),
+            ] {
                 if count > 0 {
                     write!(f, ", {count} {what}")?;
                 }

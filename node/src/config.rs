@@ -41,7 +41,9 @@ pub struct Config {
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file cannot be read.
-    #[error("`{path}` cannot be read: {cause}; make one with `cloister-node init`, or name it with --config")]
+    #[error(
+        "`{path}` cannot be read: {cause}; make one with `cloister-node init`, or name it with --config"
+    )]
     Unreadable {
         /// The file.
         path: PathBuf,

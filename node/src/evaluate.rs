@@ -18,8 +18,8 @@ use std::sync::Arc;
 /// Lists up to this length are compared value by value, longer ones through a set.
 const LIST_COMPARED_MAX: usize = 8;
 
-/// Named columns of one batch, all of `rows` rows.
-#[derive(Debug, Clone, Copy)]
+/// Named columns of one batch, all of `rows` rows. No `Debug`: they hold records.
+#[derive(Clone, Copy)]
 pub struct Columns<'a> {
     /// Names, as the plan writes them.
     pub names: &'a [Name],
@@ -36,7 +36,9 @@ pub enum EvaluateError {
     #[error("the plan uses column `{0}` without reading it: plan the analysis again")]
     NoColumn(Name),
     /// A part is not of the type its place asks for.
-    #[error("an expression of the plan is not {expected} where it must be: plan the analysis again")]
+    #[error(
+        "an expression of the plan is not {expected} where it must be: plan the analysis again"
+    )]
     Type {
         /// What the place asks for.
         expected: &'static str,
@@ -225,10 +227,14 @@ fn in_list(part: &Value, list: &[Literal]) -> Result<Value, EvaluateError> {
     if !same_type {
         return Err(EvaluateError::Type { expected: "of the list's type" });
     }
-    let hits: BooleanBuffer = if list.len() > LIST_COMPARED_MAX && array.as_string_opt::<i32>().is_some() {
+    let hits: BooleanBuffer = if list.len() > LIST_COMPARED_MAX
+        && array.as_string_opt::<i32>().is_some()
+    {
         let texts: HashSet<&str> = list
             .iter()
-            .filter_map(|one| if let Literal::Text(text) = one { Some(text.as_str()) } else { None })
+            .filter_map(
+                |one| if let Literal::Text(text) = one { Some(text.as_str()) } else { None },
+            )
             .collect();
         let rows = array.as_string::<i32>().iter();
         rows.map(|text| text.is_some_and(|text| texts.contains(text))).collect()
@@ -252,7 +258,11 @@ fn in_list(part: &Value, list: &[Literal]) -> Result<Value, EvaluateError> {
 fn taken(condition: Value, rows: usize) -> Result<BooleanArray, EvaluateError> {
     let condition = condition.into_rows(rows)?;
     let condition = as_bools(&condition)?;
-    Ok(if condition.nulls().is_some() { prep_null_mask_filter(condition) } else { condition.clone() })
+    Ok(if condition.nulls().is_some() {
+        prep_null_mask_filter(condition)
+    } else {
+        condition.clone()
+    })
 }
 
 fn case(
@@ -271,7 +281,8 @@ fn case(
         };
         let mask = taken(when, columns.rows)?;
         let then = value(&branch.then, columns)?;
-        let rest = result.unwrap_or_else(|| Value::One(new_null_array(then.array().data_type(), 1)));
+        let rest =
+            result.unwrap_or_else(|| Value::One(new_null_array(then.array().data_type(), 1)));
         result = Some(Value::Rows(zip::zip(&mask, &then, &rest)?));
     }
     result.ok_or(EvaluateError::Type { expected: "a case with branches" })

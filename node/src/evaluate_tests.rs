@@ -66,7 +66,13 @@ fn a05_arithmetic_is_total_and_settled() {
     let negated = floats(&Expr::Negate { of: col("f") });
     assert_eq!(negated[0].map(f64::to_bits), Some(0));
     assert_eq!(negated[1..], [Some(-1e308), Some(2.5), None]);
-    let settled = settle(&Float64Array::from(vec![Some(f64::NAN), Some(-0.0), None, Some(f64::NEG_INFINITY), Some(3.0)]));
+    let settled = settle(&Float64Array::from(vec![
+        Some(f64::NAN),
+        Some(-0.0),
+        None,
+        Some(f64::NEG_INFINITY),
+        Some(3.0),
+    ]));
     assert_eq!(settled.iter().collect::<Vec<_>>(), [None, Some(0.0), None, None, Some(3.0)]);
     assert_eq!(settled.value(1).to_bits(), 0);
 }
@@ -77,8 +83,12 @@ fn comparisons_are_three_valued_in_every_type() {
     assert_eq!(over(col("i"), lit(Literal::int(0))), [Some(true), Some(true), None, Some(false)]);
     assert_eq!(over(col("t"), text("a")), [Some(false), Some(false), None, Some(true)]);
     assert_eq!(over(col("f"), col("g")), [Some(false), Some(false), Some(false), None]);
-    assert_eq!(over(col("b"), lit(Literal::Bool(false))), [Some(true), Some(false), None, Some(true)]);
-    let before = compare_to(col("s"), CompareOp::Less, lit(Literal::Timestamp(cloister_plan::IntText(0))));
+    assert_eq!(
+        over(col("b"), lit(Literal::Bool(false))),
+        [Some(true), Some(false), None, Some(true)]
+    );
+    let before =
+        compare_to(col("s"), CompareOp::Less, lit(Literal::Timestamp(cloister_plan::IntText(0))));
     assert_eq!(bools(&before), [Some(false), Some(true), None, Some(false)]);
     let null = Box::new(Expr::Null { column_type: ColumnType::Int64 });
     assert_eq!(over(col("i"), null), [None; 4]);
@@ -89,12 +99,25 @@ fn logic_is_three_valued_and_takes_constants() {
     let yes = *lit(Literal::Bool(true));
     let null = Expr::Null { column_type: ColumnType::Bool };
     let b = *col("b");
-    assert_eq!(bools(&Expr::And { all: vec![b.clone(), null.clone()] }), [None, Some(false), None, None]);
-    assert_eq!(bools(&Expr::Or { any: vec![null.clone(), b.clone(), yes.clone()] }), [Some(true); 4]);
+    assert_eq!(
+        bools(&Expr::And { all: vec![b.clone(), null.clone()] }),
+        [None, Some(false), None, None]
+    );
+    assert_eq!(
+        bools(&Expr::Or { any: vec![null.clone(), b.clone(), yes.clone()] }),
+        [Some(true); 4]
+    );
     assert_eq!(bools(&Expr::Or { any: vec![yes, null.clone()] }), [Some(true); 4]);
     assert_eq!(bools(&Expr::Not { of: col("b") }), [Some(false), Some(true), None, Some(false)]);
-    assert_eq!(bools(&Expr::IsNull { of: col("t") }), [Some(false), Some(false), Some(true), Some(false)]);
-    let between = Expr::Between { of: col("i"), low: lit(Literal::int(1)), high: Box::new(Expr::Null { column_type: ColumnType::Int64 }) };
+    assert_eq!(
+        bools(&Expr::IsNull { of: col("t") }),
+        [Some(false), Some(false), Some(true), Some(false)]
+    );
+    let between = Expr::Between {
+        of: col("i"),
+        low: lit(Literal::int(1)),
+        high: Box::new(Expr::Null { column_type: ColumnType::Int64 }),
+    };
     // 1 <= i is false for the last row, and false AND unknown is false.
     assert_eq!(bools(&between), [None, None, None, Some(false)]);
 }
@@ -142,11 +165,17 @@ fn nulls_are_filled_made_and_kept() {
     let filled = Expr::Coalesce { of: vec![*col("f"), *col("g"), *float(9.0)] };
     assert_eq!(floats(&filled), [Some(0.0), Some(1e308), Some(-2.5), Some(1.0)]);
     let made = Expr::NullIf { left: col("t"), right: text("a") };
-    assert_eq!(run(&made).as_string::<i32>().iter().collect::<Vec<_>>(), [None, Some("B"), None, Some("é")]);
+    assert_eq!(
+        run(&made).as_string::<i32>().iter().collect::<Vec<_>>(),
+        [None, Some("B"), None, Some("é")]
+    );
     let never = Expr::NullIf { left: text("a"), right: text("a") };
     assert_eq!(run(&never).null_count(), 4);
     let clamped = Expr::Clamp { of: col("i"), low: Literal::int(-5), high: Literal::int(5) };
-    assert_eq!(run(&clamped).as_primitive::<Int64Type>().iter().collect::<Vec<_>>(), [Some(1), Some(5), None, Some(-5)]);
+    assert_eq!(
+        run(&clamped).as_primitive::<Int64Type>().iter().collect::<Vec<_>>(),
+        [Some(1), Some(5), None, Some(-5)]
+    );
     let widened = Expr::ToFloat { of: col("i") };
     assert_eq!(floats(&widened)[1], Some(9_223_372_036_854_775_807_i64 as f64));
 }

@@ -15,7 +15,9 @@ pub enum Fault {
     #[error("the rows could not be read: {0}; run `cloister-node check` to find the file")]
     Scan(#[from] DataFusionError),
     /// The plan reads a column that the dictionary of this catalog does not have.
-    #[error("the plan reads `{dataset}.{column}`, which the node's dictionary does not have: plan the analysis again")]
+    #[error(
+        "the plan reads `{dataset}.{column}`, which the node's dictionary does not have: plan the analysis again"
+    )]
     UnknownColumn {
         /// The dataset.
         dataset: Name,
@@ -23,7 +25,9 @@ pub enum Fault {
         column: Name,
     },
     /// The plan takes a column for another type than the dictionary's.
-    #[error("the plan takes `{column}` for {planned}, the node's dictionary says otherwise: plan the analysis again")]
+    #[error(
+        "the plan takes `{column}` for {planned}, the node's dictionary says otherwise: plan the analysis again"
+    )]
     ColumnType {
         /// The column.
         column: Name,
@@ -31,7 +35,9 @@ pub enum Fault {
         planned: ColumnType,
     },
     /// The scan gave other columns than were asked for.
-    #[error("the scan gave column {index} in another type than the dictionary's: report this with the node's version")]
+    #[error(
+        "the scan gave column {index} in another type than the dictionary's: report this with the node's version"
+    )]
     Layout {
         /// Position in the scan's output.
         index: usize,

@@ -24,7 +24,8 @@ pub const NOW_S: i64 = 1_790_000_000;
 /// Length of a release epoch in [`Federation::new`], seconds.
 pub const EPOCH_S: i64 = 86_400;
 /// A question over [`dictionary`].
-pub const SQL: &str = "SELECT city, COUNT(*) AS trips, SUM(distance_km) AS km FROM trips GROUP BY city";
+pub const SQL: &str =
+    "SELECT city, COUNT(*) AS trips, SUM(distance_km) AS km FROM trips GROUP BY city";
 
 /// A clock that tests turn.
 #[derive(Debug)]

@@ -6,50 +6,50 @@
 //! `admit` -> [`admit::Admitted`] -> [`ledger::Ledger::charge`] -> [`ledger::Charge`] -> measure ->
 //! `Exact` -> noise -> `Noised` -> [`ledger::Ledger::release`] -> [`ledger::Release`].
 
-/// `node.toml`, every key explained in the shipped sample.
-pub mod config;
-/// The state folder: keys, certificate, ledger file.
-pub mod state;
-/// The agreement, opened only with every party's signature.
-pub mod agreement;
 /// The whole admission; reads no record.
 pub mod admit;
-/// Accounts, charges, releases, grants and the hash-chained journal.
-pub mod ledger;
-/// The partner's tables as the dictionary's datasets.
-pub mod catalog;
-/// A draft of dictionary and mapping from files, for the steward alone.
-pub mod describe;
-/// A report on the quality of the mapped data, for the steward alone.
-pub mod check_data;
-/// A plan's expressions over columns.
-pub mod evaluate;
-/// Rows of a plan, one person contiguous.
-pub mod scan;
-/// Canonical bytes of rows and units.
-pub mod row_bytes;
-/// One person's rows -> raw contributions.
-pub mod contribute;
-/// Raw contributions -> bounded ones.
-pub mod bound;
 /// Bounded contributions -> exact sums, which never leave their type.
 pub mod aggregate;
+/// The agreement, opened only with every party's signature.
+pub mod agreement;
+/// Raw contributions -> bounded ones.
+pub mod bound;
+/// The partner's tables as the dictionary's datasets.
+pub mod catalog;
+/// A report on the quality of the mapped data, for the steward alone.
+pub mod check_data;
+/// The command line of `cloister-node`.
+pub mod cli;
+/// `node.toml`, every key explained in the shipped sample.
+pub mod config;
+/// One person's rows -> raw contributions.
+pub mod contribute;
+/// A draft of dictionary and mapping from files, for the steward alone.
+pub mod describe;
+/// A plan's expressions over columns.
+pub mod evaluate;
+/// What goes wrong after a charge; stays inside the node.
+pub mod fault;
+/// Agreements, keys and signed analyses for tests.
+#[cfg(feature = "for-tests")]
+pub mod fixtures;
+/// Accounts, charges, releases, grants and the hash-chained journal.
+pub mod ledger;
 /// Scan, contribute, bound and aggregate in one.
 pub mod measure;
 /// Exact sums and their charge -> noised lanes.
 pub mod noise;
-/// What goes wrong after a charge; stays inside the node.
-pub mod fault;
-/// When an answer may leave.
-pub mod slot;
+/// Canonical bytes of rows and units.
+pub mod row_bytes;
 /// One run: charge, measure, noise, release, wait for the slot.
 pub mod run;
+/// Rows of a plan, one person contiguous.
+pub mod scan;
 /// The QUIC loop: offers, runs, reports.
 pub mod serve;
+/// When an answer may leave.
+pub mod slot;
 /// From configuration and keys to a node that serves.
 pub mod start;
-/// The command line of `cloister-node`.
-pub mod cli;
-/// Agreements, keys and signed analyses for tests.
-#[cfg(feature = "for-tests")]
-pub mod fixtures;
+/// The state folder: keys, certificate, ledger file.
+pub mod state;

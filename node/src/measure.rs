@@ -28,12 +28,19 @@ pub type MeasureOptions = EngineOptions;
 /// Guarantee: adding or removing one person with all their rows changes at most `group_cap` cells,
 /// and each lane of them by at most its declared sensitivity; no other person's contribution changes.
 /// Errors are faults: they stay inside the node and end in one withheld answer.
-pub async fn measure(charge: &Charge, catalog: &Catalog, options: &MeasureOptions) -> Result<Exact, Fault> {
+pub async fn measure(
+    charge: &Charge,
+    catalog: &Catalog,
+    options: &MeasureOptions,
+) -> Result<Exact, Fault> {
     let plan = Arc::new(charge.plan().clone());
     let caps = Arc::new(Caps::new(&plan, charge.prf_key())?);
     let whole = Exact::zero(&plan.shape)?;
     let fitting = SUMS_BYTES_MAX / SUM_BYTES / plan.shape.vector_len()?.max(1);
-    let options = EngineOptions { partitions: options.partitions.clamp(1, fitting.max(1)), ..options.clone() };
+    let options = EngineOptions {
+        partitions: options.partitions.clamp(1, fitting.max(1)),
+        ..options.clone()
+    };
     let streams = scan(catalog, &plan.rows, &options).await?;
     let mut tasks = JoinSet::new();
     for blocks in streams {
@@ -69,7 +76,8 @@ impl Part {
         let mut exact = Exact::zero(&self.plan.shape)?;
         let mut bounder = Bounder::new(self.caps);
         while let Some(block) = self.blocks.next().await? {
-            let columns = Columns { names: block.names(), arrays: block.arrays(), rows: block.rows() };
+            let columns =
+                Columns { names: block.names(), arrays: block.arrays(), rows: block.rows() };
             let values = sql.values(columns)?;
             for person in block.persons() {
                 bounder.add_rows(block.row_bytes(), person, &values, &mut exact)?;

@@ -17,7 +17,7 @@ pub struct Noised {
 #[error("nothing was noised, nothing can be released: {cause}")]
 pub struct NoiseFault {
     /// What was paid; it is not refunded.
-    pub charge: Charge,
+    pub charge: Box<Charge>,
     /// What went wrong.
     #[source]
     pub cause: NoiseCause,
@@ -42,10 +42,14 @@ pub enum NoiseCause {
 /// Guarantee: each released integer is `exact + Z` with `Z` drawn exactly from the distribution that
 /// the plan names and the charge paid for, whatever `exact` is; on any error no integer leaves.
 /// Time and outcome do not depend on the sums, but for an overflow that the limits exclude.
-pub fn noise(exact: Exact, charge: Charge, entropy: &mut dyn Entropy) -> Result<Noised, NoiseFault> {
+pub fn noise(
+    exact: Exact,
+    charge: Charge,
+    entropy: &mut dyn Entropy,
+) -> Result<Noised, NoiseFault> {
     match noised_lanes(exact, &charge, entropy) {
         Ok(lanes) => Ok(Noised { charge, lanes }),
-        Err(cause) => Err(NoiseFault { charge, cause }),
+        Err(cause) => Err(NoiseFault { charge: Box::new(charge), cause }),
     }
 }
 

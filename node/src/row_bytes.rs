@@ -17,7 +17,8 @@ const TAG_TIMESTAMP: u8 = 4;
 const TAG_BOOL: u8 = 5;
 
 /// A column of a known type. Row numbers given to its methods are those of the batch it came from.
-#[derive(Debug, Clone)]
+/// No `Debug`: it holds records.
+#[derive(Clone)]
 pub enum TypedColumn {
     /// int64.
     Int(Int64Array),
@@ -71,7 +72,9 @@ impl TypedColumn {
         match self {
             Self::Int(column) => put(TAG_INT, &column.value(row).to_le_bytes()),
             // Settled once more: equal numbers must have equal bytes.
-            Self::Float(column) => put(TAG_FLOAT, &(column.value(row) + 0.0).to_bits().to_le_bytes()),
+            Self::Float(column) => {
+                put(TAG_FLOAT, &(column.value(row) + 0.0).to_bits().to_le_bytes())
+            }
             Self::Text(column) => put(TAG_TEXT, column.value(row).as_bytes()),
             Self::Timestamp(column) => put(TAG_TIMESTAMP, &column.value(row).to_le_bytes()),
             Self::Bool(column) => put(TAG_BOOL, &[u8::from(column.value(row))]),
@@ -103,8 +106,9 @@ impl TypedColumn {
     }
 }
 
-/// The approved columns of a batch in dictionary order, and the unit beside them.
-#[derive(Debug, Clone)]
+/// The approved columns of a batch in dictionary order, and the unit beside them. No `Debug`: it
+/// holds records.
+#[derive(Clone)]
 pub struct RowBytes {
     unit: TypedColumn,
     columns: Vec<TypedColumn>,
@@ -142,8 +146,10 @@ mod tests {
 
     #[test]
     fn different_rows_never_share_bytes_and_equal_ones_do() {
-        let left = typed(StringArray::from(vec![Some("ab"), Some("a"), None, Some(""), Some("ab")]));
-        let right = typed(StringArray::from(vec![Some("c"), Some("bc"), Some("abc"), None, Some("c")]));
+        let left =
+            typed(StringArray::from(vec![Some("ab"), Some("a"), None, Some(""), Some("ab")]));
+        let right =
+            typed(StringArray::from(vec![Some("c"), Some("bc"), Some("abc"), None, Some("c")]));
         let bytes = RowBytes::new(typed(Int64Array::from(vec![1; 5])), vec![left, right]);
         let row = |row| {
             let mut into = vec![9];

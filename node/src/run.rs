@@ -172,6 +172,7 @@ impl Runs {
         permit: Option<OwnedSemaphorePermit>,
     ) {
         let id = charge.id();
+        let began = std::time::Instant::now();
         let (overrun, cancelled) = oneshot::channel();
         let (runs, runtime) = (self.clone(), Handle::current());
         // On a thread of its own: heavy work must not hold up the connection.
@@ -193,6 +194,9 @@ impl Runs {
                 false
             }
         };
+        // By this the steward chooses the slot. It depends on the data: it stays in this log.
+        let took_ms = began.elapsed().as_millis();
+        tracing::info!(charge = %id, took_ms, slot_ms = self.terms.release_slot_ms, "worked; the answer waits for its slot");
         drop(overrun);
         slot.reached().await;
         if !is_released {

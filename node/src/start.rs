@@ -1,8 +1,8 @@
 //! From configuration and keys to a node that serves: opened in one fixed order, and not at all when
 //! a part is wrong. Nothing is charged or read here but what a crash left behind.
 
-use crate::agreement::{NotOurAgreement, SignedAgreement};
 use crate::admit::Terms;
+use crate::agreement::{NotOurAgreement, SignedAgreement};
 use crate::catalog::{Catalog, CatalogError};
 use crate::config::Config;
 use crate::ledger::{Ledger, LedgerError};
@@ -41,13 +41,17 @@ pub enum StartError {
     #[error(transparent)]
     Agreement(#[from] NotOurAgreement),
     /// There is no agreement yet.
-    #[error("`{0}` is not there: put the agreement that every party signed there, or correct `agreement` in node.toml")]
+    #[error(
+        "`{0}` is not there: put the agreement that every party signed there, or correct `agreement` in node.toml"
+    )]
     NoAgreement(String),
     /// The tables do not map onto the dictionary.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
     /// The slot is longer than the agreement lets a run take.
-    #[error("`release_slot_ms` is {slot_ms}, the agreement's `run_time_max_ms` is {run_time_max_ms}: a run could never end in time; lower the slot")]
+    #[error(
+        "`release_slot_ms` is {slot_ms}, the agreement's `run_time_max_ms` is {run_time_max_ms}: a run could never end in time; lower the slot"
+    )]
     SlotTooLong {
         /// The node's slot.
         slot_ms: u64,
@@ -58,7 +62,9 @@ pub enum StartError {
     #[error(transparent)]
     Connect(#[from] ConnectError),
     /// The certificate was made for another partner.
-    #[error("the certificate in the state folder is `{found}`'s, `name` in node.toml is `{wanted}`: use one name")]
+    #[error(
+        "the certificate in the state folder is `{found}`'s, `name` in node.toml is `{wanted}`: use one name"
+    )]
     OtherName {
         /// The certificate's name.
         found: String,
@@ -66,7 +72,9 @@ pub enum StartError {
         wanted: String,
     },
     /// Nobody said where the coordinator is.
-    #[error("the coordinator's address is not known: set `coordinator` in node.toml, or join with `cloister-node enroll`")]
+    #[error(
+        "the coordinator's address is not known: set `coordinator` in node.toml, or join with `cloister-node enroll`"
+    )]
     NoCoordinator,
 }
 

@@ -51,7 +51,9 @@ pub enum StateError {
     #[error("`{0}` already holds keys: they are never overwritten; choose another folder")]
     Exists(PathBuf),
     /// `init` has not run here.
-    #[error("`{0}` holds no keys: make them with `cloister-node init`, or correct `state` in node.toml")]
+    #[error(
+        "`{0}` holds no keys: make them with `cloister-node init`, or correct `state` in node.toml"
+    )]
     NotInitialised(PathBuf),
     /// `enroll` has not run here.
     #[error("`{0}` holds no certificate: join with `cloister-node enroll --token TOKEN`")]
@@ -82,9 +84,11 @@ impl StateFolder {
         }
         let (steward, node) = (SigningKey::generate()?, SigningKey::generate()?);
         let (steward_file, node_file) = (steward.seal(passphrase)?, node.seal(passphrase)?);
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|cause| {
-            StateError::File { path: path.to_owned(), verb: "written", cause }
-        })?;
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(path)
+            .map_err(|cause| StateError::File { path: path.to_owned(), verb: "written", cause })?;
         folder.write(STEWARD_KEY, &steward_file.to_bytes())?;
         folder.write(NODE_KEY, &node_file.to_bytes())?;
         Ok((folder, steward.public_key(), node.public_key()))

@@ -3,12 +3,13 @@
 //! checking it needs nothing else.
 
 use cloister_report::{CombineError, Combined, Report, ReportError};
-use cloister_terms::{Agreement, Analysis, Name, ReleaseRecord, RunRequest};
+use cloister_terms::{Agreement, Analysis, Approval, Name, Person, ReleaseRecord, RunRequest};
 use cloister_wire::bundle::{BUNDLE_VERSION, BundleError};
 use cloister_wire::dsse::{DsseError, Envelope, Opened};
 use cloister_wire::message::RunFile;
 use cloister_wire::proof::{open_agreement, open_analysis, open_release, open_request};
 use cloister_wire::{Bundle, ProofError};
+use std::collections::BTreeMap;
 
 /// A verified answer.
 #[derive(Debug)]
@@ -40,6 +41,9 @@ pub enum AnswerError {
     /// The file is not a bundle.
     #[error(transparent)]
     Bundle(#[from] BundleError),
+    /// The analysis cannot be planned.
+    #[error("the analysis cannot be planned: {0}")]
+    Plan(String),
     /// The releases do not combine.
     #[error("the releases do not combine: {0}")]
     Combine(#[from] CombineError),
@@ -49,8 +53,15 @@ pub enum AnswerError {
     /// Nobody released anything.
     #[error("no partner has released an answer: look at `cloister status` for what each said")]
     Nothing,
-    /// A signature in the file does not verify under the key it names.
-    #[error("{0}: it carries a signature that does not verify under the key it names")]
+    /// The coordinator's sums are not those of the releases it sent.
+    #[error(
+        "the coordinator's sums are not those of the signed releases: do not use this answer, and tell its operator"
+    )]
+    OtherSums,
+    /// A signature in the file is missing, doubled, not its signer's, or of nobody who must sign.
+    #[error(
+        "{0}: it carries a signature that does not hold or does not belong there: the file was changed"
+    )]
     Signature(&'static str),
     /// The answer in the file is not what the releases give.
     #[error("the answer in the file is not what its signed releases give: the file was changed")]
@@ -68,13 +79,14 @@ pub fn answer_of(file: &RunFile) -> Result<Answer, AnswerError> {
     let envelopes = |list: &[Vec<u8>]| -> Result<Vec<Envelope>, DsseError> {
         list.iter().map(|bytes| Envelope::parse(bytes)).collect()
     };
-    compute(
+    let (answer, sums) = compute(
         &Envelope::parse(&file.agreement)?,
         &Envelope::parse(&file.analysis)?,
         &envelopes(&file.approvals)?,
         &Envelope::parse(&file.request)?,
         &envelopes(&file.releases)?,
-    )
+    )?;
+    if sums == file.combined { Ok(answer) } else { Err(AnswerError::OtherSums) }
 }
 
 fn compute(
@@ -83,9 +95,10 @@ fn compute(
     approvals: &[Envelope],
     request: &Envelope,
     releases: &[Envelope],
-) -> Result<Answer, AnswerError> {
+) -> Result<(Answer, Vec<i128>), AnswerError> {
     let agreement = open_agreement(agreement)?;
     let analysis = open_analysis(&agreement, analysis)?;
+    check_plan(agreement.document(), analysis.document())?;
     let (request, quorum) = open_request(&agreement, &analysis, approvals, request)?;
     let open = |release| open_release(&agreement, &analysis, request.document(), release);
     let mut opened: Vec<_> = releases.iter().map(open).collect::<Result<_, _>>()?;
@@ -104,13 +117,31 @@ fn compute(
     let report = cloister_report::report(shape, &combined)?;
     let answered = |node: &&Name| opened.iter().any(|r| r.document().node == **node);
     let missing = asked.iter().filter(|node| !answered(node)).cloned().collect();
-    let counted = |approval: &&Envelope| {
-        approval
-            .open::<cloister_terms::Approval>()
-            .is_ok_and(|opened| quorum.counted().contains(&opened.digest()))
-    };
-    let approvals = approvals.iter().filter(counted).cloned().collect();
-    Ok(Answer { agreement, analysis, request, releases: opened, missing, report, approvals })
+    // In one order, each once, however they were handed over.
+    let mut counted = BTreeMap::new();
+    for approval in approvals {
+        let digest = approval.open::<Approval>()?.digest();
+        if quorum.counted().contains(&digest) {
+            counted.entry(digest).or_insert_with(|| approval.clone());
+        }
+    }
+    let approvals = counted.into_values().collect();
+    let sums = combined.lanes().to_vec();
+    let releases = opened;
+    Ok((Answer { agreement, analysis, request, releases, missing, report, approvals }, sums))
+}
+
+/// Checks that the analysis' text plans to what it says of itself: plan, shape, columns and cost.
+/// Reviewers sign by it, and an answer is read by it.
+pub fn check_plan(agreement: &Agreement, analysis: &Analysis) -> Result<(), AnswerError> {
+    let planned = cloister_plan::replan(&agreement.dictionary, analysis)
+        .map_err(|error| AnswerError::Plan(error.to_string()))?;
+    let same = planned.digest() == analysis.plan
+        && planned.plan.shape == analysis.shape
+        && planned.columns == analysis.columns
+        && planned.cost == analysis.cost_per_round;
+    let (link, field) = ("analysis", "plan");
+    if same { Ok(()) } else { Err(ProofError::Mismatch { link, field }.into()) }
 }
 
 impl Answer {
@@ -136,7 +167,7 @@ pub fn verify_bundle(bytes: &[u8]) -> Result<Answer, AnswerError> {
     if bundle.to_bytes() != bytes {
         return Err(AnswerError::OtherForm);
     }
-    let answer = compute(
+    let (answer, _) = compute(
         &bundle.agreement,
         &bundle.analysis,
         &bundle.approvals,
@@ -158,15 +189,23 @@ pub fn verify_bundle(bytes: &[u8]) -> Result<Answer, AnswerError> {
 /// A file may carry no signature that means nothing, key hints included.
 fn every_signature_holds(answer: &Answer) -> Result<(), AnswerError> {
     let holds = |what, all: bool| if all { Ok(()) } else { Err(AnswerError::Signature(what)) };
-    holds("agreement", answer.agreement.has_only_valid_signatures())?;
-    holds("analysis", answer.analysis.has_only_valid_signatures())?;
-    holds("request", answer.request.has_only_valid_signatures())?;
+    let terms = answer.agreement.document();
+    let stewards: Vec<_> = terms.parties.iter().map(|party| party.steward_key).collect();
+    holds("agreement", answer.agreement.is_signed_by_exactly(&stewards))?;
+    let researcher = terms.researcher(&answer.analysis.document().researcher);
+    let researcher: Vec<_> = researcher.map(|person| person.key).into_iter().collect();
+    holds("analysis", answer.analysis.is_signed_by_exactly(&researcher))?;
+    holds("request", answer.request.is_signed_by_exactly(&researcher))?;
     for release in &answer.releases {
-        holds("release", release.has_only_valid_signatures())?;
+        let party = terms.party(&release.document().node);
+        let node: Vec<_> = party.map(|party| party.node_key).into_iter().collect();
+        holds("release", release.is_signed_by_exactly(&node))?;
     }
     for approval in &answer.approvals {
-        let opened = approval.open::<cloister_terms::Approval>()?;
-        holds("approval", opened.has_only_valid_signatures())?;
+        let opened = approval.open::<Approval>()?;
+        let named = |person: &&Person| person.name == opened.document().reviewer;
+        let reviewer: Vec<_> = terms.reviewers.iter().filter(named).map(|p| p.key).collect();
+        holds("approval", opened.is_signed_by_exactly(&reviewer))?;
     }
     Ok(())
 }

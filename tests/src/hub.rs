@@ -119,7 +119,7 @@ impl Hub {
         partner: &'static str,
         script: Script,
     ) -> ScriptedNode {
-        ScriptedNode::serve(self.dial(identity).await.unwrap(), partner, script)
+        ScriptedNode::serve(self.dial(identity).await.unwrap(), partner, script).await
     }
 
     /// Publishes, submits and approves the study; Ada's connection.

@@ -4,6 +4,10 @@
 //! network is.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 
+/// Four partners' tables and two questions over them.
+pub mod cohort;
+/// How often intervals hold.
+pub mod coverage;
 /// A coordinator on loopback, and who talks to it.
 pub mod hub;
 /// Nodes that do as they are told.

@@ -46,8 +46,8 @@ pub struct ScriptedNode {
 }
 
 impl ScriptedNode {
-    /// Serves `connection` as `partner`.
-    pub fn serve(connection: Connection, partner: &'static str, script: Script) -> Self {
+    /// Serves `connection` as `partner`; returns once the coordinator has taken its hello.
+    pub async fn serve(connection: Connection, partner: &'static str, script: Script) -> Self {
         let (tell, seen) = mpsc::unbounded_channel();
         let serving = connection.clone();
         tokio::spawn(async move {
@@ -56,6 +56,7 @@ impl ScriptedNode {
                 tokio::spawn(push(serving.clone(), stream, partner, script, tell.clone()));
             }
         });
+        report(&connection, &NodeReport::Hello { agreement: None }).await.unwrap();
         Self { connection, seen }
     }
 

@@ -94,6 +94,17 @@ impl Study {
         Envelope::sign(&self.record(partner), &key(&format!("node:{partner}"))).unwrap()
     }
 
+    /// The sums of these partners' figures, lane by lane.
+    fn sums(&self, answered: &[&str]) -> Vec<i128> {
+        let mut sums = Vec::new();
+        for partner in answered {
+            let values = self.record(partner).values;
+            sums.resize(values.len(), 0);
+            sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += value.0);
+        }
+        sums
+    }
+
     /// What the coordinator sends a recipient when these partners have answered.
     pub fn run_file(&self, answered: &[&str]) -> RunFile {
         let bytes = |envelopes: &[Envelope]| envelopes.iter().map(Envelope::to_bytes).collect();
@@ -105,6 +116,7 @@ impl Study {
             approvals: bytes(&self.approvals),
             request: self.request.to_bytes(),
             releases: bytes(&releases),
+            combined: self.sums(answered),
             progress: RunProgress { nodes, done: true },
         }
     }

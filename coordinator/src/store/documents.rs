@@ -1,7 +1,7 @@
 //! Agreements, analyses and approvals, as the signed envelopes that came in.
 
 use super::{Store, StoreError, parsed};
-use cloister_terms::{Digest, Name};
+use cloister_terms::{Digest, Name, Verdict};
 use rusqlite::{Connection, OptionalExtension, params};
 
 /// One analysis as stored.
@@ -96,17 +96,23 @@ impl Store {
         Ok(count.max(0) as u64)
     }
 
-    /// Stores a vote; false when that reviewer already voted on the analysis.
+    /// Stores a vote; false when that reviewer already voted so. One who approved may still reject,
+    /// and then counts as rejecting.
     pub fn put_approval(
         &self,
         digest: Digest,
-        analysis: Digest,
-        reviewer: &Name,
+        vote: &cloister_terms::Approval,
         envelope: &[u8],
     ) -> Result<bool, StoreError> {
-        let sql = "INSERT OR IGNORE INTO approvals (digest, analysis, reviewer, envelope)
-             VALUES (?1, ?2, ?3, ?4)";
-        let values = params![digest.to_string(), analysis.to_string(), reviewer.as_str(), envelope];
+        let verdict = match vote.verdict {
+            Verdict::Approve => "approve",
+            Verdict::Reject => "reject",
+        };
+        let (analysis, reviewer) = (vote.bound.analysis, &vote.reviewer);
+        let sql = "INSERT OR IGNORE INTO approvals (digest, analysis, reviewer, verdict, envelope)
+             VALUES (?1, ?2, ?3, ?4, ?5)";
+        let values =
+            params![digest.to_string(), analysis.to_string(), reviewer.as_str(), verdict, envelope];
         Ok(self.lock().execute(sql, values)? == 1)
     }
 
@@ -118,7 +124,9 @@ impl Store {
         granted: bool,
     ) -> Result<(), StoreError> {
         self.lock().execute(
-            "INSERT INTO decisions (analysis, node, granted) VALUES (?1, ?2, ?3)
+            // Of a known analysis only: a node must not be able to fill the store with others.
+            "INSERT INTO decisions (analysis, node, granted)
+             SELECT digest, ?2, ?3 FROM analyses WHERE digest = ?1
              ON CONFLICT (analysis, node) DO UPDATE SET granted = ?3",
             params![analysis.to_string(), node.as_str(), granted],
         )?;

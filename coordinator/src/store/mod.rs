@@ -46,7 +46,8 @@ CREATE TABLE IF NOT EXISTS analyses (
   envelope BLOB NOT NULL, module BLOB, UNIQUE (researcher, name)) STRICT;
 CREATE TABLE IF NOT EXISTS approvals (
   digest TEXT PRIMARY KEY, analysis TEXT NOT NULL REFERENCES analyses(digest),
-  reviewer TEXT NOT NULL, envelope BLOB NOT NULL, UNIQUE (analysis, reviewer)) STRICT;
+  reviewer TEXT NOT NULL, verdict TEXT NOT NULL, envelope BLOB NOT NULL,
+  UNIQUE (analysis, reviewer, verdict)) STRICT;
 CREATE TABLE IF NOT EXISTS decisions (
   analysis TEXT NOT NULL, node TEXT NOT NULL, granted INTEGER NOT NULL,
   PRIMARY KEY (analysis, node)) STRICT;

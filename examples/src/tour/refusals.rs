@@ -1,18 +1,23 @@
 //! What is refused, each with its message: the tour fails when one of these is let through.
 
 use crate::book::Book;
-use crate::cast::{Cast, Question};
-use crate::setup::{RESEARCHER, REVIEWERS};
+use crate::cast::{Cast, Partner, Question};
+use crate::setup::{self, Coordinator, RESEARCHER, REVIEWERS};
 use crate::stage::Stage;
 use crate::story::{TourError, approve, expect_all, grant};
 use serde_json::Value;
 
 /// Plays every refusal.
-pub fn play(cast: &Cast, stage: &mut Stage, book: &mut Book) -> Result<(), TourError> {
+pub fn play(
+    cast: &Cast,
+    stage: &Stage,
+    book: &mut Book,
+    at: &Coordinator,
+) -> Result<(), TourError> {
     unapproved(cast, stage, book)?;
     changed_module(cast, stage, book)?;
     over_budget(cast, stage, book)?;
-    outsider(cast, stage, book)
+    outsider(cast, stage, book, at)
 }
 
 fn home() -> String {
@@ -74,7 +79,7 @@ fn changed_module(cast: &Cast, stage: &Stage, book: &mut Book) -> Result<(), Tou
     connection.execute(write, rusqlite::params![name, changed]).map_err(fault)?;
     let run = stage.run_json("cloister", &["--home", &home(), "run", name, "--json"])?;
     connection.execute(write, rusqlite::params![name, approved]).map_err(fault)?;
-    expect_all(&run, "modulemismatch")?;
+    expect_all(&run, "module_mismatch")?;
     refused(book, "a module changed by one byte after approval", &words(&run));
     Ok(())
 }
@@ -85,20 +90,30 @@ fn over_budget(cast: &Cast, stage: &Stage, book: &mut Book) -> Result<(), TourEr
     approve(stage, book, "too-expensive", &REVIEWERS)?;
     grant(cast, stage, book, "too-expensive", false)?;
     let run = stage.run_json("cloister", &["--home", &home(), "run", "too-expensive", "--json"])?;
-    expect_all(&run, "overbudget")?;
+    expect_all(&run, "over_budget")?;
     refused(book, "a query over the partners' budgets", &words(&run));
     Ok(())
 }
 
-fn outsider(cast: &Cast, stage: &mut Stage, book: &mut Book) -> Result<(), TourError> {
+fn outsider(
+    cast: &Cast,
+    stage: &Stage,
+    book: &mut Book,
+    at: &Coordinator,
+) -> Result<(), TourError> {
     let file = variant(cast, stage, "asks-outsider", None, "nodes = [\"outsider\"]\n")?;
     let said = stage.run_refused("cloister", &["--home", &home(), "submit", &file])?;
     refused(book, "an analysis that asks a node outside the agreement", &said);
-    stage.run("node", &["init", "--folder", "outsider", "--name", "outsider"])?;
-    let config = "name = \"outsider\"\nstate = \"state\"\nagreement = \"../agreement.json\"\nrelease_slot_ms = 1000\n\n[lifetime_caps]\nepsilon = \"1\"\nrho = \"1\"\ndelta = \"0\"\n";
-    stage.write("outsider/node.toml", config)?;
-    let said = stage
-        .run_refused("node", &["--config", "outsider/node.toml", "run", "--exit-with-stdin"])?;
+    let outsider = Partner {
+        name: "outsider",
+        organisation: "Outsider",
+        kind: None,
+        file: Some(stage.root().join("none.parquet")),
+        columns: vec![],
+    };
+    setup::partner(cast, stage, at, &outsider)?;
+    let args = ["--config", "outsider/node.toml", "run", "--exit-with-stdin"];
+    let said = stage.run_refused("node", &args)?;
     refused(book, "a node outside the agreement", last_line(&said));
     Ok(())
 }

@@ -17,7 +17,7 @@ pub const REVIEWERS: [(&str, &str); 3] = [
     ("edsger", "Citizens' Panel"),
 ];
 /// From charge to answer at every node of the tour, in milliseconds.
-pub const SLOT_MS: u64 = 6_000;
+pub const SLOT_MS: u64 = 40_000;
 /// Longest a run may take, in seconds.
 const RUN_TIME_MAX_S: u64 = 60;
 

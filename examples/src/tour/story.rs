@@ -5,7 +5,7 @@ use crate::book::Book;
 use crate::cast::{Cast, Question, one_file};
 use crate::folds::{self, Persons};
 use crate::refusals;
-use crate::setup::{self, RESEARCHER, REVIEWERS};
+use crate::setup::{self, Coordinator, RESEARCHER, REVIEWERS};
 use crate::stage::{Stage, StageError, typed};
 use crate::truth::{Truth, Which, truth};
 use serde_json::{Value, json};
@@ -45,7 +45,7 @@ pub enum TourError {
 pub fn play(cast: &Cast, stage: &mut Stage, book: &mut Book) -> Result<(), TourError> {
     book.say(&format!("Cloister: {}", cast.question));
     book.say(&format!("Data: {}.", cast.about));
-    prepare(cast, stage, book)?;
+    let at = prepare(cast, stage, book)?;
     let asked = [(&cast.sql, Which::Sql), (&cast.module, Which::Module)];
     book.chapter("5. Two questions, explained before anything is spent, and reviewed");
     for (question, _) in asked {
@@ -61,7 +61,7 @@ pub fn play(cast: &Cast, stage: &mut Stage, book: &mut Book) -> Result<(), TourE
     book.chapter("8. What was spent, and what is left");
     spent(cast, stage, book)?;
     book.chapter("9. What is refused");
-    refusals::play(cast, stage, book)?;
+    refusals::play(cast, stage, book, &at)?;
     book.chapter("10. The same question again");
     refusals::again(cast, stage, book)?;
     book.say(&format!(
@@ -71,7 +71,7 @@ pub fn play(cast: &Cast, stage: &mut Stage, book: &mut Book) -> Result<(), TourE
     Ok(())
 }
 
-fn prepare(cast: &Cast, stage: &mut Stage, book: &mut Book) -> Result<(), TourError> {
+fn prepare(cast: &Cast, stage: &mut Stage, book: &mut Book) -> Result<Coordinator, TourError> {
     book.chapter("1. Four partners, each with its own data");
     setup::data(cast, stage, book)?;
     book.chapter("2. A coordinator, and everyone joins with a one-time token");
@@ -126,7 +126,7 @@ fn prepare(cast: &Cast, stage: &mut Stage, book: &mut Book) -> Result<(), TourEr
             })?;
         book.show("check", &head(&said, 14));
     }
-    Ok(())
+    Ok(at)
 }
 
 /// The researcher explains and submits.

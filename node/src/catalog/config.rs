@@ -44,7 +44,7 @@ pub struct SourceConfig {
     /// For every column of the dataset: an SQL expression over this source's own columns, names
     /// spelled as in the files. `"NULL"` where the partner has none. One row gives one row: no
     /// aggregates, subqueries or window functions, nothing random, no clock. A value that cannot be
-    /// converted is null, never an error.
+    /// converted is null, never an error; so is a text of more than 64 KiB.
     pub columns: BTreeMap<Name, String>,
     /// Rows are read only when this SQL condition over the source's columns is true.
     #[serde(default, rename = "where", skip_serializing_if = "Option::is_none")]

@@ -79,7 +79,9 @@ pub enum CatalogError {
         problem: &'static str,
     },
     /// A dictionary column without an expression.
-    #[error("source for `{dataset}`: column `{column}` ({column_type}) is not mapped; add `{column} = \"...\"` to its `columns`, `\"NULL\"` if you hold no such thing")]
+    #[error(
+        "source for `{dataset}`: column `{column}` ({column_type}) is not mapped; add `{column} = \"...\"` to its `columns`, `\"NULL\"` if you hold no such thing"
+    )]
     Unmapped {
         /// The dataset.
         dataset: Name,
@@ -89,7 +91,9 @@ pub enum CatalogError {
         column_type: ColumnType,
     },
     /// An expression for a column that the dictionary does not have.
-    #[error("source for `{dataset}`: the dictionary has no column `{column}`; remove it from `columns`, or correct its name")]
+    #[error(
+        "source for `{dataset}`: the dictionary has no column `{column}`; remove it from `columns`, or correct its name"
+    )]
     NotInDictionary {
         /// The dataset.
         dataset: Name,
@@ -106,7 +110,7 @@ pub enum CatalogError {
         /// The expression.
         sql: String,
         /// What is wrong.
-        problem: ExpressionProblem,
+        problem: Box<ExpressionProblem>,
     },
     /// The engine refused a table for another reason.
     #[error("source for `{dataset}` cannot be opened: {detail}")]
@@ -144,7 +148,9 @@ pub enum ExpressionProblem {
     #[error("{0} is not allowed: an expression sees one row, and gives the same value each time")]
     NotRowWise(String),
     /// A type that does not become the dictionary's by itself.
-    #[error("it is {found}, the dictionary says {wanted}: convert it, for example `TRY_CAST(... AS {cast})`")]
+    #[error(
+        "it is {found}, the dictionary says {wanted}: convert it, for example `TRY_CAST(... AS {cast})`"
+    )]
     Type {
         /// The expression's type.
         found: String,

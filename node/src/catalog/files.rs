@@ -26,7 +26,11 @@ pub fn source_files(source: &SourceConfig) -> Result<SourceFiles, CatalogError> 
     let has_pattern = |path: &Path| path.to_string_lossy().contains(['*', '?']);
     let mut paths = Vec::new();
     if has_pattern(&source.path) {
-        let parts: Vec<String> = source.path.components().map(|part| part.as_os_str().to_string_lossy().into_owned()).collect();
+        let parts: Vec<String> = source
+            .path
+            .components()
+            .map(|part| part.as_os_str().to_string_lossy().into_owned())
+            .collect();
         match_parts(Path::new(""), &parts, 0, &mut paths)?;
     } else if metadata(&source.path)?.is_dir() {
         walk(&source.path, source.format, 0, &mut paths)?;
@@ -34,7 +38,8 @@ pub fn source_files(source: &SourceConfig) -> Result<SourceFiles, CatalogError> 
         paths.push(source.path.clone());
     }
     for path in &mut paths {
-        let kind = |error: std::io::Error| CatalogError::Path { path: path.clone(), kind: error.kind() };
+        let kind =
+            |error: std::io::Error| CatalogError::Path { path: path.clone(), kind: error.kind() };
         *path = fs::canonicalize(&path).map_err(kind)?;
         if path.to_str().is_none_or(|text| text.contains(['*', '?', '['])) {
             return Err(CatalogError::FileName { path: path.clone() });
@@ -50,12 +55,14 @@ pub fn source_files(source: &SourceConfig) -> Result<SourceFiles, CatalogError> 
 }
 
 fn metadata(path: &Path) -> Result<fs::Metadata, CatalogError> {
-    fs::metadata(path).map_err(|error| CatalogError::Path { path: path.to_owned(), kind: error.kind() })
+    fs::metadata(path)
+        .map_err(|error| CatalogError::Path { path: path.to_owned(), kind: error.kind() })
 }
 
 /// Entries of a folder, sorted, hidden ones left out.
 fn entries(folder: &Path) -> Result<Vec<(String, PathBuf)>, CatalogError> {
-    let wrong = |error: std::io::Error| CatalogError::Path { path: folder.to_owned(), kind: error.kind() };
+    let wrong =
+        |error: std::io::Error| CatalogError::Path { path: folder.to_owned(), kind: error.kind() };
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).map_err(wrong)? {
         let entry = entry.map_err(wrong)?;
@@ -68,7 +75,12 @@ fn entries(folder: &Path) -> Result<Vec<(String, PathBuf)>, CatalogError> {
     Ok(found)
 }
 
-fn walk(folder: &Path, format: FileFormat, depth: usize, into: &mut Vec<PathBuf>) -> Result<(), CatalogError> {
+fn walk(
+    folder: &Path,
+    format: FileFormat,
+    depth: usize,
+    into: &mut Vec<PathBuf>,
+) -> Result<(), CatalogError> {
     for (name, path) in entries(folder)? {
         if metadata(&path)?.is_dir() {
             if depth < DEPTH_MAX {
@@ -82,7 +94,12 @@ fn walk(folder: &Path, format: FileFormat, depth: usize, into: &mut Vec<PathBuf>
 }
 
 /// Matches the rest of a pattern's parts below `at`; `**` stands for any number of folders.
-fn match_parts(at: &Path, parts: &[String], depth: usize, into: &mut Vec<PathBuf>) -> Result<(), CatalogError> {
+fn match_parts(
+    at: &Path,
+    parts: &[String],
+    depth: usize,
+    into: &mut Vec<PathBuf>,
+) -> Result<(), CatalogError> {
     let Some((part, rest)) = parts.split_first() else {
         if into.len() < FILES_MAX && fs::metadata(at).is_ok_and(|found| found.is_file()) {
             into.push(at.to_owned());
@@ -128,7 +145,9 @@ fn matches(pattern: &str, name: &str) -> bool {
             any |= *fits;
             if wanted == '*' {
                 next[place] = any;
-            } else if *fits && name.get(place).is_some_and(|found| wanted == '?' || wanted == *found) {
+            } else if *fits
+                && name.get(place).is_some_and(|found| wanted == '?' || wanted == *found)
+            {
                 next[place + 1] = true;
             }
         }
@@ -138,25 +157,35 @@ fn matches(pattern: &str, name: &str) -> bool {
 }
 
 /// Reads the partition columns' order off the first file and checks the others against it.
-fn partitions(source: &SourceConfig, paths: &[PathBuf]) -> Result<Option<(PathBuf, Vec<String>)>, CatalogError> {
+fn partitions(
+    source: &SourceConfig,
+    paths: &[PathBuf],
+) -> Result<Option<(PathBuf, Vec<String>)>, CatalogError> {
     if source.hive_partitions.is_empty() {
         return Ok(None);
     }
     let wrong = |path: &Path| {
-        let wanted: Vec<String> = source.hive_partitions.keys().map(|name| format!("`{name}=...`")).collect();
+        let wanted: Vec<String> =
+            source.hive_partitions.keys().map(|name| format!("`{name}=...`")).collect();
         CatalogError::Partitions { path: path.to_owned(), wanted: wanted.join(", ") }
     };
-    let unreadable = |error: std::io::Error| CatalogError::Path { path: source.path.clone(), kind: error.kind() };
+    let unreadable = |error: std::io::Error| CatalogError::Path {
+        path: source.path.clone(),
+        kind: error.kind(),
+    };
     let root = fs::canonicalize(&source.path).map_err(unreadable)?;
     let mut order: Option<Vec<String>> = None;
     for path in paths {
-        let folders = path.strip_prefix(&root).ok().and_then(Path::parent).ok_or_else(|| wrong(path))?;
+        let folders =
+            path.strip_prefix(&root).ok().and_then(Path::parent).ok_or_else(|| wrong(path))?;
         let names = folders.components().map(|part| {
             let (name, _) = part.as_os_str().to_str()?.split_once('=')?;
             source.hive_partitions.contains_key(name).then(|| name.to_owned())
         });
         let names: Vec<String> = names.collect::<Option<_>>().ok_or_else(|| wrong(path))?;
-        if names.len() != source.hive_partitions.len() || order.as_ref().is_some_and(|order| *order != names) {
+        if names.len() != source.hive_partitions.len()
+            || order.as_ref().is_some_and(|order| *order != names)
+        {
             return Err(wrong(path));
         }
         order.get_or_insert(names);
@@ -185,7 +214,8 @@ mod tests {
 
     fn found(root: &Path, path: &str, hive: &str) -> Result<Vec<String>, String> {
         let root = fs::canonicalize(root).unwrap();
-        let files = source_files(&source(root.join(path), hive)).map_err(|error| error.to_string())?;
+        let files =
+            source_files(&source(root.join(path), hive)).map_err(|error| error.to_string())?;
         let short = |path: &PathBuf| path.strip_prefix(&root).unwrap().display().to_string();
         Ok(files.paths.iter().map(short).collect())
     }
@@ -193,8 +223,14 @@ mod tests {
     #[test]
     fn folders_and_patterns_give_sorted_files() {
         let root = tempfile::tempdir().unwrap();
-        touch(root.path(), &["b.csv", "a.csv", "sub/c.csv", "_d.csv", ".e.csv", "f.txt", "sub/deep/g.csv"]);
-        assert_eq!(found(root.path(), "", "").unwrap(), ["a.csv", "b.csv", "sub/c.csv", "sub/deep/g.csv"]);
+        touch(
+            root.path(),
+            &["b.csv", "a.csv", "sub/c.csv", "_d.csv", ".e.csv", "f.txt", "sub/deep/g.csv"],
+        );
+        assert_eq!(
+            found(root.path(), "", "").unwrap(),
+            ["a.csv", "b.csv", "sub/c.csv", "sub/deep/g.csv"]
+        );
         assert_eq!(found(root.path(), "?.csv", "").unwrap(), ["a.csv", "b.csv"]);
         assert_eq!(found(root.path(), "s*/*.csv", "").unwrap(), ["sub/c.csv"]);
         assert_eq!(found(root.path(), "**/*.csv", "").unwrap().len(), 4);
@@ -220,8 +256,13 @@ mod tests {
     #[test]
     fn patterns_match_whole_names() {
         for (pattern, name, fits) in [
-            ("*", "", true), ("a*c", "abbc", true), ("a*c", "abcd", false), ("??", "a", false),
-            ("*a*b*", "xaxxbx", true), ("é?", "éa", true), ("a", "", false),
+            ("*", "", true),
+            ("a*c", "abbc", true),
+            ("a*c", "abcd", false),
+            ("??", "a", false),
+            ("*a*b*", "xaxxbx", true),
+            ("é?", "éa", true),
+            ("a", "", false),
         ] {
             assert_eq!(matches(pattern, name), fits, "{pattern} {name}");
         }

@@ -34,7 +34,12 @@ pub struct MappedColumn {
 
 impl MappedColumn {
     /// `expression` was planned over `input`; `sql` is its text.
-    pub fn new(sql: &str, expression: Arc<dyn PhysicalExpr>, input: SchemaRef, target: ColumnType) -> Self {
+    pub fn new(
+        sql: &str,
+        expression: Arc<dyn PhysicalExpr>,
+        input: SchemaRef,
+        target: ColumnType,
+    ) -> Self {
         let signature = match input.fields().len() {
             0 => Signature::nullary(Volatility::Immutable),
             columns => Signature::any(columns, Volatility::Immutable),
@@ -44,7 +49,10 @@ impl MappedColumn {
 
     /// The values of `rows` rows. Errors on wrong column types only, never on a value.
     pub fn values(&self, arrays: &[ArrayRef], rows: usize) -> Result<ArrayRef> {
-        let typed = arrays.iter().zip(self.input.fields()).map(|(array, field)| safe_cast(array, field.data_type()));
+        let typed = arrays
+            .iter()
+            .zip(self.input.fields())
+            .map(|(array, field)| safe_cast(array, field.data_type()));
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
         let typed = typed.collect::<Result<Vec<_>>>()?;
         let batch = RecordBatch::try_new_with_options(Arc::clone(&self.input), typed, &options)?;
@@ -88,7 +96,8 @@ fn safe_cast(array: &ArrayRef, to: &DataType) -> Result<ArrayRef> {
 
 fn short_texts(array: ArrayRef) -> ArrayRef {
     let texts = array.as_string::<i32>();
-    let short = |length: i32| usize::try_from(length).is_ok_and(|length| length <= TEXT_VALUE_BYTES_MAX);
+    let short =
+        |length: i32| usize::try_from(length).is_ok_and(|length| length <= TEXT_VALUE_BYTES_MAX);
     if texts.value_offsets().array_windows().all(|[start, end]| short(end - start)) {
         return array;
     }

@@ -53,11 +53,14 @@ impl Mapper {
         let parsed = null_giving(row_wise(self.parse(sql)?)?).map_err(engine)?;
         let mut used: Vec<usize> = Vec::new();
         for column in parsed.column_refs() {
-            used.push(self.declared.index_of(column.name()).map_err(|_| self.no_column(column.name()))?);
+            used.push(
+                self.declared.index_of(column.name()).map_err(|_| self.no_column(column.name()))?,
+            );
         }
         used.sort_unstable();
         used.dedup();
-        let input: SchemaRef = Arc::new(self.declared.project(&used).map_err(|error| engine(error.into()))?);
+        let input: SchemaRef =
+            Arc::new(self.declared.project(&used).map_err(|error| engine(error.into()))?);
         let over = DFSchema::try_from(input.as_ref().clone()).map_err(engine)?;
         let physical = self.context.create_physical_expr(parsed.clone(), &over).map_err(engine)?;
         let found = physical.data_type(&input).map_err(engine)?;
@@ -122,7 +125,9 @@ impl Mapper {
 /// The columns of `stored` with the types given for some of them.
 pub fn declare(stored: &Schema, types: impl Fn(&str) -> Option<ColumnType>) -> SchemaRef {
     let fields = stored.fields().iter().map(|field| match types(field.name()) {
-        Some(declared) => field.as_ref().clone().with_data_type(arrow_type(declared)).with_nullable(true),
+        Some(declared) => {
+            field.as_ref().clone().with_data_type(arrow_type(declared)).with_nullable(true)
+        }
         None => field.as_ref().clone().with_nullable(true),
     });
     Arc::new(Schema::new(fields.collect::<Vec<_>>()))
@@ -158,13 +163,18 @@ fn row_wise(expr: Expr) -> Result<Expr, ExpressionProblem> {
             | Expr::Cast(_)
             | Expr::TryCast(_)
             | Expr::InList(_) => None,
-            Expr::ScalarFunction(call) if call.func.signature().volatility == Volatility::Immutable => None,
+            Expr::ScalarFunction(call)
+                if call.func.signature().volatility == Volatility::Immutable =>
+            {
+                None
+            }
             Expr::ScalarFunction(call) => Some(format!("function `{}`", call.func.name())),
             Expr::AggregateFunction(call) => Some(format!("aggregate `{}`", call.func.name())),
             Expr::WindowFunction(call) => Some(format!("window function `{}`", call.fun.name())),
-            Expr::Exists(_) | Expr::InSubquery(_) | Expr::SetComparison(_) | Expr::ScalarSubquery(_) => {
-                Some("a subquery".to_owned())
-            }
+            Expr::Exists(_)
+            | Expr::InSubquery(_)
+            | Expr::SetComparison(_)
+            | Expr::ScalarSubquery(_) => Some("a subquery".to_owned()),
             Expr::Placeholder(_) | Expr::ScalarVariable(..) => Some("a parameter".to_owned()),
             _ => Some("this form of expression".to_owned()),
         };
@@ -181,7 +191,9 @@ fn row_wise(expr: Expr) -> Result<Expr, ExpressionProblem> {
 fn null_giving(expr: Expr) -> Result<Expr, DataFusionError> {
     let rewritten = expr.transform(|part| {
         Ok(match part {
-            Expr::Cast(cast) => Transformed::yes(Expr::TryCast(TryCast { expr: cast.expr, field: cast.field })),
+            Expr::Cast(cast) => {
+                Transformed::yes(Expr::TryCast(TryCast { expr: cast.expr, field: cast.field }))
+            }
             other => Transformed::no(other),
         })
     })?;
@@ -201,7 +213,10 @@ fn converts(found: &DataType, target: ColumnType, texts_convert: bool) -> bool {
         (_, ColumnType::Float64) => found.is_integer() || found.is_floating() || found.is_decimal(),
         (_, ColumnType::Bool) => *found == DataType::Boolean,
         // With a zone the instant's UTC wall time is taken.
-        (DataType::Timestamp(_, _) | DataType::Date32 | DataType::Date64, ColumnType::Timestamp) => true,
+        (
+            DataType::Timestamp(_, _) | DataType::Date32 | DataType::Date64,
+            ColumnType::Timestamp,
+        ) => true,
         (_, ColumnType::Timestamp) => *found == DataType::Timestamp(TimeUnit::Microsecond, None),
     }
 }

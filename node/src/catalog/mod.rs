@@ -28,7 +28,9 @@ use datafusion::common::DFSchema;
 use datafusion::datasource::file_format::FileFormat as EngineFormat;
 use datafusion::datasource::file_format::csv::CsvFormat;
 use datafusion::datasource::file_format::parquet::ParquetFormat;
-use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl};
+use datafusion::datasource::listing::{
+    ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl,
+};
 use datafusion::datasource::provider_as_source;
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::{EmptyRelation, Expr, LogicalPlan, LogicalPlanBuilder};
@@ -60,7 +62,10 @@ impl Catalog {
     /// Opens every source and checks it against the dictionary: files, schemas, expressions, types.
     /// No row is read. Errors on the first mistake, naming file, column and remedy.
     pub fn open(config: &[SourceConfig], dictionary: &Dictionary) -> Result<Self, CatalogError> {
-        let sources = config.iter().map(|source| Source::open(source, dictionary)).collect::<Result<_, _>>()?;
+        let sources = config
+            .iter()
+            .map(|source| Source::open(source, dictionary))
+            .collect::<Result<_, _>>()?;
         Ok(Self { dictionary: dictionary.clone(), sources })
     }
 
@@ -83,7 +88,8 @@ impl Catalog {
     /// when there are none. Errors on names the dictionary lacks.
     pub fn view(&self, dataset: &Name, columns: &[Name]) -> Result<LogicalPlan, Fault> {
         let fields = columns.iter().map(|name| {
-            let missing = || Fault::UnknownColumn { dataset: dataset.clone(), column: name.clone() };
+            let missing =
+                || Fault::UnknownColumn { dataset: dataset.clone(), column: name.clone() };
             let column = self.column(dataset, name).ok_or_else(missing)?;
             Ok(Field::new(name.as_str(), arrow_type(column.column_type), true))
         });
@@ -109,8 +115,12 @@ impl Catalog {
 impl Source {
     fn open(config: &SourceConfig, dictionary: &Dictionary) -> Result<Self, CatalogError> {
         let dataset = dictionary.dataset(config.dataset.as_str()).ok_or_else(|| {
-            let known: Vec<String> = dictionary.datasets.iter().map(|set| format!("`{}`", set.name)).collect();
-            CatalogError::UnknownDataset { dataset: config.dataset.clone(), known: known.join(", ") }
+            let known: Vec<String> =
+                dictionary.datasets.iter().map(|set| format!("`{}`", set.name)).collect();
+            CatalogError::UnknownDataset {
+                dataset: config.dataset.clone(),
+                known: known.join(", "),
+            }
         })?;
         check_options(config)?;
         let files = files::source_files(config)?;
@@ -122,26 +132,36 @@ impl Source {
         };
         let stored = table.schema();
         check_types(config, &stored)?;
-        let mapper = Mapper::new(Arc::clone(&stored), declare(&stored, types), config.format == FileFormat::Csv);
-        let compile = |place: &str, sql: &str, target: ColumnType| -> Result<Mapped, CatalogError> {
-            let mapped = mapper.column(sql, target).map_err(|problem| CatalogError::Expression {
-                dataset: config.dataset.clone(),
-                place: place.to_owned(),
-                sql: sql.chars().take(200).collect(),
-                problem,
-            })?;
-            match mapped.reads.iter().find_map(|name| read.differing.get_key_value(name)) {
-                None => Ok(mapped),
-                Some((column, difference)) => Err(CatalogError::Differs {
-                    path: difference.path.clone(),
-                    column: column.clone(),
-                    found: difference.found.clone(),
-                    wanted: difference.wanted.clone(),
-                }),
-            }
-        };
+        let mapper = Mapper::new(
+            Arc::clone(&stored),
+            declare(&stored, types),
+            config.format == FileFormat::Csv,
+        );
+        let compile =
+            |place: &str, sql: &str, target: ColumnType| -> Result<Mapped, CatalogError> {
+                let mapped =
+                    mapper.column(sql, target).map_err(|problem| CatalogError::Expression {
+                        dataset: config.dataset.clone(),
+                        place: place.to_owned(),
+                        sql: sql.chars().take(200).collect(),
+                        problem: Box::new(problem),
+                    })?;
+                match mapped.reads.iter().find_map(|name| read.differing.get_key_value(name)) {
+                    None => Ok(mapped),
+                    Some((column, difference)) => Err(CatalogError::Differs {
+                        path: difference.path.clone(),
+                        column: column.clone(),
+                        found: difference.found.clone(),
+                        wanted: difference.wanted.clone(),
+                    }),
+                }
+            };
         let columns = map_columns(config, dataset, &compile)?;
-        let keep = config.only_where.as_deref().map(|sql| compile("where", sql, ColumnType::Bool)).transpose()?;
+        let keep = config
+            .only_where
+            .as_deref()
+            .map(|sql| compile("where", sql, ColumnType::Bool))
+            .transpose()?;
         let (config, keep) = (config.clone(), keep.map(|mapped| mapped.expr));
         Ok(Self { config, paths: files.paths, table, columns, keep })
     }
@@ -177,8 +197,12 @@ fn map_columns(
     dataset: &Dataset,
     compile: &dyn Fn(&str, &str, ColumnType) -> Result<Mapped, CatalogError>,
 ) -> Result<BTreeMap<Name, Expr>, CatalogError> {
-    if let Some(extra) = config.columns.keys().find(|name| dataset.column(name.as_str()).is_none()) {
-        return Err(CatalogError::NotInDictionary { dataset: dataset.name.clone(), column: extra.clone() });
+    if let Some(extra) = config.columns.keys().find(|name| dataset.column(name.as_str()).is_none())
+    {
+        return Err(CatalogError::NotInDictionary {
+            dataset: dataset.name.clone(),
+            column: extra.clone(),
+        });
     }
     let mapped = dataset.columns.iter().map(|column| {
         let sql = config.columns.get(&column.name).ok_or_else(|| CatalogError::Unmapped {
@@ -194,13 +218,18 @@ fn map_columns(
 
 fn check_options(config: &SourceConfig) -> Result<(), CatalogError> {
     let wrong = |option: &str, problem| {
-        Err(CatalogError::Option { dataset: config.dataset.clone(), option: option.to_owned(), problem })
+        Err(CatalogError::Option {
+            dataset: config.dataset.clone(),
+            option: option.to_owned(),
+            problem,
+        })
     };
     let Some(csv) = &config.csv else { return Ok(()) };
     if config.format != FileFormat::Csv {
         return wrong("csv", "stands beside `format = \"parquet\"`: remove one of them");
     }
-    let characters = [("delimiter", Some(csv.delimiter)), ("quote", Some(csv.quote)), ("escape", csv.escape)];
+    let characters =
+        [("delimiter", Some(csv.delimiter)), ("quote", Some(csv.quote)), ("escape", csv.escape)];
     for (option, character) in characters {
         if character.is_some_and(|character| !character.is_ascii()) {
             return wrong(option, "must be one ASCII character: CSV files are read byte by byte");
@@ -215,15 +244,26 @@ fn check_types(config: &SourceConfig, stored: &Schema) -> Result<(), CatalogErro
     for name in declared {
         if stored.field_with_name(name).is_err() {
             let problem = "is given a type, but the files have no such column: correct `csv.types`";
-            return Err(CatalogError::Option { dataset: config.dataset.clone(), option: name.clone(), problem });
+            return Err(CatalogError::Option {
+                dataset: config.dataset.clone(),
+                option: name.clone(),
+                problem,
+            });
         }
     }
     Ok(())
 }
 
 /// The engine's table over exactly these files.
-fn listing(config: &SourceConfig, files: &SourceFiles, schema: &SchemaRef) -> Result<ListingTable, CatalogError> {
-    let wrong = |error: DataFusionError| CatalogError::Engine { dataset: config.dataset.clone(), detail: error.strip_backtrace() };
+fn listing(
+    config: &SourceConfig,
+    files: &SourceFiles,
+    schema: &SchemaRef,
+) -> Result<ListingTable, CatalogError> {
+    let wrong = |error: DataFusionError| CatalogError::Engine {
+        dataset: config.dataset.clone(),
+        detail: error.strip_backtrace(),
+    };
     let csv = config.csv.clone().unwrap_or_default();
     let format: Arc<dyn EngineFormat> = match config.format {
         FileFormat::Parquet => Arc::new(ParquetFormat::default()),
@@ -246,11 +286,17 @@ fn listing(config: &SourceConfig, files: &SourceFiles, schema: &SchemaRef) -> Re
         Some((root, order)) => {
             if let Some(name) = order.iter().find(|name| schema.field_with_name(name).is_ok()) {
                 let problem = "stands both in the files and in their folders' names: remove one";
-                return Err(CatalogError::Option { dataset: config.dataset.clone(), option: name.clone(), problem });
+                return Err(CatalogError::Option {
+                    dataset: config.dataset.clone(),
+                    option: name.clone(),
+                    problem,
+                });
             }
             // As text: a folder's name that is not of its declared type then gives null, not an error.
             let texts = order.iter().map(|name| (name.clone(), DataType::Utf8)).collect();
-            options = options.with_file_extension(config.format.ending()).with_table_partition_cols(texts);
+            options = options
+                .with_file_extension(config.format.ending())
+                .with_table_partition_cols(texts);
             vec![url(root)?]
         }
     };

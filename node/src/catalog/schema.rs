@@ -35,7 +35,10 @@ pub struct Difference {
 }
 
 /// Reads the schema of every file. Errors on a file that cannot be opened as its format.
-pub fn source_schema(source: &SourceConfig, paths: &[PathBuf]) -> Result<SourceSchema, CatalogError> {
+pub fn source_schema(
+    source: &SourceConfig,
+    paths: &[PathBuf],
+) -> Result<SourceSchema, CatalogError> {
     let csv = source.csv.clone().unwrap_or_default();
     let mut first: Option<Schema> = None;
     let mut differing = BTreeMap::new();
@@ -51,13 +54,15 @@ pub fn source_schema(source: &SourceConfig, paths: &[PathBuf]) -> Result<SourceS
         }
     }
     let fields = first.unwrap_or_else(Schema::empty).fields;
-    let nullable = fields.iter().map(|field| Field::new(field.name(), field.data_type().clone(), true));
+    let nullable =
+        fields.iter().map(|field| Field::new(field.name(), field.data_type().clone(), true));
     Ok(SourceSchema { files: Arc::new(Schema::new(nullable.collect::<Vec<_>>())), differing })
 }
 
 /// Opens a file for reading.
 pub fn open(path: &Path) -> Result<File, CatalogError> {
-    File::open(path).map_err(|error| CatalogError::Path { path: path.to_owned(), kind: error.kind() })
+    File::open(path)
+        .map_err(|error| CatalogError::Path { path: path.to_owned(), kind: error.kind() })
 }
 
 fn parquet_schema(path: &Path) -> Result<Schema, CatalogError> {
@@ -93,8 +98,11 @@ fn csv_schema(path: &Path, csv: &CsvConfig) -> Result<Schema, CatalogError> {
     // The header alone, or without one the first line's number of fields.
     let lines = if csv.header { 0 } else { 1 };
     let head = open(path)?.take(HEADER_BYTES_MAX);
-    let unreadable = |detail: String| CatalogError::Unreadable { path: path.to_owned(), format: "CSV", detail };
-    let (schema, _) = csv_format(csv).infer_schema(head, Some(lines)).map_err(|error| unreadable(error.to_string()))?;
+    let unreadable =
+        |detail: String| CatalogError::Unreadable { path: path.to_owned(), format: "CSV", detail };
+    let (schema, _) = csv_format(csv)
+        .infer_schema(head, Some(lines))
+        .map_err(|error| unreadable(error.to_string()))?;
     if schema.fields().is_empty() {
         return Err(unreadable("it has no columns".to_owned()));
     }
@@ -102,7 +110,10 @@ fn csv_schema(path: &Path, csv: &CsvConfig) -> Result<Schema, CatalogError> {
     let texts: Vec<Field> = texts.collect();
     for (place, field) in texts.iter().enumerate() {
         if texts.iter().take(place).any(|before| before.name() == field.name()) {
-            return Err(unreadable(format!("column `{}` stands twice in its header", field.name())));
+            return Err(unreadable(format!(
+                "column `{}` stands twice in its header",
+                field.name()
+            )));
         }
     }
     Ok(Schema::new(texts))
@@ -110,12 +121,17 @@ fn csv_schema(path: &Path, csv: &CsvConfig) -> Result<Schema, CatalogError> {
 
 /// CSV columns are known by their place, so headers must be equal.
 fn same_header(first: &Schema, schema: &Schema, path: &Path) -> Result<(), CatalogError> {
-    let names = |schema: &Schema| schema.fields().iter().map(|field| field.name().clone()).collect::<Vec<_>>();
+    let names = |schema: &Schema| {
+        schema.fields().iter().map(|field| field.name().clone()).collect::<Vec<_>>()
+    };
     let (wanted, found) = (names(first), names(schema));
-    let Some(place) = (0..wanted.len().max(found.len())).find(|place| wanted.get(*place) != found.get(*place)) else {
+    let Some(place) =
+        (0..wanted.len().max(found.len())).find(|place| wanted.get(*place) != found.get(*place))
+    else {
         return Ok(());
     };
-    let shown = |name: Option<&String>| name.map_or("missing".to_owned(), |name| format!("`{name}`"));
+    let shown =
+        |name: Option<&String>| name.map_or("missing".to_owned(), |name| format!("`{name}`"));
     Err(CatalogError::Differs {
         path: path.to_owned(),
         column: format!("number {}", place + 1),
@@ -124,7 +140,12 @@ fn same_header(first: &Schema, schema: &Schema, path: &Path) -> Result<(), Catal
     })
 }
 
-fn compare(first: &Schema, schema: &Schema, path: &Path, differing: &mut BTreeMap<String, Difference>) {
+fn compare(
+    first: &Schema,
+    schema: &Schema,
+    path: &Path,
+    differing: &mut BTreeMap<String, Difference>,
+) {
     for wanted in first.fields() {
         let found = schema.field_with_name(wanted.name()).ok();
         if found.is_some_and(|found| found.data_type() == wanted.data_type()) {

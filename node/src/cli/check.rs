@@ -122,7 +122,10 @@ impl Check {
                 let unreadable: usize = report.datasets.iter().map(|d| d.unreadable.len()).sum();
                 match unreadable {
                     0 => findings.good("data", "every file was read to its end"),
-                    files => findings.bad("data", format!("{files} files cannot be read, see below: repair or remove them")),
+                    files => findings.bad(
+                        "data",
+                        format!("{files} files cannot be read, see below: repair or remove them"),
+                    ),
                 }
                 report.to_string()
             }

@@ -11,9 +11,7 @@ use clap::Args;
 use cloister_dp::{Entropy, SystemEntropy};
 use cloister_report::{meaning, printable};
 use cloister_terms::limits::TEXT_BYTES_MAX;
-use cloister_terms::{
-    Analysis, Body, Budget, DOCUMENT_VERSION, Digest, Grant, Nonce, Verdict,
-};
+use cloister_terms::{Analysis, Body, Budget, DOCUMENT_VERSION, Digest, Grant, Nonce, Verdict};
 use cloister_wire::{Envelope, Opened as OpenedDocument, QuorumState, count_approvals};
 
 /// Fewest digits of a digest that name an analysis.
@@ -37,9 +35,8 @@ impl Pending {
         let opened = Opened::open(shared)?;
         let agreement = opened.agreement()?;
         let terms = terms(&opened, agreement);
-        let left = opened
-            .ledger
-            .left(&terms.agreement.own().unit_namespace, terms.lifetime_caps)?;
+        let left =
+            opened.ledger.left(&terms.agreement.own().unit_namespace, terms.lifetime_caps)?;
         let mut found = Vec::new();
         for offer_line in opened.ledger.offers()? {
             let wanted = self.all || offer_line.granted.is_none() || offer_line.frozen;
@@ -130,8 +127,7 @@ fn terms(opened: &Opened, agreement: SignedAgreement) -> Terms {
 type Checked = (OpenedDocument<Analysis>, QuorumState);
 
 fn check_again(offer: &Offer, terms: &Terms) -> Result<Checked, cloister_terms::Refusal> {
-    let analysis =
-        admit_offer(&offer.envelope, offer.module.as_deref(), &offer.approvals, terms)?;
+    let analysis = admit_offer(&offer.envelope, offer.module.as_deref(), &offer.approvals, terms)?;
     let votes = count_approvals(terms.agreement.document(), &analysis, &offer.votes())?;
     Ok((analysis, votes))
 }

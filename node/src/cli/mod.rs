@@ -126,13 +126,17 @@ enum CliError {
     Signing(#[from] cloister_wire::DsseError),
     #[error(transparent)]
     Enrol(#[from] cloister_net::EnrolError),
-    #[error("`{0}` is not a join token: copy the whole token that the coordinator's operator gave you")]
+    #[error(
+        "`{0}` is not a join token: copy the whole token that the coordinator's operator gave you"
+    )]
     Token(String),
     #[error("`{path}` cannot be {verb}: {cause}")]
     File { path: PathBuf, verb: &'static str, cause: std::io::Error },
     #[error("`{0}` is there already and is never overwritten: choose another --folder")]
     ConfigExists(PathBuf),
-    #[error("the passphrase cannot be read: {0}; give --passphrase-file or set CLOISTER_PASSPHRASE")]
+    #[error(
+        "the passphrase cannot be read: {0}; give --passphrase-file or set CLOISTER_PASSPHRASE"
+    )]
     Passphrase(std::io::Error),
     #[error("the two passphrases differ: type the same one twice")]
     PassphrasesDiffer,
@@ -142,7 +146,10 @@ enum CliError {
     NoSuchAnalysis(String),
     #[error("`{given}` names {found} analyses: give more digits of the digest")]
     Ambiguous { given: String, found: usize },
-    #[error("the reason is empty or longer than {} bytes: say why in a sentence", cloister_terms::limits::TEXT_BYTES_MAX)]
+    #[error(
+        "the reason is empty or longer than {} bytes: say why in a sentence",
+        cloister_terms::limits::TEXT_BYTES_MAX
+    )]
     Reason,
     #[error("the offered analysis no longer stands: {0}")]
     Offer(cloister_terms::Refusal),

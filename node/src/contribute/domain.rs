@@ -41,7 +41,11 @@ impl DomainIndex {
                 numbered().map(one).collect::<Option<_>>().map(Self::Int)
             }
             KeyValue::Bool(_) => {
-                let code = |wanted: bool| numbered().find(|(value, _)| **value == KeyValue::Bool(wanted)).map_or(NO_CODE, |(_, code)| code);
+                let code = |wanted: bool| {
+                    numbered()
+                        .find(|(value, _)| **value == KeyValue::Bool(wanted))
+                        .map_or(NO_CODE, |(_, code)| code)
+                };
                 let all = domain.iter().all(|value| matches!(value, KeyValue::Bool(_)));
                 all.then(|| Self::Bool([code(false), code(true)]))
             }
@@ -52,7 +56,8 @@ impl DomainIndex {
     pub fn codes(&self, array: &ArrayRef) -> Result<Vec<u32>, EvaluateError> {
         match self {
             Self::Text(codes) => {
-                let texts = array.as_string_opt::<i32>().ok_or(EvaluateError::Type { expected: "text" })?;
+                let texts =
+                    array.as_string_opt::<i32>().ok_or(EvaluateError::Type { expected: "text" })?;
                 let (mut last, mut last_code) = ("", codes.get("").copied().unwrap_or(NO_CODE));
                 let code = |text: Option<_>| {
                     let Some(text) = text else { return NO_CODE };
@@ -66,13 +71,19 @@ impl DomainIndex {
                 Ok(texts.iter().map(code).collect())
             }
             Self::Int(codes) => {
-                let ints = array.as_primitive_opt::<Int64Type>().ok_or(EvaluateError::Type { expected: "int64" })?;
-                let code = |int: Option<i64>| int.and_then(|int| codes.get(&int).copied()).unwrap_or(NO_CODE);
+                let ints = array
+                    .as_primitive_opt::<Int64Type>()
+                    .ok_or(EvaluateError::Type { expected: "int64" })?;
+                let code = |int: Option<i64>| {
+                    int.and_then(|int| codes.get(&int).copied()).unwrap_or(NO_CODE)
+                };
                 Ok(ints.iter().map(code).collect())
             }
             Self::Bool([no, yes]) => {
-                let bools = array.as_boolean_opt().ok_or(EvaluateError::Type { expected: "bool" })?;
-                let code = |bool: Option<bool>| bool.map_or(NO_CODE, |bool| if bool { *yes } else { *no });
+                let bools =
+                    array.as_boolean_opt().ok_or(EvaluateError::Type { expected: "bool" })?;
+                let code =
+                    |bool: Option<bool>| bool.map_or(NO_CODE, |bool| if bool { *yes } else { *no });
                 Ok(bools.iter().map(code).collect())
             }
         }
@@ -88,21 +99,31 @@ mod tests {
     #[test]
     fn values_outside_the_domain_have_no_code() {
         let towns = ["Amherst", "Holyoke"].map(|town| KeyValue::Text(town.into()));
-        let texts: ArrayRef = Arc::new(StringArray::from(vec![Some("Holyoke"), None, Some("holyoke"), Some(""), Some("Amherst")]));
+        let texts: ArrayRef = Arc::new(StringArray::from(vec![
+            Some("Holyoke"),
+            None,
+            Some("holyoke"),
+            Some(""),
+            Some("Amherst"),
+        ]));
         let codes = DomainIndex::new(&towns).unwrap().codes(&texts).unwrap();
         assert_eq!(codes, [1, NO_CODE, NO_CODE, NO_CODE, 0]);
         let ints: ArrayRef = Arc::new(Int64Array::from(vec![Some(i64::MIN), Some(7), None]));
         let index = DomainIndex::new(&[KeyValue::Int(7), KeyValue::Int(i64::MIN)]).unwrap();
         assert_eq!(index.codes(&ints).unwrap(), [1, 0, NO_CODE]);
         let bools: ArrayRef = Arc::new(BooleanArray::from(vec![Some(true), Some(false), None]));
-        assert_eq!(DomainIndex::new(&[KeyValue::Bool(true)]).unwrap().codes(&bools).unwrap(), [0, NO_CODE, NO_CODE]);
+        assert_eq!(
+            DomainIndex::new(&[KeyValue::Bool(true)]).unwrap().codes(&bools).unwrap(),
+            [0, NO_CODE, NO_CODE]
+        );
         assert!(index.codes(&bools).is_err());
     }
 
     #[test]
     fn an_empty_text_is_a_value_like_another() {
         let texts: ArrayRef = Arc::new(StringArray::from(vec!["", "a", ""]));
-        let index = DomainIndex::new(&[KeyValue::Text("a".into()), KeyValue::Text(String::new())]).unwrap();
+        let index =
+            DomainIndex::new(&[KeyValue::Text("a".into()), KeyValue::Text(String::new())]).unwrap();
         assert_eq!(index.codes(&texts).unwrap(), [1, 0, 1]);
     }
 

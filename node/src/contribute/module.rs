@@ -12,7 +12,8 @@ use crate::scan::persons::PersonBlock;
 use cloister_plan::{ContributionPlan, ModuleColumnKind, ModuleContribution};
 use cloister_sandbox::limits::{PERSONS_PER_BATCH_MAX, WATCHDOG_MS, WATCHDOG_MS_MAX};
 use cloister_sandbox::{
-    BatchError, ColumnData, ColumnKind, PersonBatch, PersonOutput, Runner, RunnerError, Setup, Shape,
+    BatchError, ColumnData, ColumnKind, PersonBatch, PersonOutput, Runner, RunnerError, Setup,
+    Shape,
 };
 use cloister_terms::{Bounds, Name};
 use datafusion::arrow::array::{Array, ArrayRef, AsArray};
@@ -30,7 +31,9 @@ const FUEL_PER_MS_MIN: u64 = 20_000;
 
 /// The sandbox's shape of a module plan: admission vets and compiles for the same. `None` for a SQL
 /// plan. A module that returns more pairs than the group cap gives the default contribution.
-pub fn module_shape(plan: &ContributionPlan) -> Option<Result<Shape, cloister_sandbox::ShapeError>> {
+pub fn module_shape(
+    plan: &ContributionPlan,
+) -> Option<Result<Shape, cloister_sandbox::ShapeError>> {
     let cloister_plan::Contribute::Module(module) = &plan.contribute else { return None };
     let kinds = module.columns.iter().map(|column| match column.kind {
         ModuleColumnKind::Int | ModuleColumnKind::Timestamp => ColumnKind::Int,
@@ -98,7 +101,8 @@ impl ModuleRows {
         });
         let columns: Vec<_> = columns.collect::<Result<_, Fault>>()?;
         let fuel = module.fuel_per_person.max(1);
-        let persons = (FUEL_PER_BATCH / fuel).clamp(1, PERSONS_PER_BATCH.min(PERSONS_PER_BATCH_MAX.into()));
+        let persons =
+            (FUEL_PER_BATCH / fuel).clamp(1, PERSONS_PER_BATCH.min(PERSONS_PER_BATCH_MAX.into()));
         let longest_ms = fuel.saturating_mul(persons) / FUEL_PER_MS_MIN;
         let watchdog_ms = longest_ms.clamp(WATCHDOG_MS, WATCHDOG_MS_MAX);
         let batch = PersonBatch::new(&shape);
@@ -125,8 +129,7 @@ impl ModuleRows {
         let guest: Vec<GuestValues> = guest.collect::<Result<_, _>>()?;
         let mut room = GatherRoom::default();
         for person in block.persons() {
-            let rows = canonical_rows(block, bytes, person.clone());
-            let mut rows = rows;
+            let mut rows = canonical_rows(block, bytes, person.clone());
             self.bounder.cap_rows(&mut rows, bytes);
             let gathered = room.gather(&guest, &rows);
             let mut unit = Vec::new();
@@ -174,7 +177,8 @@ impl ModuleRows {
             batch.clear();
             (runner, batch, outputs)
         };
-        let (runner, batch, outputs): (_, _, Result<Vec<PersonOutput>, RunnerError>) = blocking(run).await?;
+        let (runner, batch, outputs): (_, _, Result<Vec<PersonOutput>, RunnerError>) =
+            blocking(run).await?;
         self.job = Some((runner, batch));
         for (unit, output) in self.units.iter().zip(outputs?) {
             // The default contribution is nothing: whatever went wrong, no one outside learns it.
@@ -187,7 +191,9 @@ impl ModuleRows {
     }
 }
 
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Fault> {
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Fault> {
     tokio::task::spawn_blocking(work).await.map_err(|_| Fault::Worker)
 }
 
@@ -213,16 +219,24 @@ fn canonical_rows(block: &PersonBlock, bytes: &RowBytes, person: Range<usize>) -
 }
 
 fn guest_values(column: &GuestColumn, block: &PersonBlock) -> Result<GuestValues, EvaluateError> {
-    let array = block.column(&column.name).ok_or_else(|| EvaluateError::NoColumn(column.name.clone()))?;
+    let array =
+        block.column(&column.name).ok_or_else(|| EvaluateError::NoColumn(column.name.clone()))?;
     let wrong = |expected| move || EvaluateError::Type { expected };
-    let mut values = GuestValues { ints: Vec::new(), floats: Vec::new(), valid: known(array), kind: ColumnKind::Int };
+    let mut values = GuestValues {
+        ints: Vec::new(),
+        floats: Vec::new(),
+        valid: known(array),
+        kind: ColumnKind::Int,
+    };
     match &column.kind {
         GuestKind::Int => {
             let ints = array.as_primitive_opt::<Int64Type>().ok_or_else(wrong("int64"))?;
             values.ints = ints.values().to_vec();
         }
         GuestKind::Timestamp => {
-            let times = array.as_primitive_opt::<TimestampMicrosecondType>().ok_or_else(wrong("a timestamp"))?;
+            let times = array
+                .as_primitive_opt::<TimestampMicrosecondType>()
+                .ok_or_else(wrong("a timestamp"))?;
             values.ints = times.values().to_vec();
         }
         GuestKind::Float => {

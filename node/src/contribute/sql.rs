@@ -24,7 +24,11 @@ impl SqlRows {
     /// Checks the plan against its shape. Errors when keys or lanes do not match it.
     pub fn new(sql: &SqlContribution, shape: &OutputShape) -> Result<Self, Fault> {
         let keys_match = sql.keys.len() == shape.keys.len()
-            && sql.keys.iter().zip(&shape.keys).all(|(key, dimension)| key.domain == dimension.values);
+            && sql
+                .keys
+                .iter()
+                .zip(&shape.keys)
+                .all(|(key, dimension)| key.domain == dimension.values);
         if !keys_match {
             return Err(Fault::PlanShape { what: "keys" });
         }
@@ -37,7 +41,9 @@ impl SqlRows {
         for key in &sql.keys {
             let index = DomainIndex::new(&key.domain).ok_or(Fault::PlanShape { what: "keys" })?;
             keys.push((key.expr.clone(), index));
-            sizes.push(u32::try_from(key.domain.len()).map_err(|_| Fault::PlanShape { what: "keys" })?);
+            sizes.push(
+                u32::try_from(key.domain.len()).map_err(|_| Fault::PlanShape { what: "keys" })?,
+            );
         }
         Ok(Self { keys, sizes, lanes: sql.lanes.clone() })
     }
@@ -55,7 +61,8 @@ impl SqlRows {
                 };
             }
         }
-        let lanes = self.lanes.iter().map(|lane| lane_values(lane, columns)).collect::<Result<_, _>>()?;
+        let lanes =
+            self.lanes.iter().map(|lane| lane_values(lane, columns)).collect::<Result<_, _>>()?;
         Ok(RowValues { cells, lanes })
     }
 }

@@ -12,7 +12,17 @@ use std::path::PathBuf;
 const DOMAIN_VALUES_MAX: usize = 40;
 /// Words in the names of person columns, the most telling first.
 const PERSON_WORDS: [&str; 12] = [
-    "person", "subscriber", "customer", "imsi", "msisdn", "user", "rider", "member", "loyalty", "account", "client",
+    "person",
+    "subscriber",
+    "customer",
+    "imsi",
+    "msisdn",
+    "user",
+    "rider",
+    "member",
+    "loyalty",
+    "account",
+    "client",
     "card",
 ];
 /// Longest bar of the histogram, in characters.
@@ -55,14 +65,18 @@ pub fn describe(files: &[PathBuf]) -> Result<Draft, DescribeError> {
 fn person_column(observed: &Observed) -> Option<&ObservedColumn> {
     let score = |column: &ObservedColumn| {
         let name = column.name.to_lowercase();
-        let identifies = column.data_type.is_integer() || matches!(dictionary_type(&column.data_type), Some(ColumnType::Text));
+        let identifies = column.data_type.is_integer()
+            || matches!(dictionary_type(&column.data_type), Some(ColumnType::Text));
         if !identifies || column.values.len() < 2 {
             return 0;
         }
-        let telling = PERSON_WORDS.iter().position(|word| name.contains(word)).map_or(0, |place| 20 - place);
-        let named_id = usize::from(name == "id" || name.ends_with("_id") || name.ends_with("id")) * 3;
+        let telling =
+            PERSON_WORDS.iter().position(|word| name.contains(word)).map_or(0, |place| 20 - place);
+        let named_id =
+            usize::from(name == "id" || name.ends_with("_id") || name.ends_with("id")) * 3;
         let known = observed.rows.saturating_sub(column.nulls);
-        let repeats = column.many || (column.values.len() * 10 > known / 50 && column.values.len() * 10 < known * 9);
+        let repeats = column.many
+            || (column.values.len() * 10 > known / 50 && column.values.len() * 10 < known * 9);
         telling + named_id + usize::from(repeats) * 4
     };
     let best = observed.columns.iter().rev().max_by_key(|column| score(column))?;
@@ -156,18 +170,28 @@ fn dictionary_toml(
     person: Option<&ObservedColumn>,
     classes: &[(u64, u64, u64)],
 ) -> String {
-    let unit = observed.columns.iter().position(|column| person.is_some_and(|person| person.name == column.name));
+    let unit = observed
+        .columns
+        .iter()
+        .position(|column| person.is_some_and(|person| person.name == column.name));
     let unit = unit.and_then(|place| names.get(place)).map_or("person_id", String::as_str);
     let mut lines = vec![
         "[[datasets]]".to_owned(),
         format!("name = \"events\" {CONFIRM}"),
         "description = \"\" # please write".to_owned(),
         format!("unit_column = \"{unit}\" {CONFIRM}: the column that names a person"),
-        format!("rows_per_unit_max = {} {CONFIRM}: rows of one person that count", suggested_row_cap(classes)),
+        format!(
+            "rows_per_unit_max = {} {CONFIRM}: rows of one person that count",
+            suggested_row_cap(classes)
+        ),
     ];
     for (column, name) in observed.columns.iter().zip(names) {
         let Some(column_type) = dictionary_type(&column.data_type) else {
-            lines.push(format!("# column {} is {}, which no dictionary column can be", quoted(&column.name), column.data_type));
+            lines.push(format!(
+                "# column {} is {}, which no dictionary column can be",
+                quoted(&column.name),
+                column.data_type
+            ));
             continue;
         };
         lines.push(String::new());
@@ -191,14 +215,18 @@ fn suggested_range(column: &ObservedColumn, column_type: ColumnType) -> Option<S
     if is_number {
         let (min, max) = suggested_bounds(column)?;
         let grid_bits = if column_type == ColumnType::Int64 || max - min > 1e6 { 0 } else { 6 };
-        let bounds = format!("bounds = {{ min = \"{min}\", max = \"{max}\", grid_bits = {grid_bits} }}");
+        let bounds =
+            format!("bounds = {{ min = \"{min}\", max = \"{max}\", grid_bits = {grid_bits} }}");
         return Some(format!("{bounds} {CONFIRM}: what a value can sensibly be, not what it was"));
     }
-    let few = column_type == ColumnType::Text && !column.many && (1..=DOMAIN_VALUES_MAX).contains(&column.values.len());
+    let few = column_type == ColumnType::Text
+        && !column.many
+        && (1..=DOMAIN_VALUES_MAX).contains(&column.values.len());
     few.then(|| {
         let mut values: Vec<&String> = column.values.keys().collect();
         values.sort();
-        let values: Vec<String> = values.iter().map(|value| format!("{{ text = {} }}", quoted(value))).collect();
+        let values: Vec<String> =
+            values.iter().map(|value| format!("{{ text = {} }}", quoted(value))).collect();
         format!("domain = [{}] {CONFIRM}: only values that are public anyway", values.join(", "))
     })
 }
@@ -229,14 +257,22 @@ fn source_toml(observed: &Observed, names: &[String], path: &str) -> String {
 
 impl fmt::Display for Draft {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "# Read off {} rows of your own data: correct it before you show it to anybody.", self.rows)?;
+        writeln!(
+            f,
+            "# Read off {} rows of your own data: correct it before you show it to anybody.",
+            self.rows
+        )?;
         match &self.person_column {
-            Some(name) => writeln!(f, "# `{name}` seems to name persons; rows a person {CONFIRM}:", CONFIRM = "(please confirm)")?,
+            Some(name) => {
+                writeln!(f, "# `{name}` seems to name persons (please confirm); rows a person:")?;
+            }
             None => writeln!(f, "# no column seems to name persons: say which one does")?,
         }
-        let most = self.rows_per_person.iter().map(|(_, _, persons)| *persons).max().unwrap_or(0).max(1);
+        let most =
+            self.rows_per_person.iter().map(|(_, _, persons)| *persons).max().unwrap_or(0).max(1);
         for (from, to, persons) in &self.rows_per_person {
-            let bar = "#".repeat(usize::try_from((persons * BAR_CHARS).div_ceil(most)).unwrap_or(0));
+            let bar =
+                "#".repeat(usize::try_from((persons * BAR_CHARS).div_ceil(most)).unwrap_or(0));
             writeln!(f, "#   {:>13}  {bar} {persons}", format!("{from}-{to}"))?;
         }
         writeln!(f, "\n# ---- for the dictionary of the agreement\n{}", self.dictionary)?;

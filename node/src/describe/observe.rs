@@ -133,10 +133,12 @@ fn read_csv(path: &Path, observed: &mut Observed) -> Result<(), DescribeError> {
     let wrong = |cause| DescribeError::Rows { path: path.to_owned(), cause };
     let format = Format::default().with_header(true);
     let (schema, _) = format.infer_schema(open(path)?, Some(GUESS_ROWS)).map_err(wrong)?;
-    let texts = schema.fields().iter().map(|field| field.as_ref().clone().with_data_type(DataType::Utf8));
+    let texts =
+        schema.fields().iter().map(|field| field.as_ref().clone().with_data_type(DataType::Utf8));
     let texts = Arc::new(datafusion::arrow::datatypes::Schema::new(texts.collect::<Vec<_>>()));
     // Read as text: a guess that later rows do not keep must not end the description.
-    let batches = ReaderBuilder::new(texts).with_format(format).build(open(path)?).map_err(wrong)?;
+    let batches =
+        ReaderBuilder::new(texts).with_format(format).build(open(path)?).map_err(wrong)?;
     observed.read(path, &Arc::new(schema), batches)
 }
 
@@ -158,15 +160,23 @@ impl Observed {
             };
             self.columns = schema.fields().iter().map(column).collect();
         }
-        if !self.columns.iter().map(|column| &column.name).eq(schema.fields().iter().map(|field| field.name())) {
+        if !self
+            .columns
+            .iter()
+            .map(|column| &column.name)
+            .eq(schema.fields().iter().map(|field| field.name()))
+        {
             return Err(DescribeError::Columns { path: path.to_owned() });
         }
         for batch in batches {
-            let batch = batch.map_err(|cause| DescribeError::Rows { path: path.to_owned(), cause })?;
+            let batch =
+                batch.map_err(|cause| DescribeError::Rows { path: path.to_owned(), cause })?;
             let batch = batch.slice(0, batch.num_rows().min(ROWS_MAX.saturating_sub(self.rows)));
             self.rows += batch.num_rows();
             for (column, array) in self.columns.iter_mut().zip(batch.columns()) {
-                column.add(array).map_err(|cause| DescribeError::Rows { path: path.to_owned(), cause })?;
+                column
+                    .add(array)
+                    .map_err(|cause| DescribeError::Rows { path: path.to_owned(), cause })?;
             }
             if self.rows >= ROWS_MAX {
                 break;

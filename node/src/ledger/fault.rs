@@ -7,19 +7,27 @@ use cloister_terms::{Digest, Refusal};
 #[derive(Debug, thiserror::Error)]
 pub enum LedgerError {
     /// SQLite could not read or write.
-    #[error("the ledger cannot be read or written: {0}; look at disk space and permissions of the state folder")]
+    #[error(
+        "the ledger cannot be read or written: {0}; look at disk space and permissions of the state folder"
+    )]
     Sqlite(#[from] rusqlite::Error),
     /// A commit failed, and whether it took effect is unknown: it counts as charged.
-    #[error("a commit to the ledger failed: {0}; what it charged counts as charged; look at the disk, then start the node again")]
+    #[error(
+        "a commit to the ledger failed: {0}; what it charged counts as charged; look at the disk, then start the node again"
+    )]
     CommitUnknown(#[source] rusqlite::Error),
     /// The file is another database.
-    #[error("`{path}` is not a Cloister ledger: point `state` at the folder that `cloister-node init` made")]
+    #[error(
+        "`{path}` is not a Cloister ledger: point `state` at the folder that `cloister-node init` made"
+    )]
     NotALedger {
         /// The file.
         path: String,
     },
     /// Written by another version.
-    #[error("the ledger is of version {found}, this program reads version {wanted}: use the program that wrote it")]
+    #[error(
+        "the ledger is of version {found}, this program reads version {wanted}: use the program that wrote it"
+    )]
     Version {
         /// Version of the file.
         found: i64,
@@ -27,13 +35,17 @@ pub enum LedgerError {
         wanted: i64,
     },
     /// The chain of hashes does not hold.
-    #[error("the ledger's journal is broken at entry {seq}: somebody changed the file; stop this node, keep the file as evidence, and settle with the partners what was spent")]
+    #[error(
+        "the ledger's journal is broken at entry {seq}: somebody changed the file; stop this node, keep the file as evidence, and settle with the partners what was spent"
+    )]
     BrokenChain {
         /// First entry that does not follow from the one before.
         seq: i64,
     },
     /// Accounts and journal disagree.
-    #[error("account `{kind} {holder}` does not equal the sum of the journal's charges: somebody changed the file; stop this node, keep the file as evidence, and settle with the partners what was spent")]
+    #[error(
+        "account `{kind} {holder}` does not equal the sum of the journal's charges: somebody changed the file; stop this node, keep the file as evidence, and settle with the partners what was spent"
+    )]
     SpentMismatch {
         /// Kind of the account.
         kind: String,
@@ -41,13 +53,17 @@ pub enum LedgerError {
         holder: String,
     },
     /// Charges and journal disagree.
-    #[error("charge `{charge}` does not stand in the journal as the ledger shows it: somebody changed the file; stop this node and keep the file as evidence")]
+    #[error(
+        "charge `{charge}` does not stand in the journal as the ledger shows it: somebody changed the file; stop this node and keep the file as evidence"
+    )]
     ChargeMismatch {
         /// The charge.
         charge: String,
     },
     /// A stored document does not parse.
-    #[error("a stored {what} cannot be read: somebody changed the file, or another version wrote it; keep the file and restore from a backup only with the partners' consent")]
+    #[error(
+        "a stored {what} cannot be read: somebody changed the file, or another version wrote it; keep the file and restore from a backup only with the partners' consent"
+    )]
     Stored {
         /// What was stored.
         what: &'static str,
@@ -56,7 +72,9 @@ pub enum LedgerError {
     #[error("charge `{0}` is settled already: nothing more may be released under it")]
     Settled(Digest),
     /// The vector does not have the charged plan's shape.
-    #[error("the vector for charge `{0}` does not have the shape of its plan: nothing was released")]
+    #[error(
+        "the vector for charge `{0}` does not have the shape of its plan: nothing was released"
+    )]
     WrongShape(Digest),
     /// The release could not be signed.
     #[error("the release could not be signed: {0}")]
@@ -65,7 +83,9 @@ pub enum LedgerError {
     #[error(transparent)]
     NotCanonical(#[from] cloister_wire::canonical::NotCanonical),
     /// Another agreement is pinned.
-    #[error("the ledger is pinned to agreement `{pinned}`, the file holds `{found}`: restore the signed file, or adopt the new agreement with `cloister-node pin FILE`")]
+    #[error(
+        "the ledger is pinned to agreement `{pinned}`, the file holds `{found}`: restore the signed file, or adopt the new agreement with `cloister-node pin FILE`"
+    )]
     OtherAgreement {
         /// The pinned one.
         pinned: Digest,

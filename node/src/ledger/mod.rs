@@ -12,12 +12,12 @@ mod debit;
 pub mod fault;
 /// The hash-chained journal.
 pub mod journal;
-/// What the steward decided: grants, offers, pause, pinned agreement.
-pub mod steward;
 /// From open to released or withheld, the outbox, and recovery after a crash.
 pub mod release;
 /// The tables.
 mod schema;
+/// What the steward decided: grants, offers, pause, pinned agreement.
+pub mod steward;
 /// What `ledger show` shows.
 pub mod view;
 
@@ -134,9 +134,8 @@ impl Ledger {
             Some(connection) => connection,
             None => self.connect()?,
         };
-        let transaction =
-            Transaction::new_unchecked(&connection, TransactionBehavior::Immediate)
-                .map_err(LedgerError::from)?;
+        let transaction = Transaction::new_unchecked(&connection, TransactionBehavior::Immediate)
+            .map_err(LedgerError::from)?;
         let result = f(&transaction);
         let result = match result {
             Err(error) => {
@@ -171,8 +170,7 @@ impl Ledger {
             "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;
              PRAGMA trusted_schema = OFF;",
         )?;
-        let snapshot =
-            Transaction::new_unchecked(&connection, TransactionBehavior::Immediate)?;
+        let snapshot = Transaction::new_unchecked(&connection, TransactionBehavior::Immediate)?;
         let version: i64 = snapshot.query_row("PRAGMA user_version", [], |row| row.get(0))?;
         if version == 0 {
             snapshot.execute_batch(schema::SCHEMA)?;
@@ -192,10 +190,11 @@ impl Ledger {
         let pragma = |name: &str| -> rusqlite::Result<i64> {
             connection.query_row(&format!("PRAGMA {name}"), [], |row| row.get(0))
         };
-        let application = pragma("application_id").map_err(|error| match error.sqlite_error_code() {
-            Some(rusqlite::ErrorCode::NotADatabase) => foreign(),
-            _ => LedgerError::Sqlite(error),
-        })?;
+        let application =
+            pragma("application_id").map_err(|error| match error.sqlite_error_code() {
+                Some(rusqlite::ErrorCode::NotADatabase) => foreign(),
+                _ => LedgerError::Sqlite(error),
+            })?;
         let version = pragma("user_version")?;
         let tables: i64 =
             connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
@@ -286,7 +285,9 @@ const CLOCK_KEY: &str = "clock_high_water_s";
 /// The latest second this ledger has seen.
 fn high_water_s(connection: &Connection) -> Result<i64, LedgerError> {
     let kept = meta(connection, CLOCK_KEY)?;
-    kept.map_or(Ok(i64::MIN), |text| text.parse().map_err(|_| LedgerError::Stored { what: "clock" }))
+    kept.map_or(Ok(i64::MIN), |text| {
+        text.parse().map_err(|_| LedgerError::Stored { what: "clock" })
+    })
 }
 
 /// Raises the clock's high-water mark; it never falls.

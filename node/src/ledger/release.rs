@@ -5,9 +5,7 @@
 use super::debit::question;
 use super::fault::LedgerError;
 use super::journal::Entry;
-use super::{
-    Charge, ChargeId, ChargeTerms, Ledger, digest, digest_text, raise_high_water,
-};
+use super::{Charge, ChargeId, ChargeTerms, Ledger, digest, digest_text, raise_high_water};
 use crate::noise::Noised;
 use cloister_dp::{Entropy, PrfKey};
 use cloister_plan::ContributionPlan;
@@ -260,8 +258,10 @@ impl Ledger {
     pub fn delivered(&self, request: Digest) -> Result<(), LedgerError> {
         self.read(|connection| {
             connection.execute_batch("PRAGMA synchronous = NORMAL")?;
-            let marked = connection
-                .execute("UPDATE outbox SET delivered = 1 WHERE request = ?", [request.to_string()]);
+            let marked = connection.execute(
+                "UPDATE outbox SET delivered = 1 WHERE request = ?",
+                [request.to_string()],
+            );
             connection.execute_batch("PRAGMA synchronous = FULL")?;
             marked?;
             Ok(())

@@ -300,10 +300,7 @@ impl Ledger {
     }
 }
 
-pub(super) fn standing(
-    connection: &Connection,
-    analysis: Digest,
-) -> Result<Standing, LedgerError> {
+pub(super) fn standing(connection: &Connection, analysis: Digest) -> Result<Standing, LedgerError> {
     let id = analysis.to_string();
     let frozen: bool = connection
         .prepare_cached("SELECT EXISTS(SELECT 1 FROM frozen WHERE analysis = ?)")?

@@ -8,8 +8,8 @@ use cloister_terms::{ColumnType, Name};
 use datafusion::arrow::datatypes::DataType;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::{
-    ColumnarValue, Expr, Operator, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
-    binary_expr, ident,
+    ColumnarValue, Expr, Operator, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
+    Volatility, binary_expr, ident,
 };
 use datafusion::scalar::ScalarValue;
 use std::hash::{Hash, Hasher};
@@ -31,7 +31,8 @@ pub fn conditions(filter: &PlanExpr, columns: &[(Name, ColumnType)]) -> Vec<Expr
 /// `column op constant`, of one type, in the engine's own terms. Floats are left to the opaque form.
 fn plain(condition: &PlanExpr, columns: &[(Name, ColumnType)]) -> Option<Expr> {
     let PlanExpr::Compare { op, left, right } = condition else { return None };
-    let (PlanExpr::Column { name }, PlanExpr::Literal { value }) = (left.as_ref(), right.as_ref()) else {
+    let (PlanExpr::Column { name }, PlanExpr::Literal { value }) = (left.as_ref(), right.as_ref())
+    else {
         return None;
     };
     let (_, column_type) = columns.iter().find(|(known, _)| known == name)?;
@@ -67,7 +68,8 @@ fn opaque(condition: &PlanExpr, columns: &[(Name, ColumnType)]) -> Expr {
         known.map_or(DataType::Null, |(_, column_type)| arrow_type(*column_type))
     });
     let signature = Signature::exact(types.collect(), Volatility::Immutable);
-    let signature = if names.is_empty() { Signature::nullary(Volatility::Immutable) } else { signature };
+    let signature =
+        if names.is_empty() { Signature::nullary(Volatility::Immutable) } else { signature };
     let arguments = names.iter().map(|name| ident(name.as_str())).collect();
     let function = PlanFilter { condition: condition.clone(), names, signature };
     ScalarUDF::new_from_impl(function).call(arguments)

@@ -24,7 +24,9 @@ use datafusion::physical_expr::{LexOrdering, PhysicalSortExpr};
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::physical_plan::repartition::RepartitionExec;
 use datafusion::physical_plan::sorts::sort::SortExec;
-use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, Partitioning, execute_stream_partitioned};
+use datafusion::physical_plan::{
+    ExecutionPlan, ExecutionPlanProperties, Partitioning, execute_stream_partitioned,
+};
 use datafusion::prelude::SessionConfig;
 use persons::{PersonBlocks, PersonLimits};
 use std::collections::BTreeSet;
@@ -69,7 +71,8 @@ impl Default for EngineOptions {
 /// Names of every logical and every physical rule, for tests that leave each out.
 pub fn rule_names() -> (BTreeSet<String>, BTreeSet<String>) {
     let logical = Optimizer::new().rules.iter().map(|rule| rule.name().to_owned()).collect();
-    let physical = PhysicalOptimizer::new().rules.iter().map(|rule| rule.name().to_owned()).collect();
+    let physical =
+        PhysicalOptimizer::new().rules.iter().map(|rule| rule.name().to_owned()).collect();
     (logical, physical)
 }
 
@@ -111,7 +114,7 @@ pub async fn scan(
         known.map(|column| arrow_type(column.column_type)).ok_or_else(|| unknown(rows, name))
     });
     let types: Vec<_> = types.collect::<Result<_, _>>()?;
-    let state = session(options)?;
+    let state = engine_state(options)?;
     let logical = logical_plan(catalog, rows, &names)?;
     let physical = state.create_physical_plan(&logical).await?;
     let fields = physical.schema();
@@ -128,11 +131,15 @@ pub async fn scan(
     Ok(streams.into_iter().map(blocks).collect())
 }
 
-/// The engine's state for one run.
-pub fn session(options: &EngineOptions) -> Result<SessionState, DataFusionError> {
+/// The engine's state for one run. Its memory has no limit, so that nothing is ever spilled to disk:
+/// a spilled record would lie there in the clear.
+pub fn engine_state(options: &EngineOptions) -> Result<SessionState, DataFusionError> {
     let mut config = SessionConfig::new()
         .with_target_partitions(options.partitions.clamp(1, PARTITIONS_MAX))
         .with_batch_size(options.batch_rows.max(1));
+    // From statistics the engine takes a column whose least value is its largest for a constant, and
+    // Parquet's leave NaN out: one person's value would then depend on the others in the file.
+    config.options_mut().set("datafusion.execution.collect_statistics", "false")?;
     // Texts stay in one layout from file to guest.
     config.options_mut().set("datafusion.execution.parquet.schema_force_view_types", "false")?;
     for (name, value) in &options.settings {
@@ -160,7 +167,8 @@ fn unknown(rows: &RowPlan, column: &Name) -> Fault {
 fn layout(catalog: &Catalog, rows: &RowPlan) -> Result<(Layout, Vec<Name>), Fault> {
     let mut names = vec![rows.unit_column.clone()];
     for read in &rows.columns {
-        let known = catalog.column(&rows.dataset, &read.name).ok_or_else(|| unknown(rows, &read.name))?;
+        let known =
+            catalog.column(&rows.dataset, &read.name).ok_or_else(|| unknown(rows, &read.name))?;
         if known.column_type != read.column_type {
             return Err(Fault::ColumnType { column: read.name.clone(), planned: read.column_type });
         }
@@ -183,7 +191,8 @@ fn layout(catalog: &Catalog, rows: &RowPlan) -> Result<(Layout, Vec<Name>), Faul
 }
 
 fn logical_plan(catalog: &Catalog, rows: &RowPlan, names: &[Name]) -> Result<LogicalPlan, Fault> {
-    let read: Vec<_> = rows.columns.iter().map(|read| (read.name.clone(), read.column_type)).collect();
+    let read: Vec<_> =
+        rows.columns.iter().map(|read| (read.name.clone(), read.column_type)).collect();
     let mut builder = LogicalPlanBuilder::from(catalog.view(&rows.dataset, names)?);
     builder = builder.filter(ident(rows.unit_column.as_str()).is_not_null())?;
     if let Some(filter) = &rows.filter {
@@ -207,7 +216,10 @@ fn by_person(
     let hashed: Arc<dyn ExecutionPlan> = if one {
         input
     } else {
-        Arc::new(RepartitionExec::try_new(input, Partitioning::Hash(vec![Arc::clone(&unit) as _], partitions))?)
+        Arc::new(RepartitionExec::try_new(
+            input,
+            Partitioning::Hash(vec![Arc::clone(&unit) as _], partitions),
+        )?)
     };
     let by_unit = PhysicalSortExpr::new(unit, SortOptions::default());
     let ordering = LexOrdering::new(vec![by_unit])

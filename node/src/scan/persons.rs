@@ -20,8 +20,7 @@ pub const PERSON_BYTES_MAX: usize = 256 << 20;
 /// Bytes a value of any type but text is counted as.
 const VALUE_BYTES: usize = 8;
 
-/// Whole persons: a batch, and where each person's rows lie in it.
-#[derive(Debug)]
+/// Whole persons: a batch, and where each person's rows lie in it. No `Debug`: it holds records.
 pub struct PersonBlock {
     layout: Arc<Layout>,
     batch: RecordBatch,
@@ -32,7 +31,8 @@ pub struct PersonBlock {
 
 impl PersonBlock {
     fn new(layout: &Arc<Layout>, batch: RecordBatch, limits: PersonLimits) -> Result<Self, Fault> {
-        let typed = batch.columns().iter().enumerate().map(|(index, array)| TypedColumn::new(array, index));
+        let typed =
+            batch.columns().iter().enumerate().map(|(index, array)| TypedColumn::new(array, index));
         let typed = typed.collect::<Result<Vec<_>, _>>()?;
         let one = |index: usize| typed.get(index).cloned().ok_or(Fault::Layout { index });
         let columns = layout.columns().map(one).collect::<Result<_, _>>()?;
@@ -109,7 +109,8 @@ impl PersonLimits {
 /// Rows of each unit in a sorted batch.
 fn borders(batch: &RecordBatch) -> Result<Vec<Range<usize>>, Fault> {
     let unit = batch.columns().first().ok_or(Fault::Layout { index: 0 })?;
-    let borders = partition(std::slice::from_ref(unit)).map_err(|error| Fault::Scan(error.into()))?;
+    let borders =
+        partition(std::slice::from_ref(unit)).map_err(|error| Fault::Scan(error.into()))?;
     Ok(borders.ranges())
 }
 
@@ -135,8 +136,20 @@ pub struct PersonBlocks {
 }
 
 impl PersonBlocks {
-    pub(super) fn new(stream: SendableRecordBatchStream, layout: Arc<Layout>, limits: PersonLimits) -> Self {
-        Self { stream, layout, limits, open: Vec::new(), open_rows: 0, open_text_bytes: 0, ready: Vec::new() }
+    pub(super) fn new(
+        stream: SendableRecordBatchStream,
+        layout: Arc<Layout>,
+        limits: PersonLimits,
+    ) -> Self {
+        Self {
+            stream,
+            layout,
+            limits,
+            open: Vec::new(),
+            open_rows: 0,
+            open_text_bytes: 0,
+            ready: Vec::new(),
+        }
     }
 
     /// The next block of whole persons; `None` at the end. Errors when the engine does.
@@ -149,7 +162,9 @@ impl PersonBlocks {
                 Some(batch) => self.cut(batch?)?,
                 None => {
                     let last = self.close()?;
-                    return last.map(|batch| PersonBlock::new(&self.layout, batch, self.limits)).transpose();
+                    return last
+                        .map(|batch| PersonBlock::new(&self.layout, batch, self.limits))
+                        .transpose();
                 }
             }
         }

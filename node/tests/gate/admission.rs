@@ -2,8 +2,8 @@
 //! charged by it.
 
 use super::*;
-use cloister_node::fixtures::{EPOCH_S, name};
-use cloister_terms::{Body, Digest, Grant, ModuleBody, Nonce, RunRequest, Verdict};
+use cloister_node::fixtures::{digest_of, name};
+use cloister_terms::{Approval, Body, Digest, Grant, ModuleBody, Nonce, RunRequest, Verdict};
 use cloister_wire::sha256;
 
 #[test]
@@ -25,8 +25,7 @@ fn b01_an_approval_by_an_unknown_key_is_refused() {
     let stranger = key("person:mallory");
     // A registered name under a stranger's key, and a name that nobody registered.
     for reviewer in ["rosa", "mallory"] {
-        let vote =
-            rig.federation.vote_signed_by(reviewer, &analysis, Verdict::Approve, &stranger);
+        let vote = rig.federation.vote_signed_by(reviewer, &analysis, Verdict::Approve, &stranger);
         papers.approvals[1] = vote.to_bytes();
         assert_eq!(rig.refusal(&papers), Refusal::BadSignature, "{reviewer}");
     }
@@ -70,13 +69,8 @@ fn b02_too_few_persons_or_organisations_are_below_quorum() {
 }
 
 fn deduplicated(votes: &[Envelope]) -> Vec<Envelope> {
-    let mut kept: Vec<Envelope> = Vec::new();
-    votes.iter().for_each(|vote| {
-        if !kept.contains(vote) {
-            kept.push(vote.clone());
-        }
-    });
-    kept
+    let mut seen = std::collections::BTreeSet::new();
+    votes.iter().filter(|vote| seen.insert(digest_of::<Approval>(vote))).cloned().collect()
 }
 
 #[test]
@@ -160,10 +154,8 @@ fn b05_votes_do_not_carry_over_to_a_changed_analysis() {
     ];
     for edit in edits {
         let changed = rig.granted(edit);
-        let papers = Papers {
-            approvals: approved.approvals.clone(),
-            ..rig.federation.papers(&changed, 2)
-        };
+        let papers =
+            Papers { approvals: approved.approvals.clone(), ..rig.federation.papers(&changed, 2) };
         assert_eq!(rig.refusal(&papers), Refusal::DigestMismatch);
         // And a request for the approved one does not fit the changed one.
         let papers =
@@ -258,17 +250,15 @@ fn b12_clocks_that_disagree_are_refused() {
     let rig = Rig::new();
     let analysis = rig.granted(|_| ());
     let at = |nonce: u64, requested_at_s: i64| {
-        let votes = ["rita", "rosa"].map(|who| rig.federation.vote(who, &analysis, Verdict::Approve));
+        let votes =
+            ["rita", "rosa"].map(|who| rig.federation.vote(who, &analysis, Verdict::Approve));
         Papers {
             request: rig.federation.request(&analysis, &votes, nonce, requested_at_s).to_bytes(),
             ..rig.federation.papers(&analysis, nonce)
         }
     };
-    for apart_s in [121, -121, i64::MAX - NOW_S, i64::MIN + 1] {
-        let papers = at(1, NOW_S.saturating_add(apart_s).max(-9_007_199_254_740_991));
-        if let Ok(papers) = std::panic::catch_unwind(|| papers) {
-            assert_eq!(rig.refusal(&papers), Refusal::ClockSkew, "{apart_s}");
-        }
+    for apart_s in [121, -121, 1_000_000_000, -NOW_S, -2 * NOW_S] {
+        assert_eq!(rig.refusal(&at(1, NOW_S + apart_s)), Refusal::ClockSkew, "{apart_s}");
     }
     for apart_s in [120, -120] {
         rig.admit(&at(1, NOW_S + apart_s)).unwrap();
@@ -406,5 +396,4 @@ fn only_the_approved_module_bytes_are_vetted() {
     assert_eq!(rig.refusal(&other), Refusal::ModuleMismatch);
     let hostile = Papers { module: Some(bytes), ..papers };
     assert_eq!(rig.refusal(&hostile), Refusal::ModuleRejected);
-    let _ = EPOCH_S;
 }

@@ -61,9 +61,8 @@ fn b20_what_runs_again_is_what_was_charged() {
 #[test]
 fn a_full_disk_charges_nothing() {
     let rig = Rig::new();
-    let papers: Vec<_> = (0..40)
-        .map(|i| rig.federation.papers(&rig.granted(numbered(i)), i as u64))
-        .collect();
+    let papers: Vec<_> =
+        (0..40).map(|i| rig.federation.papers(&rig.granted(numbered(i)), i as u64)).collect();
     rig.ledger.fill_disk_for_tests().unwrap();
     let mut charged = 0u64;
     let mut stopped = None;

@@ -3,7 +3,9 @@
 
 mod accounts;
 mod admission;
+mod commands;
 mod crashes;
+mod network;
 mod offers;
 mod repeats;
 mod runs;

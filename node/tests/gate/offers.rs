@@ -82,7 +82,10 @@ fn decisions_are_reported_until_taken_and_the_last_one_counts() {
     let id = offer(&rig, &papers).unwrap();
     assert_eq!(rig.ledger.offers().unwrap()[0].granted, None);
     let kept = rig.ledger.offer(id).unwrap().unwrap();
-    assert_eq!((kept.envelope, kept.approvals), (papers.analysis.clone(), papers.approvals.clone()));
+    assert_eq!(
+        (kept.envelope, kept.approvals),
+        (papers.analysis.clone(), papers.approvals.clone())
+    );
     let analysis = Envelope::parse(&papers.analysis).unwrap();
     rig.federation.grant("north", &analysis, &rig.ledger);
     assert_eq!(rig.ledger.decisions_to_report().unwrap(), [(id, true)]);
@@ -111,7 +114,8 @@ fn an_agreement_needs_every_signature_and_our_own_keys() {
         keys.iter().for_each(|role| envelope.add_signature(&key(role)).unwrap());
         envelope.to_bytes()
     };
-    for keys in [&[][..], &["steward:north"], &["steward:south"], &["steward:north", "node:south"]] {
+    for keys in [&[][..], &["steward:north"], &["steward:south"], &["steward:north", "node:south"]]
+    {
         assert!(matches!(open(&signed_by(keys)), Err(NotOurAgreement::Unsigned(_))), "{keys:?}");
     }
     let bytes = federation.agreement.to_bytes();

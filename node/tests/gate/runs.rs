@@ -38,10 +38,8 @@ impl Work for Tampered {
     fn noised(&self, charge: Charge) -> BoxFuture<'_, Result<Noised, WorkFault>> {
         Box::pin(async move {
             match self.behaviour {
-                Behaviour::TakesMs(ms) => {
-                    let ends = self.pace.now() + Duration::from_millis(ms);
-                    self.pace.until(ends).await;
-                }
+                // From the start of the pace, which is when the tests charge.
+                Behaviour::TakesMs(ms) => self.pace.until(Duration::from_millis(ms)).await,
                 Behaviour::Panics => panic!("on purpose"),
                 Behaviour::Faults => return Err(cloister_node::fault::Fault::Worker.into()),
             }

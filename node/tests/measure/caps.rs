@@ -10,7 +10,8 @@ fn everywhere(rider: i64) -> Vec<Row> {
     (0..ZONES).map(|zone| Row { zone: Some(zone), ..row(rider) }).collect()
 }
 
-const BY_ZONE: &str = "SELECT zone, COUNT(*) AS rows, COUNT(DISTINCT rider) AS riders FROM trips GROUP BY zone";
+const BY_ZONE: &str =
+    "SELECT zone, COUNT(*) AS rows, COUNT(DISTINCT rider) AS riders FROM trips GROUP BY zone";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a08_cap_holds_under_every_optimizer() {
@@ -20,7 +21,9 @@ async fn a08_cap_holds_under_every_optimizer() {
     assert_eq!(expected.iter().sum::<i128>(), 10);
     let mut tried = vec![options(2, 100), options(8, 7)];
     let flags = ConfigOptions::default().entries();
-    for (turn, flag) in flags.iter().filter(|flag| flag.key.starts_with("datafusion.optimizer.")).enumerate() {
+    for (turn, flag) in
+        flags.iter().filter(|flag| flag.key.starts_with("datafusion.optimizer.")).enumerate()
+    {
         let flipped = match flag.value.as_deref() {
             Some("true") => "false",
             Some("false") => "true",
@@ -59,7 +62,9 @@ async fn a08_cap_holds_for_every_secret() {
     let plan = world.plan(BY_ZONE, 1_000, 5);
     let mut different = std::collections::BTreeSet::new();
     for secret in 0..70u8 {
-        let found = lanes(&plan, &world.catalog, &options([1, 2, 8][usize::from(secret) % 3], 500), secret).await;
+        let found =
+            lanes(&plan, &world.catalog, &options([1, 2, 8][usize::from(secret) % 3], 500), secret)
+                .await;
         assert_eq!(found.iter().sum::<i128>(), 20, "secret {secret}");
         different.insert(found);
     }
@@ -71,7 +76,9 @@ async fn a20_the_row_cap_keeps_a_fair_sample() {
     // 120 persons with the same 60 rows each, of which 6 are kept: each zone is kept 12 times in
     // expectation, 60 over five secrets (sigma 7.3). False alarm below 1e-9 at 47; a sample of the
     // first rows would keep some zones 600 times.
-    let rows: Vec<Row> = (0..120).flat_map(|rider| (0..60).map(move |zone| Row { zone: Some(zone), ..row(rider) })).collect();
+    let rows: Vec<Row> = (0..120)
+        .flat_map(|rider| (0..60).map(move |zone| Row { zone: Some(zone), ..row(rider) }))
+        .collect();
     let world = World::new(&rows, 1, 2_000);
     let plan = world.plan("SELECT zone, COUNT(*) AS rows FROM trips GROUP BY zone", 6, 1_000);
     let mut kept = vec![0; 60];
@@ -86,7 +93,13 @@ async fn a20_the_row_cap_keeps_a_fair_sample() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_table_cap_counts_rows_the_row_cap_those_with_a_key() {
     // 50 rows without a key and 10 with one; a table cap of 60 keeps all, then 10 count.
-    let rows: Vec<Row> = (0..60).map(|i| Row { town: Some(if i < 50 { "Nowhere" } else { TOWNS[1] }), n: Some(i), ..row(1) }).collect();
+    let rows: Vec<Row> = (0..60)
+        .map(|i| Row {
+            town: Some(if i < 50 { "Nowhere" } else { TOWNS[1] }),
+            n: Some(i),
+            ..row(1)
+        })
+        .collect();
     let world = World::new(&rows, 2, 60);
     let plan = world.plan("SELECT town, COUNT(*) AS rows FROM trips GROUP BY town", 10, 4);
     assert_eq!(lanes(&plan, &world.catalog, &options(2, 8), 1).await, [0, 10, 0, 0]);
@@ -126,14 +139,16 @@ async fn a26_a_person_too_large_to_hold_adds_nothing_whatever_the_batches() {
 async fn a15_a_value_that_cannot_be_converted_is_null_for_that_row_alone() {
     use cloister_node::catalog::Catalog;
     let towns = ["Amherst", "Holyoke", "12"];
-    let rows: Vec<Row> = (0..30).map(|i| Row { town: Some(towns[i % 3]), ..row(i as i64) }).collect();
+    let rows: Vec<Row> =
+        (0..30).map(|i| Row { town: Some(towns[i % 3]), ..row(i as i64) }).collect();
     let world = World::new(&rows, 1, 10);
     let open = |sql: &str| {
         let mut source = source(world.folder.path().to_owned());
         source.columns.insert("n".parse().unwrap(), sql.to_owned());
         Catalog::open(&[source], &world.dictionary).unwrap()
     };
-    let plan = world.plan("SELECT COUNT(*) AS rows, COUNT(n) AS known, SUM(n) AS total FROM trips", 1, 1);
+    let plan =
+        world.plan("SELECT COUNT(*) AS rows, COUNT(n) AS known, SUM(n) AS total FROM trips", 1, 1);
     for (sql, known, sum) in [
         ("CAST(town AS BIGINT)", 10, 120),
         ("1 / (CASE WHEN town = '12' THEN 0 ELSE 1 END)", 20, 20),

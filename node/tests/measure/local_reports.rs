@@ -29,7 +29,11 @@ async fn a_check_counts_what_the_pipeline_drops_clamps_and_caps() {
     assert_eq!(of("x"), (9, 0, 1));
     assert_eq!(report.datasets[1].sources, 0);
     let text = report.to_string();
-    assert!(text.contains("trips: 10 rows of 2 persons in 2 files") && text.contains("absent: no source"), "{text}");
+    assert!(
+        text.contains("trips: 10 rows of 2 persons in 2 files")
+            && text.contains("absent: no source"),
+        "{text}"
+    );
     assert!(serde_json::to_string(&report).unwrap().contains("\"rows_without_unit\":1"));
 }
 
@@ -53,9 +57,11 @@ struct Sources {
 fn a_draft_is_valid_once_confirmed() {
     let root = tempfile::tempdir().unwrap();
     let path = root.path().join("rows.parquet");
-    let rows: Vec<Row> = (0..400).map(|i| Row { n: Some(i % 130), x: Some(0.25), zone: Some(i), ..row(i / 4) }).collect();
+    let rows: Vec<Row> = (0..400)
+        .map(|i| Row { n: Some(i % 130), x: Some(0.25), zone: Some(i), ..row(i / 4) })
+        .collect();
     write_parquet(&path, &batch(&rows), 100);
-    let draft = describe(&[path.clone()]).unwrap();
+    let draft = describe(std::slice::from_ref(&path)).unwrap();
     assert_eq!(draft.person_column.as_deref(), Some("rider"));
     assert_eq!(draft.rows_per_person.last(), Some(&(4, 7, 100)));
     let dictionary: Dictionary = toml::from_str(&draft.dictionary).unwrap();
@@ -95,10 +101,16 @@ fn hostile_files_are_not_described() {
         path
     };
     assert!(matches!(describe(&[]), Err(DescribeError::NoFiles)));
-    assert!(matches!(describe(&[at("a.parquet", b"PAR1junk")]), Err(DescribeError::Parquet { .. })));
+    assert!(matches!(
+        describe(&[at("a.parquet", b"PAR1junk")]),
+        Err(DescribeError::Parquet { .. })
+    ));
     assert!(matches!(describe(&[at("a.txt", b"")]), Err(DescribeError::Format { .. })));
     assert!(matches!(describe(&[root.path().join("none.csv")]), Err(DescribeError::Open { .. })));
-    assert!(matches!(describe(&[at("a.csv", b"a,b\n1,2\n1,2,3\n")]), Err(DescribeError::Rows { .. })));
+    assert!(matches!(
+        describe(&[at("a.csv", b"a,b\n1,2\n1,2,3\n")]),
+        Err(DescribeError::Rows { .. })
+    ));
     let two = [at("b.csv", b"a\n1\n"), at("c.csv", b"b\n1\n")];
     assert!(matches!(describe(&two), Err(DescribeError::Columns { .. })));
 }

@@ -10,7 +10,8 @@ use std::path::PathBuf;
 
 /// The sample module: the first four distinct (start, end) pairs of six towns, over 512 rows.
 pub fn town_flows() -> Option<Vec<u8>> {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../examples/modules/town-flows.wasm");
+    let path =
+        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../examples/modules/town-flows.wasm");
     std::fs::read(path).ok()
 }
 
@@ -53,16 +54,35 @@ fn trip(rider: i64, at: i64, start: i64, finish: i64) -> Row {
     Row { zone: Some(start), n: Some(finish), at, ..row(rider) }
 }
 
-async fn flows(world: &World, plan: &ContributionPlan, wasm: &[u8], partitions: usize, batch_rows: usize) -> Vec<i128> {
+async fn flows(
+    world: &World,
+    plan: &ContributionPlan,
+    wasm: &[u8],
+    partitions: usize,
+    batch_rows: usize,
+) -> Vec<i128> {
     let paid = charge(plan, Some(wasm.to_vec()), 5);
-    measure(&paid, &world.catalog, &options(partitions, batch_rows)).await.unwrap().lanes_for_tests().to_vec()
+    measure(&paid, &world.catalog, &options(partitions, batch_rows))
+        .await
+        .unwrap()
+        .lanes_for_tests()
+        .to_vec()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a12_a_module_sees_each_person_alone_and_in_canonical_order() {
-    let Some(wasm) = town_flows() else { panic!("examples/modules/town-flows.wasm is part of the checkout") };
+    let Some(wasm) = town_flows() else {
+        panic!("examples/modules/town-flows.wasm is part of the checkout")
+    };
     // Rider 1 makes five pairs; by time the last is (4, 5), which the module's cap leaves out.
-    let mut rows = vec![trip(1, 5, 4, 5), trip(1, 1, 0, 1), trip(1, 2, 0, 1), trip(1, 3, 1, 2), trip(1, 3, 2, 2), trip(1, 4, 3, 3)];
+    let mut rows = vec![
+        trip(1, 5, 4, 5),
+        trip(1, 1, 0, 1),
+        trip(1, 2, 0, 1),
+        trip(1, 3, 1, 2),
+        trip(1, 3, 2, 2),
+        trip(1, 4, 3, 3),
+    ];
     rows.extend([trip(2, 9, 4, 5), trip(2, 8, 0, 77), Row { rider: None, ..trip(0, 1, 0, 0) }]);
     let mut expected = vec![0i128; 36];
     for cell in [1, 8, 14, 21, 29] {
@@ -72,27 +92,36 @@ async fn a12_a_module_sees_each_person_alone_and_in_canonical_order() {
     for turn in 0..4 {
         let world = world(&rows);
         let plan = flow_plan(&world, &wasm);
-        assert_eq!(flows(&world, &plan, &wasm, [1, 2, 8][turn % 3], 1 + turn).await, expected, "turn {turn}");
+        assert_eq!(
+            flows(&world, &plan, &wasm, [1, 2, 8][turn % 3], 1 + turn).await,
+            expected,
+            "turn {turn}"
+        );
         draws.shuffle(&mut rows);
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a26_module_contributions_add_up_person_by_person() {
-    let Some(wasm) = town_flows() else { panic!("examples/modules/town-flows.wasm is part of the checkout") };
+    let Some(wasm) = town_flows() else {
+        panic!("examples/modules/town-flows.wasm is part of the checkout")
+    };
     let mut draws = Draws(77);
     let mut rows = Vec::new();
     for rider in 0..40 {
         // Some riders are over the module's row cap of 512, with equal times to tie on.
         let count = if rider % 13 == 0 { 580 } else { 1 + draws.below(9) };
-        rows.extend((0..count).map(|_| trip(rider, draws.below(4) as i64, draws.below(7) as i64, draws.below(7) as i64)));
+        rows.extend((0..count).map(|_| {
+            trip(rider, draws.below(4) as i64, draws.below(7) as i64, draws.below(7) as i64)
+        }));
     }
     let whole = world(&rows);
     let plan = flow_plan(&whole, &wasm);
     let expected = flows(&whole, &plan, &wasm, 1, 8_192).await;
     let mut sum = vec![0i128; 36];
     for mine in [true, false] {
-        let mut part: Vec<Row> = rows.iter().filter(|row| (row.rider < Some(17)) == mine).copied().collect();
+        let mut part: Vec<Row> =
+            rows.iter().filter(|row| (row.rider < Some(17)) == mine).copied().collect();
         draws.shuffle(&mut part);
         let world = world(&part);
         let found = flows(&world, &plan, &wasm, 2, 50).await;
@@ -104,7 +133,9 @@ async fn a26_module_contributions_add_up_person_by_person() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn another_module_than_the_approved_one_is_a_fault() {
-    let Some(wasm) = town_flows() else { panic!("examples/modules/town-flows.wasm is part of the checkout") };
+    let Some(wasm) = town_flows() else {
+        panic!("examples/modules/town-flows.wasm is part of the checkout")
+    };
     let world = world(&[trip(1, 1, 1, 1)]);
     let plan = flow_plan(&world, b"another module");
     let run = |module| {

@@ -7,12 +7,15 @@ use cloister_node::catalog::{Catalog, SourceConfig};
 use cloister_node::measure::measure;
 use cloister_plan::{Contribute, LaneExpr};
 use cloister_terms::{Body, Dictionary};
-use datafusion::arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+use datafusion::arrow::array::{
+    ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
+};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-const CITIES: [&str; 6] = ["Amherst", "Easthampton", "Holyoke", "Northampton", "South Hadley", "Springfield"];
+const CITIES: [&str; 6] =
+    ["Amherst", "Easthampton", "Holyoke", "Northampton", "South Hadley", "Springfield"];
 const WHERE: &str = "start_time_local >= TIMESTAMP '2019-07-01' AND start_time_local < TIMESTAMP '2019-10-01' \
      AND start_city IS NOT NULL AND end_city IS NOT NULL AND distance_m >= 200";
 /// 2019-06-30 and 2019-10-02, in microseconds.
@@ -55,8 +58,13 @@ fn dictionary() -> Dictionary {
 
 fn catalog(path: PathBuf) -> Catalog {
     let dictionary = dictionary();
-    let columns: String = dictionary.datasets[0].columns.iter().map(|column| format!("{0} = \"{0}\"\n", column.name)).collect();
-    let text = format!("dataset = \"trips\"\nformat = \"parquet\"\npath = \"x\"\n[columns]\n{columns}");
+    let columns: String = dictionary.datasets[0]
+        .columns
+        .iter()
+        .map(|column| format!("{0} = \"{0}\"\n", column.name))
+        .collect();
+    let text =
+        format!("dataset = \"trips\"\nformat = \"parquet\"\npath = \"x\"\n[columns]\n{columns}");
     Catalog::open(&[SourceConfig { path, ..toml::from_str(&text).unwrap() }], &dictionary).unwrap()
 }
 
@@ -79,7 +87,9 @@ async fn measured(catalog: &Catalog) -> Answers {
 }
 
 async fn flows(catalog: &Catalog) -> Vec<i128> {
-    let Some(wasm) = town_flows() else { panic!("examples/modules/town-flows.wasm is part of the checkout") };
+    let Some(wasm) = town_flows() else {
+        panic!("examples/modules/town-flows.wasm is part of the checkout")
+    };
     let values: Vec<_> = CITIES.iter().map(|city| serde_json::json!({ "text": city })).collect();
     let body = serde_json::json!({ "module": {
         "sha256": sha256(&wasm), "rows": format!("SELECT start_city, end_city FROM trips WHERE {WHERE}"),
@@ -119,8 +129,12 @@ async fn q1_and_q4_equal_the_published_answers() {
     };
     let found = measured(&catalog(folder.join("mobility/mobility_*.parquet"))).await;
     let published = [
-        (1_475, 11_209, 0.0623), (599, 1_953, 0.3963), (447, 4_899, 0.0267),
-        (1_750, 10_495, 0.1328), (61, 160, 0.3063), (616, 5_404, 0.0115),
+        (1_475, 11_209, 0.0623),
+        (599, 1_953, 0.3963),
+        (447, 4_899, 0.0267),
+        (1_750, 10_495, 0.1328),
+        (61, 160, 0.3063),
+        (616, 5_404, 0.0115),
     ];
     for ((riders, trips, crossing), wanted) in found.cities.iter().zip(published) {
         assert_eq!((*riders, *trips), (wanted.0, wanted.1));
@@ -141,7 +155,9 @@ async fn q1_and_q4_equal_the_published_answers() {
 
 fn generated() -> Vec<Trip> {
     let mut draws = Draws(2019);
-    let places = || CITIES.iter().map(|city| Some(*city)).chain([Some("Elsewhere"), None]).collect::<Vec<_>>();
+    let places = || {
+        CITIES.iter().map(|city| Some(*city)).chain([Some("Elsewhere"), None]).collect::<Vec<_>>()
+    };
     let places = places();
     let trip = |id| Trip {
         id,
@@ -155,17 +171,26 @@ fn generated() -> Vec<Trip> {
 }
 
 fn table(trips: &[Trip]) -> RecordBatch {
-    let times = || Arc::new(trips.iter().map(|trip| Some(trip.time)).collect::<TimestampMicrosecondArray>()) as ArrayRef;
+    let times = || {
+        Arc::new(trips.iter().map(|trip| Some(trip.time)).collect::<TimestampMicrosecondArray>())
+            as ArrayRef
+    };
     let columns: Vec<(&str, ArrayRef)> = vec![
         ("trip_id", Arc::new(trips.iter().map(|trip| Some(trip.id)).collect::<Int64Array>())),
         ("person_id", Arc::new(trips.iter().map(|trip| Some(trip.person)).collect::<Int64Array>())),
         ("start_time_utc", times()),
         ("start_time_local", times()),
-        ("distance_m", Arc::new(trips.iter().map(|trip| Some(trip.distance)).collect::<Float64Array>())),
+        (
+            "distance_m",
+            Arc::new(trips.iter().map(|trip| Some(trip.distance)).collect::<Float64Array>()),
+        ),
         ("start_city", Arc::new(trips.iter().map(|trip| trip.start).collect::<StringArray>())),
         ("end_city", Arc::new(trips.iter().map(|trip| trip.end).collect::<StringArray>())),
     ];
-    RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(name, array)| (name, array, true))).unwrap()
+    RecordBatch::try_from_iter_with_nullable(
+        columns.into_iter().map(|(name, array)| (name, array, true)),
+    )
+    .unwrap()
 }
 
 /// The answers by a plain count, with nothing of the node in it.
@@ -173,7 +198,12 @@ fn counted(trips: &[Trip]) -> Answers {
     let city = |name: Option<&str>| CITIES.iter().position(|city| Some(*city) == name);
     let mut kept: Vec<&Trip> = trips
         .iter()
-        .filter(|trip| QUARTER.contains(&trip.time) && trip.start.is_some() && trip.end.is_some() && trip.distance >= 200.0)
+        .filter(|trip| {
+            QUARTER.contains(&trip.time)
+                && trip.start.is_some()
+                && trip.end.is_some()
+                && trip.distance >= 200.0
+        })
         .collect();
     kept.sort_by_key(|trip| (trip.time, trip.id));
     let mut cities = vec![(BTreeSet::new(), 0i128, 0i128); CITIES.len()];
@@ -191,5 +221,11 @@ fn counted(trips: &[Trip]) -> Answers {
     }
     let mut flows = vec![0; 36];
     pairs.values().flatten().for_each(|pair| flows[*pair] += 1);
-    Answers { cities: cities.into_iter().map(|(riders, trips, crossing)| (riders.len() as i128, trips, crossing)).collect(), flows }
+    Answers {
+        cities: cities
+            .into_iter()
+            .map(|(riders, trips, crossing)| (riders.len() as i128, trips, crossing))
+            .collect(),
+        flows,
+    }
 }

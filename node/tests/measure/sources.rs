@@ -11,7 +11,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 const SQL: &str = "SELECT town, COUNT(*) AS rows, COUNT(DISTINCT rider) AS riders, COUNT(n) AS known, SUM(n) AS n_total, \
-     SUM(LEAST(x, 100000)) AS x_total FROM trips WHERE zone < 900 GROUP BY town";
+     SUM(CLAMP(x, 0, 100000)) AS x_total FROM trips WHERE zone < 900 GROUP BY town";
 
 fn csv_text(rows: &[Row], delimiter: char) -> String {
     let mut text = ["rider", "town", "zone", "n", "x", "at"].join(&delimiter.to_string()) + "\n";
@@ -33,7 +33,8 @@ fn csv_text(rows: &[Row], delimiter: char) -> String {
 
 fn csv_source(path: &Path, options: &str) -> SourceConfig {
     let mut source = source(path.to_owned());
-    let text = format!("dataset = \"trips\"\nformat = \"csv\"\npath = \"x\"\n{options}\n[columns]\n");
+    let text =
+        format!("dataset = \"trips\"\nformat = \"csv\"\npath = \"x\"\n{options}\n[columns]\n");
     let csv: SourceConfig = toml::from_str(&text).unwrap();
     (source.format, source.csv) = (csv.format, csv.csv);
     source
@@ -78,7 +79,10 @@ async fn every_layout_of_the_same_rows_gives_the_same_lanes() {
         vec![typed],
         vec![csv_source(&at("semicolons.txt"), "csv = { delimiter = \";\" }")],
         // Two sources of different kinds that share the rows.
-        vec![only(source(at("one.parquet")), "rider < 20"), only(csv_source(&at("csv"), ""), "CAST(rider AS BIGINT) >= 20")],
+        vec![
+            only(source(at("one.parquet")), "rider < 20"),
+            only(csv_source(&at("csv"), ""), "CAST(rider AS BIGINT) >= 20"),
+        ],
     ];
     for sources in layouts {
         assert_eq!(lanes_of(&sources).await, expected, "{:?}", sources[0].path);
@@ -95,13 +99,18 @@ async fn s02_only_approved_columns_are_read() {
     // A column whose pages are destroyed does no harm as long as no approved column needs it.
     let root = tempfile::tempdir().unwrap();
     let path = root.path().join("rows.parquet");
-    let rows: Vec<Row> = (0..500).map(|i| Row { x: Some(i as f64), n: Some(1), ..row(i) }).collect();
+    let rows: Vec<Row> =
+        (0..500).map(|i| Row { x: Some(i as f64), n: Some(1), ..row(i) }).collect();
     write_parquet(&path, &batch(&rows), 1_000);
     let catalog = Catalog::open(&[source(path.clone())], &dictionary(10)).unwrap();
     destroy_column(&path, 4);
     let read = |sql: &str| plan_sql(&dictionary(10), sql, 1, 1);
-    assert_eq!(lanes(&read("SELECT SUM(n) AS total FROM trips"), &catalog, &options(1, 100), 1).await, [500]);
-    let fault = try_lanes(&read("SELECT SUM(x) AS total FROM trips"), &catalog, &options(1, 100), 1).await;
+    assert_eq!(
+        lanes(&read("SELECT SUM(n) AS total FROM trips"), &catalog, &options(1, 100), 1).await,
+        [500]
+    );
+    let fault =
+        try_lanes(&read("SELECT SUM(x) AS total FROM trips"), &catalog, &options(1, 100), 1).await;
     assert!(matches!(fault, Err(Fault::Scan(_))), "{fault:?}");
 }
 
@@ -114,6 +123,9 @@ pub fn destroy_column(path: &Path, column: usize) {
     bytes[start as usize..(start + length) as usize].fill(0xff);
     fs::write(path, bytes).unwrap();
 }
+
+/// A mistake, made to a source whose files lie in a folder.
+type Change = Box<dyn FnOnce(&Path, &mut SourceConfig)>;
 
 fn refused(change: impl FnOnce(&Path, &mut SourceConfig)) -> (CatalogError, String) {
     let root = tempfile::tempdir().unwrap();
@@ -133,7 +145,10 @@ fn set(source: &mut SourceConfig, column: &str, sql: &str) {
 fn hostile_files_are_typed_errors_at_open() {
     for bytes in [&b""[..], b"PAR1", b"PAR1PAR1", &[0xff; 4_096], b"PAR1\xff\xff\xff\x7fPAR1"] {
         let (error, text) = refused(|root, _| fs::write(root.join("b.parquet"), bytes).unwrap());
-        assert!(matches!(error, CatalogError::Unreadable { .. }) && text.contains("b.parquet"), "{text}");
+        assert!(
+            matches!(error, CatalogError::Unreadable { .. }) && text.contains("b.parquet"),
+            "{text}"
+        );
     }
     // Every truncation of a real file.
     let root = tempfile::tempdir().unwrap();
@@ -142,7 +157,10 @@ fn hostile_files_are_typed_errors_at_open() {
     let whole = fs::read(&path).unwrap();
     for end in (0..whole.len()).step_by(61) {
         fs::write(&path, &whole[..end]).unwrap();
-        assert!(matches!(Catalog::open(&[source(path.clone())], &dictionary(10)), Err(CatalogError::Unreadable { .. })));
+        assert!(matches!(
+            Catalog::open(&[source(path.clone())], &dictionary(10)),
+            Err(CatalogError::Unreadable { .. })
+        ));
     }
     let (error, text) = refused(|root, source| source.path = root.join("gone.parquet"));
     assert!(matches!(error, CatalogError::Path { .. }) && text.contains("gone.parquet"), "{text}");
@@ -153,20 +171,39 @@ fn hostile_files_are_typed_errors_at_open() {
 #[test]
 fn files_that_disagree_are_named_once_a_column_is_used() {
     let texts = |rider: ArrayRef, name: &str| {
-        let columns: Vec<(&str, ArrayRef)> = vec![("rider", rider), (name, Arc::new(StringArray::from(vec!["1"])))];
+        let columns: Vec<(&str, ArrayRef)> =
+            vec![("rider", rider), (name, Arc::new(StringArray::from(vec!["1"])))];
         RecordBatch::try_from_iter(columns).unwrap()
     };
-    let unmapped = |source: &mut SourceConfig, names: &[&str]| names.iter().for_each(|name| set(source, name, "NULL"));
+    let unmapped = |source: &mut SourceConfig, names: &[&str]| {
+        names.iter().for_each(|name| set(source, name, "NULL"))
+    };
     let (error, text) = refused(|root, source| {
-        write_parquet(&root.join("b.parquet"), &texts(Arc::new(Int64Array::from(vec![1])), "n"), 10);
+        write_parquet(
+            &root.join("b.parquet"),
+            &texts(Arc::new(Int64Array::from(vec![1])), "n"),
+            10,
+        );
         unmapped(source, &["town", "zone", "x", "at"]);
     });
-    assert!(matches!(error, CatalogError::Differs { .. }) && text.contains("b.parquet") && text.contains("`n`"), "{text}");
+    assert!(
+        matches!(error, CatalogError::Differs { .. })
+            && text.contains("b.parquet")
+            && text.contains("`n`"),
+        "{text}"
+    );
     let (error, text) = refused(|root, source| {
-        write_parquet(&root.join("b.parquet"), &texts(Arc::new(Int32Array::from(vec![1])), "other"), 10);
+        write_parquet(
+            &root.join("b.parquet"),
+            &texts(Arc::new(Int32Array::from(vec![1])), "other"),
+            10,
+        );
         unmapped(source, &["town", "zone", "x", "at", "n"]);
     });
-    assert!(matches!(error, CatalogError::Differs { .. }) && text.contains("`rider` is Int32"), "{text}");
+    assert!(
+        matches!(error, CatalogError::Differs { .. }) && text.contains("`rider` is Int32"),
+        "{text}"
+    );
     let (error, text) = refused(|root, source| {
         *source = csv_source(root, "");
         fs::write(root.join("a.csv"), "rider,town,zone,n,x,at\n").unwrap();
@@ -177,21 +214,59 @@ fn files_that_disagree_are_named_once_a_column_is_used() {
 
 #[test]
 fn mistakes_in_a_source_say_what_to_do() {
-    let cases: [(&str, Box<dyn FnOnce(&Path, &mut SourceConfig)>, &str); 9] = [
-        ("unknown column", Box::new(|_, source| set(source, "n", "kilometres")), "has no column `kilometres`"),
+    let cases: [(&str, Change, &str); 9] = [
+        (
+            "unknown column",
+            Box::new(|_, source| set(source, "n", "kilometres")),
+            "has no column `kilometres`",
+        ),
         ("wrong type", Box::new(|_, source| set(source, "n", "town")), "TRY_CAST(... AS BIGINT)"),
-        ("unit not mapped", Box::new(|_, source| drop(source.columns.remove(&"rider".parse().unwrap()))), "`rider` (int64) is not mapped"),
-        ("no such dictionary column", Box::new(|_, source| set(source, "colour", "town")), "no column `colour`"),
-        ("no such dataset", Box::new(|_, source| source.dataset = "flights".parse().unwrap()), "it has `trips`, `absent`"),
-        ("aggregate", Box::new(|_, source| set(source, "n", "sum(n)")), "aggregate `sum` is not allowed"),
-        ("condition", Box::new(|_, source| source.only_where = Some("n + 1".into())), "the dictionary says bool"),
-        ("csv options for parquet", Box::new(|_, source| source.csv = Some(Default::default())), "remove one of them"),
-        ("partitions", Box::new(|_, source| source.hive_partitions = [("month".to_owned(), cloister_terms::ColumnType::Text)].into()), "`month=...`"),
+        (
+            "unit not mapped",
+            Box::new(|_, source| drop(source.columns.remove(&"rider".parse().unwrap()))),
+            "`rider` (int64) is not mapped",
+        ),
+        (
+            "no such dictionary column",
+            Box::new(|_, source| set(source, "colour", "town")),
+            "no column `colour`",
+        ),
+        (
+            "no such dataset",
+            Box::new(|_, source| source.dataset = "flights".parse().unwrap()),
+            "it has `trips`, `absent`",
+        ),
+        (
+            "aggregate",
+            Box::new(|_, source| set(source, "n", "sum(n)")),
+            "aggregate `sum` is not allowed",
+        ),
+        (
+            "condition",
+            Box::new(|_, source| source.only_where = Some("n + 1".into())),
+            "the dictionary says bool",
+        ),
+        (
+            "csv options for parquet",
+            Box::new(|_, source| source.csv = Some(Default::default())),
+            "remove one of them",
+        ),
+        (
+            "partitions",
+            Box::new(|_, source| {
+                source.hive_partitions =
+                    [("month".to_owned(), cloister_terms::ColumnType::Text)].into()
+            }),
+            "`month=...`",
+        ),
     ];
     for (what, change, expected) in cases {
         let (_, text) = refused(change);
         assert!(text.contains(expected), "{what}: {text}");
-        assert!(text.chars().next().is_some_and(|first| first == '`' || first.is_lowercase()), "{text}");
+        assert!(
+            text.chars().next().is_some_and(|first| first == '`' || first.is_lowercase()),
+            "{text}"
+        );
     }
 }
 

@@ -41,7 +41,8 @@ pub fn row(rider: i64) -> Row {
 /// `trips`, with `n` within -1000..1000 and `x` within 0..2^53 on whole steps.
 pub fn dictionary(rows_per_unit_max: u32) -> Dictionary {
     let towns: Vec<_> = TOWNS.iter().map(|town| serde_json::json!({ "text": town })).collect();
-    let zones: Vec<_> = (0..ZONES).map(|zone| serde_json::json!({ "int": zone.to_string() })).collect();
+    let zones: Vec<_> =
+        (0..ZONES).map(|zone| serde_json::json!({ "int": zone.to_string() })).collect();
     let dictionary = serde_json::json!({ "datasets": [
         { "name": "trips", "description": "", "unit_column": "rider", "order_columns": ["at"],
           "rows_per_unit_max": rows_per_unit_max, "columns": [
@@ -60,16 +61,24 @@ pub fn dictionary(rows_per_unit_max: u32) -> Dictionary {
 
 /// The rows as one batch of the partner's own columns.
 pub fn batch(rows: &[Row]) -> RecordBatch {
-    let ints = |of: fn(&Row) -> Option<i64>| Arc::new(rows.iter().map(of).collect::<Int64Array>()) as ArrayRef;
+    let ints = |of: fn(&Row) -> Option<i64>| {
+        Arc::new(rows.iter().map(of).collect::<Int64Array>()) as ArrayRef
+    };
     let columns: Vec<(&str, ArrayRef)> = vec![
         ("rider", ints(|row| row.rider)),
         ("town", Arc::new(rows.iter().map(|row| row.town).collect::<StringArray>())),
         ("zone", ints(|row| row.zone)),
         ("n", ints(|row| row.n)),
         ("x", Arc::new(rows.iter().map(|row| row.x).collect::<Float64Array>())),
-        ("at", Arc::new(rows.iter().map(|row| Some(row.at)).collect::<TimestampMicrosecondArray>())),
+        (
+            "at",
+            Arc::new(rows.iter().map(|row| Some(row.at)).collect::<TimestampMicrosecondArray>()),
+        ),
     ];
-    RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(name, array)| (name, array, true))).unwrap()
+    RecordBatch::try_from_iter_with_nullable(
+        columns.into_iter().map(|(name, array)| (name, array, true)),
+    )
+    .unwrap()
 }
 
 /// Writes a batch as Parquet, in row groups of `group_rows`.
@@ -87,8 +96,11 @@ pub fn write_parquet(path: &Path, batch: &RecordBatch, group_rows: usize) {
 
 /// A source over `path` that maps every column of `trips` onto its namesake.
 pub fn source(path: PathBuf) -> SourceConfig {
-    let columns: String = ["rider", "town", "zone", "n", "x", "at"].map(|name| format!("{name} = \"{name}\"\n")).concat();
-    let text = format!("dataset = \"trips\"\nformat = \"parquet\"\npath = \"x\"\n[columns]\n{columns}");
+    let columns: String = ["rider", "town", "zone", "n", "x", "at"]
+        .map(|name| format!("{name} = \"{name}\"\n"))
+        .concat();
+    let text =
+        format!("dataset = \"trips\"\nformat = \"parquet\"\npath = \"x\"\n[columns]\n{columns}");
     SourceConfig { path, ..toml::from_str(&text).unwrap() }
 }
 
@@ -118,11 +130,21 @@ impl World {
     }
 }
 
-pub fn plan_sql(dictionary: &Dictionary, sql: &str, row_cap: u32, group_cap: u32) -> ContributionPlan {
+pub fn plan_sql(
+    dictionary: &Dictionary,
+    sql: &str,
+    row_cap: u32,
+    group_cap: u32,
+) -> ContributionPlan {
     plan_body(dictionary, &Body::Sql { text: sql.to_owned() }, row_cap, group_cap)
 }
 
-pub fn plan_body(dictionary: &Dictionary, body: &Body, row_cap: u32, group_cap: u32) -> ContributionPlan {
+pub fn plan_body(
+    dictionary: &Dictionary,
+    body: &Body,
+    row_cap: u32,
+    group_cap: u32,
+) -> ContributionPlan {
     let spend = Spend { epsilon: Some("1".parse().unwrap()), rho: None };
     plan(dictionary, &Question { body, row_cap, group_cap, spend }).unwrap().plan
 }
@@ -149,7 +171,12 @@ pub async fn try_lanes(
 }
 
 /// Exact lanes.
-pub async fn lanes(plan: &ContributionPlan, catalog: &Catalog, options: &MeasureOptions, secret: u8) -> Vec<i128> {
+pub async fn lanes(
+    plan: &ContributionPlan,
+    catalog: &Catalog,
+    options: &MeasureOptions,
+    secret: u8,
+) -> Vec<i128> {
     try_lanes(plan, catalog, options, secret).await.unwrap()
 }
 
@@ -176,7 +203,8 @@ impl Draws {
         let mut rows = Vec::new();
         for rider in riders {
             for at in 0..1 + self.below(most) {
-                let town = [Some(TOWNS[0]), Some(TOWNS[1]), Some(TOWNS[2]), Some("Nowhere"), None][self.below(5)];
+                let town = [Some(TOWNS[0]), Some(TOWNS[1]), Some(TOWNS[2]), Some("Nowhere"), None]
+                    [self.below(5)];
                 let n = [Some(0), Some(5), Some(-700), Some(i64::MIN), None][self.below(5)];
                 let x = [Some(0.5), Some(-0.0), Some(f64::NAN), Some(3e9), None][self.below(5)];
                 let zone = Some(self.below(1_010) as i64);

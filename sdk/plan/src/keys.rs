@@ -7,7 +7,7 @@ use crate::ir::KeyExpr;
 use crate::scope::Scope;
 use crate::typed::Typed;
 use cloister_terms::limits::DOMAIN_VALUES_MAX;
-use cloister_terms::{ColumnType, KeyValue};
+use cloister_terms::{ColumnType, KeyValue, Name};
 use std::collections::BTreeSet;
 
 /// A key with its public domain. Errors when it has none, an empty one or one too large.
@@ -31,6 +31,8 @@ pub(crate) fn key(typed: &Typed, scope: &Scope<'_>) -> Result<KeyExpr, PlanError
 struct Domain {
     values: Vec<KeyValue>,
     seen: BTreeSet<KeyValue>,
+    /// Columns whose domain is in already: a short text may name a large one in each of many branches.
+    columns: BTreeSet<Name>,
 }
 
 impl Domain {
@@ -38,12 +40,16 @@ impl Domain {
     fn add(&mut self, expr: &Expr, scope: &Scope<'_>) -> bool {
         match expr {
             Expr::Column { name } => {
+                if self.columns.contains(name) {
+                    return true;
+                }
                 let Some(column) = scope.entry(name) else { return false };
                 match (&column.domain, column.column_type) {
                     (Some(domain), _) => domain.iter().for_each(|value| self.push(value.clone())),
                     (None, ColumnType::Bool) => self.push_bools(),
                     (None, _) => return false,
                 }
+                self.columns.insert(name.clone());
                 true
             }
             Expr::Literal { value } => match value.key_value() {

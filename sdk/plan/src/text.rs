@@ -74,11 +74,15 @@ impl Dialect for Surface {
 /// What reviewers read must be what is parsed: nothing invisible, nothing that reorders text.
 fn forbid_characters(text: &str) -> Result<(), PlanError> {
     let mut place = Place { line: 1, column: 1 };
-    for c in text.chars() {
-        let is_blank = matches!(c, '\n' | '\t' | '\r');
+    let mut rest = text.chars().peekable();
+    while let Some(c) = rest.next() {
+        // A lone carriage return ends a line for editors, but no comment for the parser.
+        let is_blank = matches!(c, '\n' | '\t') || (c == '\r' && rest.peek() == Some(&'\n'));
         let is_hidden = matches!(c,
-            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}');
+            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
+            | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}'
+            | '\u{fff0}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}');
         if is_hidden || (c.is_control() && !is_blank) {
             return Err(PlanError::ForbiddenCharacter { code: c.into(), place });
         }

@@ -17,7 +17,7 @@ pub fn printable(text: &str) -> String {
     out
 }
 
-/// JSON text with steering characters as `\uXXXX`: they only stand inside strings there, but for
+/// JSON text with steering characters as `\u` escapes: they only stand inside strings there, but for
 /// line ends, which stay.
 pub(crate) fn json_printable(json: &str) -> String {
     let mut out = String::with_capacity(json.len());

@@ -134,8 +134,9 @@ impl NoiseSum {
         }
     }
 
-    /// Half-width by standard deviation, the larger of the continuous law's and the discrete one's:
-    /// what replaces 1.96 where this noise is combined with another.
+    /// Half-width by standard deviation, the largest of the continuous law's, the discrete one's and the
+    /// normal law's, since a weighted sum of noises lies between each of them and the normal: what
+    /// replaces 1.96 where this noise is combined with another.
     pub(crate) fn factor(&self, confidence: Confidence) -> f64 {
         let deviation = self.standard_deviation_steps();
         if deviation <= 0.0 {
@@ -149,7 +150,9 @@ impl NoiseSum {
             }
             Law::Gaussian { .. } => two_sided_quantile(confidence.value()),
         };
-        continuous.max(self.half_width_steps(confidence) / deviation)
+        // Below a confidence of about 0.91 the normal's is the larger one.
+        let normal = two_sided_quantile(confidence.value());
+        continuous.max(normal).max(self.half_width_steps(confidence) / deviation)
     }
 
     fn continuous_half_width(&self, level: f64) -> f64 {
@@ -296,6 +299,24 @@ mod tests {
         assert!(
             (wide.half_width_steps(Confidence::DEFAULT) - 1.959_963_984_540_054 * 3e6).abs() < 1.0
         );
+    }
+
+    /// Fieller's interval puts one factor on a weighted sum of two noises. For two Laplace draws its tail is
+    /// `(a^2 e^(-x/a) - b^2 e^(-x/b)) / (a^2 - b^2)` (partial fractions of the characteristic function).
+    #[test]
+    fn the_factor_covers_every_weighted_sum_of_two() {
+        let factor = |level| {
+            let sum = NoiseSum::new(laplace(1_000_000, 1), 1).unwrap();
+            sum.factor(Confidence::new(level).unwrap())
+        };
+        for level in (50..100).map(|percent| f64::from(percent) / 100.0).chain([0.999, 0.999_999]) {
+            for share in (1..200).map(|step| f64::from(step) / 200.0) {
+                let (a, b) = (1.0, share);
+                let x = factor(level) * (2.0 * (a * a + b * b)).sqrt();
+                let tail = (a * a * (-x / a).exp() - b * b * (-x / b).exp()) / (a * a - b * b);
+                assert!(1.0 - tail >= level - 1e-4, "weights 1 and {b}: {} at {level}", 1.0 - tail);
+            }
+        }
     }
 
     #[test]

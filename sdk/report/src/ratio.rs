@@ -19,7 +19,7 @@ pub struct Measured {
 /// The interval of `numerator / denominator` by Fieller's theorem (Fieller 1954, JRSS B 16): all `r`
 /// for which `(a - r b)^2 <= factor^2 (s_a^2 + r^2 s_b^2)`. The noises must be independent. `factor`
 /// is the two-sided quantile in standard deviations (1.96 for a Gaussian at 95 %; the larger of the
-/// two lanes' for others, since that of a weighted sum lies between). Total: whatever is undefined
+/// two lanes' and the normal law's for others, since that of a weighted sum lies between). Total: whatever is undefined
 /// is [`Cell::TooNoisy`].
 pub fn fieller(numerator: Measured, denominator: Measured, factor: f64) -> Cell {
     let (a, b) = (numerator.value, denominator.value);

@@ -100,16 +100,7 @@ async fn fetch(client: &Client, wanted: &str) -> Result<Fetched, CliError> {
     let opened =
         cloister_wire::proof::open_analysis(&agreement, &Envelope::parse(&file.analysis)?)?;
     // A reviewer signs what nodes will run: the plan must be what this text plans to.
-    let planned = cloister_plan::replan(&agreement.document().dictionary, opened.document())
-        .map_err(crate::draft::DraftError::from)?;
-    let same = planned.plan.digest().map_err(crate::draft::DraftError::from)?
-        == opened.document().plan
-        && planned.plan.shape == opened.document().shape
-        && planned.cost == opened.document().cost_per_round;
-    if !same {
-        let (link, field) = ("analysis", "plan");
-        return Err(cloister_wire::ProofError::Mismatch { link, field }.into());
-    }
+    crate::answer::check_plan(agreement.document(), opened.document())?;
     Ok((opened, file.decisions))
 }
 

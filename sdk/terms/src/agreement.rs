@@ -156,6 +156,11 @@ pub enum AgreementError {
         "the agreement's dates leave no time to run: set `not_before_s` before `not_after_s`, and an epoch of at least 1 s that starts no later than `not_before_s`"
     )]
     Dates,
+    /// An organisation is empty, or spelled in two ways that read the same.
+    #[error(
+        "organisation `{0}` is empty, padded, or spelled in two ways: spell each organisation in one way"
+    )]
+    Organisation(String),
     /// A text is too long.
     #[error("`{0}` is longer than {TEXT_BYTES_MAX} bytes: shorten it")]
     Text(&'static str),
@@ -192,6 +197,7 @@ impl Agreement {
         count("reviewers", self.reviewers.len(), PERSONS_MAX)?;
         count("purposes", self.purposes.len(), PERSONS_MAX)?;
         self.check_distinct()?;
+        self.check_organisations()?;
         self.check_quorum()?;
         Ok(self.dictionary.check()?)
     }
@@ -205,6 +211,24 @@ impl Agreement {
         let keys = self.parties.iter().flat_map(|p| [p.steward_key, p.node_key]);
         let keys = keys.chain(self.researchers.iter().map(|p| p.key));
         distinct("key", keys.chain(self.reviewers.iter().map(|p| p.key)).map(|k| k.to_string()))
+    }
+
+    /// A quorum counts organisations by their spelling, so each may have one only.
+    fn check_organisations(&self) -> Result<(), AgreementError> {
+        let reviewers = self.reviewers.iter().map(|person| &person.organisation);
+        let parties = self.parties.iter().map(|party| &party.organisation);
+        let mut spellings = std::collections::BTreeMap::new();
+        for organisation in reviewers.chain(parties) {
+            let folded = organisation.to_lowercase();
+            let first = spellings.entry(folded).or_insert(organisation);
+            if organisation.is_empty()
+                || organisation.trim() != organisation
+                || *first != organisation
+            {
+                return Err(AgreementError::Organisation(organisation.chars().take(80).collect()));
+            }
+        }
+        Ok(())
     }
 
     fn check_quorum(&self) -> Result<(), AgreementError> {

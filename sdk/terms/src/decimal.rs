@@ -10,8 +10,9 @@ pub struct Decimal {
     scale: u32,
 }
 
-/// Digits a decimal may have in all; keeps every product below inside i128.
-const DIGITS_MAX: usize = 30;
+/// Digits a decimal may have in all: a bound of 2^53 steps of 2^-30 has 7 before the point and 30 after.
+/// Any 38 fit in i128.
+const DIGITS_MAX: usize = 37;
 
 /// Why a text is not a usable decimal.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -69,9 +70,17 @@ impl Decimal {
 
     /// The exact count of steps `2^-bits` in this number, or `None` when it lies off that grid.
     pub fn in_steps(self, bits: u8) -> Option<i128> {
-        let scaled = self.mantissa.checked_mul(1i128.checked_shl(u32::from(bits))?)?;
-        let divisor = pow10(self.scale)?;
-        (scaled % divisor == 0).then_some(scaled / divisor)
+        // m 10^-s = (m / 5^s) 2^-s, so m must be a multiple of 5^s: dividing first keeps all in i128.
+        let fifths = 5i128.checked_pow(self.scale)?;
+        if self.mantissa % fifths != 0 {
+            return None;
+        }
+        let (halves, bits) = (self.mantissa / fifths, u32::from(bits));
+        if bits >= self.scale {
+            return halves.checked_mul(1i128.checked_shl(bits - self.scale)?);
+        }
+        let divisor = 1i128.checked_shl(self.scale - bits)?;
+        (halves % divisor == 0).then_some(halves / divisor)
     }
 }
 
@@ -108,7 +117,14 @@ mod tests {
         for bad in ["", "-", ".5", "5.", "1e3", "NaN", "inf", "1_000", "+1", " 1", "0x1", "1.2.3"] {
             assert!(Decimal::parse(bad).is_err(), "{bad:?} must be refused");
         }
-        assert!(matches!(Decimal::parse(&"9".repeat(31)), Err(DecimalError::TooLong(_))));
-        assert_eq!(Decimal::parse(&"9".repeat(30)).unwrap().in_units(18), None);
+        let nines = |count| Decimal::parse(&"9".repeat(count));
+        assert!(matches!(nines(DIGITS_MAX + 1), Err(DecimalError::TooLong(_))));
+        assert_eq!(nines(DIGITS_MAX).unwrap().in_units(18), None);
+        assert_eq!(nines(DIGITS_MAX).unwrap().in_steps(30), None);
+        assert_eq!(nines(DIGITS_MAX).unwrap().in_steps(255), None);
+        let finest = format!("0.{}1", "0".repeat(DIGITS_MAX - 2));
+        assert_eq!(Decimal::parse(&finest).unwrap().in_steps(30), None);
+        assert_eq!(Decimal::parse("-2.50").unwrap().in_steps(1), Some(-5));
+        assert_eq!(Decimal::parse("2.50").unwrap().in_steps(0), None);
     }
 }

@@ -242,6 +242,12 @@ mod tests {
         assert_eq!(Bounds::try_from(text).unwrap(), bounds);
         let widest = Bounds::from_steps(-BOUND_STEPS_MAX, BOUND_STEPS_MAX, GRID_BITS_MAX).unwrap();
         assert_eq!(Bounds::try_from(BoundsText::from(widest)).unwrap(), widest);
+        // An odd number of the finest steps has the most digits: what is signed must be readable.
+        let most = BOUND_STEPS_MAX - 1;
+        for grid_bits in 0..=GRID_BITS_MAX {
+            let longest = Bounds::from_steps(-most, most, grid_bits).unwrap();
+            assert_eq!(Bounds::try_from(BoundsText::from(longest)).unwrap(), longest);
+        }
     }
 
     #[test]

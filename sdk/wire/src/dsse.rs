@@ -11,6 +11,7 @@ use cloister_terms::{
     Agreement, Analysis, Approval, Digest, Grant, PublicKey, ReleaseRecord, RunRequest,
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use std::collections::BTreeSet;
 
 /// Most signatures one envelope may carry; an agreement has one a party.
 const SIGNATURES_MAX: usize = 10_000;
@@ -182,17 +183,31 @@ impl<T> Opened<T> {
 
     /// Whether one of the signatures verifies under `key` (RFC 8032, over the DSSE encoding).
     pub fn is_signed_by(&self, key: &PublicKey) -> bool {
-        self.signatures.iter().any(|signature| self.verifies(key, signature))
+        let name = key.to_string();
+        let signed = || self.envelope.signatures.iter().zip(&self.signatures);
+        // The hint says which to try first, nothing else: an agreement has a signature a party, and
+        // trying all for each would take their square.
+        let is_found = |hinted: bool| {
+            let mut tried = signed().filter(|(named, _)| (named.keyid == name) == hinted);
+            tried.any(|(_, signature)| self.verifies(key, signature))
+        };
+        is_found(true) || is_found(false)
     }
 }
 
 impl<T> Opened<T> {
-    /// Whether every signature verifies under the key its `keyid` names: what a file that proves
-    /// something must hold, so that no byte of it is without meaning.
-    pub fn has_only_valid_signatures(&self) -> bool {
-        self.envelope.signatures.iter().zip(&self.signatures).all(|(named, signature)| {
-            named.keyid.parse::<PublicKey>().is_ok_and(|key| self.verifies(&key, signature))
-        })
+    /// Whether there is one signature of each of `keys` and no other, each under the key its `keyid`
+    /// names: what a file that proves something must hold, so that no byte of it is without meaning.
+    pub fn is_signed_by_exactly(&self, keys: &[PublicKey]) -> bool {
+        let signed = self.envelope.signatures.iter().zip(&self.signatures);
+        let signers: Option<BTreeSet<PublicKey>> = signed
+            .map(|(named, signature)| {
+                named.keyid.parse().ok().filter(|key| self.verifies(key, signature))
+            })
+            .collect();
+        let wanted: BTreeSet<PublicKey> = keys.iter().copied().collect();
+        // As many signatures as signers: none stands twice.
+        signers.is_some_and(|signers| signers == wanted && signers.len() == self.signatures.len())
     }
 
     fn verifies(&self, key: &PublicKey, signature: &[u8]) -> bool {

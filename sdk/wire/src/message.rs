@@ -3,7 +3,11 @@
 //! frame, one answer frame, but for [`FromPerson::Watch`], which is answered by a frame a change.
 
 use cloister_terms::{Digest, Name, Refusal};
+use serde::de::{Deserializer, Error, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
+
+/// Most documents one list in a message holds: one a party of the largest agreement.
+pub const DOCUMENTS_MAX: usize = cloister_terms::limits::PARTIES_MAX;
 
 /// What a person's command line asks of the coordinator.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -60,7 +64,7 @@ pub enum ToPerson {
         digest: Digest,
     },
     /// Agreements (envelopes).
-    Agreements(Vec<Vec<u8>>),
+    Agreements(#[serde(deserialize_with = "documents")] Vec<Vec<u8>>),
     /// Analyses.
     List(Vec<AnalysisLine>),
     /// One analysis, whole.
@@ -144,6 +148,7 @@ pub struct AnalysisFile {
     /// The module's bytes.
     pub module: Option<Vec<u8>>,
     /// Votes filed so far (envelopes).
+    #[serde(deserialize_with = "documents")]
     pub approvals: Vec<Vec<u8>>,
     /// What each asked partner's steward decided so far.
     pub decisions: Vec<(Name, bool)>,
@@ -187,11 +192,15 @@ pub struct RunFile {
     /// The signed analysis (envelope).
     pub analysis: Vec<u8>,
     /// Approvals the request relies on (envelopes).
+    #[serde(deserialize_with = "documents")]
     pub approvals: Vec<Vec<u8>>,
     /// The signed request (envelope).
     pub request: Vec<u8>,
     /// Signed releases (envelopes).
+    #[serde(deserialize_with = "documents")]
     pub releases: Vec<Vec<u8>>,
+    /// Their sums, cell-major, as the coordinator combined them; a recipient adds up again.
+    pub combined: Vec<i128>,
     /// Where the run stands.
     pub progress: RunProgress,
 }
@@ -206,6 +215,7 @@ pub enum ToNode {
         /// The module's bytes.
         module: Option<Vec<u8>>,
         /// Votes so far (envelopes).
+        #[serde(deserialize_with = "documents")]
         approvals: Vec<Vec<u8>>,
     },
     /// Run an approved analysis.
@@ -215,6 +225,7 @@ pub enum ToNode {
         /// The module's bytes.
         module: Option<Vec<u8>>,
         /// Approvals (envelopes).
+        #[serde(deserialize_with = "documents")]
         approvals: Vec<Vec<u8>>,
         /// The researcher's signed request (envelope).
         request: Vec<u8>,
@@ -266,3 +277,47 @@ pub enum Outcome {
 /// The coordinator has durably taken in a report; the node need not send it again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReportTaken;
+
+/// A list of documents, refused beyond [`DOCUMENTS_MAX`] while it is read: an empty document takes
+/// one byte on the wire and many times that in memory.
+fn documents<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Vec<u8>>, D::Error> {
+    struct Documents;
+
+    impl<'de> Visitor<'de> for Documents {
+        type Value = Vec<Vec<u8>>;
+
+        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            write!(f, "at most {DOCUMENTS_MAX} documents")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+            let mut documents = Vec::new();
+            while let Some(document) = list.next_element()? {
+                if documents.len() >= DOCUMENTS_MAX {
+                    return Err(A::Error::custom("too many documents"));
+                }
+                documents.push(document);
+            }
+            Ok(documents)
+        }
+    }
+
+    from.deserialize_seq(Documents)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_of_many_empty_documents_is_refused() {
+        let offer = |count: usize| ToNode::Offer {
+            analysis: vec![],
+            module: None,
+            approvals: vec![vec![]; count],
+        };
+        let decoded = |count| crate::decode::<ToNode>(&crate::encode(&offer(count)).unwrap());
+        assert!(decoded(DOCUMENTS_MAX).is_ok());
+        assert_eq!(decoded(DOCUMENTS_MAX + 1).unwrap_err(), crate::CodecError::Unknown);
+    }
+}

@@ -6,8 +6,10 @@ use crate::dsse::{DsseError, Envelope, Opened};
 use crate::quorum::{QuorumState, count_approvals};
 use cloister_terms::agreement::AgreementError;
 use cloister_terms::analysis::AnalysisError;
+use cloister_terms::limits::CLOCK_SKEW_MAX_S;
 use cloister_terms::{
-    Agreement, Analysis, DOCUMENT_VERSION, Digest, Name, Refusal, ReleaseRecord, RunRequest,
+    Agreement, Analysis, Calendar, DOCUMENT_VERSION, Digest, Name, Refusal, ReleaseRecord,
+    RunRequest,
 };
 
 /// Why a chain does not hold; each names its link.
@@ -135,16 +137,26 @@ pub fn open_release(
     expect(release.parameters == request.parameters, LINK, "parameters")?;
     expect(release.round == request.round, LINK, "round")?;
     expect(release.cost == asked.cost_per_round, LINK, "cost")?;
-    // The node's clock decides the epoch; it may stand up to the allowed skew across a border.
-    let epoch = agreement.document().calendar.epoch_at(request.requested_at_s);
-    expect(epoch.is_some_and(|epoch| epoch.abs_diff(release.epoch) <= 1), LINK, "epoch")?;
+    let calendar = agreement.document().calendar;
+    expect(may_answer_in(calendar, request.requested_at_s, release.epoch), LINK, "epoch")?;
     let fits = release.fits(&asked.shape).map_err(AnalysisError::from)?;
     expect(fits, LINK, "values")?;
     Ok(opened)
 }
 
-/// Whether `request` names this approval by digest.
-fn names(request: &RunRequest, approval: &Envelope) -> bool {
+/// Whether a release of `epoch` may answer a request signed at `requested_at_s`. The node's clock
+/// decides the epoch, and it admits a request within the allowed skew only: an earlier epoch's release
+/// answers no later question, however near the epochs are.
+fn may_answer_in(calendar: Calendar, requested_at_s: i64, epoch: u64) -> bool {
+    // No node admits before epoch 0, so its clock stands at its start at the earliest.
+    let first_s = requested_at_s.saturating_sub(CLOCK_SKEW_MAX_S).max(calendar.start_s);
+    let last_s = requested_at_s.saturating_add(CLOCK_SKEW_MAX_S);
+    let epochs = calendar.epoch_at(first_s).zip(calendar.epoch_at(last_s));
+    epochs.is_some_and(|(first, last)| (first..=last).contains(&epoch))
+}
+
+/// Whether `request` names this approval by digest: what a node is shown beside it.
+pub fn names(request: &RunRequest, approval: &Envelope) -> bool {
     let digest: Option<Digest> =
         approval.open::<cloister_terms::Approval>().ok().map(|opened| opened.digest());
     digest.is_some_and(|digest| request.approvals.contains(&digest))
@@ -159,4 +171,46 @@ fn open<T: crate::dsse::Document>(
 
 fn expect(holds: bool, link: &'static str, field: &'static str) -> Result<(), ProofError> {
     if holds { Ok(()) } else { Err(ProofError::Mismatch { link, field }) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DAY_S: u32 = 86_400;
+
+    #[test]
+    fn b25_a_release_of_the_epoch_before_answers_no_request_made_well_inside_the_next() {
+        let calendar = Calendar { start_s: 1_000, length_s: DAY_S };
+        let border_s = 1_000 + 10 * i64::from(DAY_S);
+        let noon_s = border_s + 43_200;
+        assert!(may_answer_in(calendar, noon_s, 10));
+        assert!(!may_answer_in(calendar, noon_s, 9), "an old answer replayed as a new one");
+        assert!(!may_answer_in(calendar, noon_s, 11));
+        // Within the skew of the border the node's clock may stand on either side.
+        for (requested_at_s, epochs) in [
+            (border_s + CLOCK_SKEW_MAX_S - 1, [true, true]),
+            (border_s + CLOCK_SKEW_MAX_S, [false, true]),
+            (border_s - CLOCK_SKEW_MAX_S, [true, true]),
+            (border_s - CLOCK_SKEW_MAX_S - 1, [true, false]),
+        ] {
+            let found = [9, 10].map(|epoch| may_answer_in(calendar, requested_at_s, epoch));
+            assert_eq!(found, epochs, "{}", requested_at_s - border_s);
+        }
+    }
+
+    #[test]
+    fn epochs_shorter_than_the_skew_and_the_first_one_are_answered() {
+        let short = Calendar { start_s: 0, length_s: 1 };
+        assert!(may_answer_in(short, 1_000, 1_120) && may_answer_in(short, 1_000, 880));
+        assert!(!may_answer_in(short, 1_000, 1_121) && !may_answer_in(short, 1_000, 879));
+        // The researcher's clock stands before epoch 0, the node's just inside it.
+        let late = Calendar { start_s: 5_000, length_s: DAY_S };
+        assert!(may_answer_in(late, 4_900, 0) && !may_answer_in(late, 4_900, 1));
+        assert!(!may_answer_in(late, 4_879, 0));
+        for extreme in [i64::MIN, i64::MAX] {
+            assert!(!may_answer_in(late, extreme, 0));
+        }
+        assert!(!may_answer_in(Calendar { start_s: 0, length_s: 0 }, 5, 0));
+    }
 }

@@ -12,7 +12,7 @@ use cloister_wire::{Bundle, Envelope};
 /// Positions in a row that are all tried, wherever the window falls.
 const WINDOW: usize = 2_000;
 /// Beyond the window, one position in this many is tried.
-const STRIDE: usize = 23;
+const STRIDE: usize = 53;
 
 fn bundle(answered: &[&str]) -> Bundle {
     answer_of(&Study::new().run_file(answered)).unwrap().bundle().unwrap()
@@ -62,6 +62,20 @@ fn a_partial_answer_says_so_and_verifies() {
 }
 
 #[test]
+fn sums_of_the_coordinator_that_are_not_the_releases_are_refused() {
+    for edit in [
+        (|sums| sums[0] += 1) as fn(&mut Vec<i128>),
+        |sums| drop(sums.pop()),
+        |sums| sums.push(0),
+        Vec::clear,
+    ] {
+        let mut file = Study::new().run_file(&PARTNERS);
+        edit(&mut file.combined);
+        assert!(matches!(answer_of(&file), Err(AnswerError::OtherSums)));
+    }
+}
+
+#[test]
 fn every_changed_bit_of_the_file_fails() {
     let bytes = bundle(&PARTNERS).to_bytes();
     assert!(bytes.len() > WINDOW, "{} bytes", bytes.len());
@@ -88,8 +102,7 @@ fn every_changed_bit_of_the_file_fails() {
     let workers = std::thread::available_parallelism().map_or(1, usize::from);
     let found: Vec<(usize, u32)> = std::thread::scope(|scope| {
         let shares = positions.chunks(positions.len().div_ceil(workers));
-        let running: Vec<_> =
-            shares.map(|share| scope.spawn(|| accepted(share))).collect();
+        let running: Vec<_> = shares.map(|share| scope.spawn(|| accepted(share))).collect();
         running.into_iter().flat_map(|worker| worker.join().unwrap()).collect()
     });
     assert!(found.is_empty(), "(position, bit) that change nothing: {found:?}");

@@ -1,6 +1,7 @@
 //! Peers with a good certificate and bad manners: oversized, truncated, doubled and unknown messages
 //! cost them their stream or their connection, and nobody else anything.
 
+use cloister_net::Clock;
 use cloister_net::{CloseReason, Closed, Identity, Role};
 use cloister_tests::fixtures::{HandClock, NOW_S, name};
 use cloister_tests::hub::{Hub, Person, soon};
@@ -8,7 +9,6 @@ use cloister_tests::scripted::Script;
 use cloister_tests::study::Study;
 use cloister_wire::encode;
 use cloister_wire::message::{FromPerson, NodeReport, ToPerson};
-use cloister_net::Clock;
 use quinn::crypto::rustls::QuicClientConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
@@ -145,9 +145,10 @@ async fn a_nodes_reports_count_for_itself_and_for_runs_that_ask_it() {
     let stranger = hub.enrolled("mallory", Role::Node).await;
     let stranger = hub.dial(&stranger).await.unwrap();
     let release = study.release("north").to_bytes();
-    for outcome in
-        [cloister_wire::message::Outcome::Withheld, cloister_wire::message::Outcome::Released(release)]
-    {
+    for outcome in [
+        cloister_wire::message::Outcome::Withheld,
+        cloister_wire::message::Outcome::Released(release),
+    ] {
         let message = NodeReport::Outcome { request, outcome };
         cloister_tests::scripted::report(&stranger, &message).await.unwrap();
     }

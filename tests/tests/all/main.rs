@@ -5,6 +5,7 @@
 mod arrows;
 mod bundle;
 mod coordinator;
+mod coverage;
 mod governance;
 mod hostile;
 mod membership;

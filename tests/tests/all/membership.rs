@@ -116,6 +116,21 @@ async fn two_nodes_with_one_name_do_not_both_serve() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_says_no_hello_takes_nobodys_place() {
+    let (hub, study) = (Hub::start().await, Study::new());
+    let identity = hub.enrolled("north", Role::Node).await;
+    let mut node = hub.known_node(&identity, "north", Script::Release).await;
+    // As a steward's check does: connects with the node's certificate, and leaves.
+    let check = hub.dial(&identity).await.unwrap();
+    let ada = hub.approved(&study).await;
+    let request = ada.run(&study).await;
+    assert_eq!(node.next_run().await, request);
+    check.close_and_flush(CloseReason::Done).await;
+    assert_eq!(ada.results(request, 1).await.releases.len(), 1);
+    assert!(!node.connection.is_closed());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn whoever_leaves_is_shown_as_away() {
     let hub = Hub::start().await;
     let node = hub.node("north", Script::Release).await;

@@ -101,7 +101,7 @@ fn unsafe_code_is_in_the_guest_only() {
             }
         }
     }
-    none_of("unsafe code outside the guest's crate", found);
+    none_of("code that the compiler does not check, outside the guest's crate", found);
 }
 
 #[test]

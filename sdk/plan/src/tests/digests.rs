@@ -57,6 +57,19 @@ fn the_deepest_expression_is_still_readable() {
     assert_eq!(serde_json::from_str::<ContributionPlan>(&json).unwrap(), plan);
 }
 
+#[test]
+fn the_expression_with_the_deepest_json_is_still_readable() {
+    // The most JSON a level of expression becomes: NOT BETWEEN of a whole number read as a float, of CASE.
+    let mut text = String::from("is_member");
+    for _ in 0..11 {
+        text = format!("CASE WHEN {text} THEN 1 ELSE 2 END NOT BETWEEN 0 AND 1.5");
+    }
+    let text = format!("SELECT SUM(CASE WHEN {text} THEN 1 ELSE 2 END) AS s FROM trips");
+    let plan = planned(&text, rho("0.1")).unwrap().plan;
+    let json = serde_json::to_string(&plan).unwrap();
+    assert_eq!(serde_json::from_str::<ContributionPlan>(&json).unwrap(), plan);
+}
+
 fn assert_no_float(value: &serde_json::Value) {
     match value {
         serde_json::Value::Number(number) => {

@@ -116,6 +116,31 @@ fn invisible_characters_are_refused_where_they_stand() {
     assert!(planned(&with_filter("start_city = 'Zürich'"), rho("1")).is_ok());
 }
 
+/// Editors end a line at a lone carriage return, terminals write over it, and the parser does neither:
+/// a filter that reviewers read would be part of a comment.
+#[test]
+fn a_comment_ends_for_the_parser_where_it_ends_for_the_reader() {
+    let text = "SELECT COUNT(*) AS n FROM trips -- members only\rWHERE is_member";
+    assert!(matches!(error(text), PlanError::ForbiddenCharacter { code: 13, .. }));
+    assert!(matches!(error(&format!("{text}\r")), PlanError::ForbiddenCharacter { code: 13, .. }));
+    let dos = planned(&text.replace('\r', "\r\n"), rho("1")).unwrap();
+    assert!(dos.plan.rows.filter.is_some());
+    assert_eq!(dos, planned(&text.replace('\r', "\n"), rho("1")).unwrap());
+}
+
+/// Blank to a reader, but part of the value that is compared.
+#[test]
+fn fillers_and_variation_selectors_are_refused() {
+    for c in ['\u{34f}', '\u{115f}', '\u{17b4}', '\u{3164}', '\u{fe0f}', '\u{ffa0}', '\u{e0100}'] {
+        let text = with_filter(&format!("start_city <> 'Amherst{c}'"));
+        let code = u32::from(c);
+        assert!(
+            matches!(error(&text), PlanError::ForbiddenCharacter { code: found, .. } if found == code),
+            "{code:x}"
+        );
+    }
+}
+
 #[test]
 fn broken_text_is_a_typed_error() {
     assert_eq!(error(""), PlanError::Empty);

@@ -195,6 +195,23 @@ fn keys_have_public_domains_in_the_order_they_are_written() {
     assert_eq!(domain(filled).last(), Some(&text("nowhere")));
 }
 
+/// A large domain named in each of many branches is one domain: without that, planning one short text
+/// would walk 10^8 values.
+#[test]
+fn a_column_named_often_adds_its_domain_once() {
+    let mut dictionary = super::dictionary();
+    let zone =
+        dictionary.datasets[0].columns.iter_mut().find(|c| c.name.as_str() == "zone").unwrap();
+    zone.domain = Some((0..100_000).map(KeyValue::Int).collect());
+    let branches = "WHEN is_member THEN zone ".repeat(950);
+    let text =
+        format!("SELECT CASE {branches} ELSE 7 END AS z, COUNT(*) AS n FROM trips GROUP BY 1");
+    let body = Body::Sql { text };
+    let question = Question { body: &body, row_cap: 1, group_cap: 1, spend: rho("1") };
+    let planned = plan(&dictionary, &question).unwrap();
+    assert_eq!(planned.plan.shape.cells().unwrap(), 100_000);
+}
+
 fn bounds(expression: &str) -> Bounds {
     match super::lanes(&format!("SELECT SUM({expression}) AS s FROM trips")).remove(0) {
         LaneExpr::SumClamped { bounds, .. } => bounds,

@@ -1,0 +1,34 @@
+//! Prints how often the 95 % intervals hold the exact bounded figure: of made-up people, or of the
+//! mobility records of the developer data. Ends with status 1 when they do not.
+//!
+//! `cargo run -p cloister-tests --example coverage [-- DATA_FOLDER]`
+#![allow(clippy::unwrap_used, reason = "test code")]
+
+use cloister_tests::{cohort, coverage};
+use std::path::Path;
+use std::process::ExitCode;
+
+/// People at each partner, as in the tour.
+const PEOPLE: u32 = 2_000;
+/// Intervals aimed at, each question.
+const INTERVALS: usize = 20_000;
+const SEED: u64 = 7;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let folder = tempfile::tempdir().unwrap();
+    let cohort = match std::env::args().nth(1) {
+        Some(data) => cohort::mobility(Path::new(&data)),
+        None => cohort::made_up(PEOPLE, folder.path()),
+    };
+    let covered = coverage::of(&cohort, INTERVALS, SEED).await;
+    for coverage in &covered {
+        println!("{coverage}");
+    }
+    let (from, to) = (100.0 * coverage::SHARES.start(), 100.0 * coverage::SHARES.end());
+    println!("promised: {from} to {to} % of at least {} intervals", coverage::INTERVALS_MIN);
+    match covered.iter().all(coverage::Coverage::is_as_promised) {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
+    }
+}
