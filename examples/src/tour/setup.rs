@@ -16,10 +16,15 @@ pub const REVIEWERS: [(&str, &str); 3] = [
     ("alan", "University Ethics Board"),
     ("edsger", "Citizens' Panel"),
 ];
-/// From charge to answer at every node of the tour, in milliseconds.
-pub const SLOT_MS: u64 = 40_000;
-/// Longest a run may take, in seconds.
-const RUN_TIME_MAX_S: u64 = 60;
+/// From charge to answer at every node of the tour, in milliseconds: a start, and so much a person.
+/// Both runs of an unoptimised build must fit, with four nodes and the tour itself on two cores.
+const SLOT_START_MS: u64 = 6_000;
+/// See [`SLOT_START_MS`].
+const SLOT_PER_PERSON_US: u64 = 700;
+/// Persons of the largest real partner, rounded up.
+const REAL_PEOPLE: u32 = 6_000;
+/// Longest a run may take beside its slot, in seconds.
+const RUN_TIME_S: u64 = 60;
 
 /// Where the coordinator listens.
 pub struct Coordinator {
@@ -46,13 +51,33 @@ pub fn data(cast: &Cast, stage: &Stage, book: &mut Book) -> Result<(), TourError
         }
         return Ok(());
     };
-    for partner in &cast.partners {
-        let Some(kind) = partner.kind else { continue };
-        let folder = stage.root().join(partner.name).join("data");
-        let files = book.step(&format!("making the tables of {}", partner.name), || {
-            write_partner(kind, &ScenarioSize { people, seed }, &folder)
-        })?;
-        book.note("data", serde_json::json!({ "partner": partner.name, "rows": files.rows }));
+    let size = ScenarioSize { people, seed };
+    let root = stage.root();
+    let rows = book.step("every partner's tables are made", || {
+        std::thread::scope(|scope| {
+            let making: Vec<_> = cast
+                .partners
+                .iter()
+                .filter_map(|partner| partner.kind.map(|kind| (partner.name, kind)))
+                .map(|(name, kind)| {
+                    let folder = root.join(name).join("data");
+                    let size = &size;
+                    (name, scope.spawn(move || write_partner(kind, size, &folder)))
+                })
+                .collect();
+            making
+                .into_iter()
+                .map(|(name, made)| match made.join() {
+                    Ok(files) => Ok((name, files?.rows)),
+                    Err(_) => {
+                        Err(TourError::Unexpected(format!("making the tables of {name} panicked")))
+                    }
+                })
+                .collect::<Result<Vec<_>, TourError>>()
+        })
+    })?;
+    for (partner, rows) in rows {
+        book.say(&format!("    {partner:<14} {rows} rows"));
     }
     Ok(())
 }
@@ -84,11 +109,12 @@ pub fn partner(
 ) -> Result<PartnerKeys, StageError> {
     let name = partner.name;
     let made = stage.run_json("node", &["init", "--folder", name, "--name", name, "--json"])?;
+    let slot_ms = slot_ms(cast);
     let config = format!("{name}/node.toml");
     let data = stage.root().join(name).join("data");
     let mut toml = format!(
         "name = \"{name}\"\nstate = \"state\"\nagreement = \"../agreement.json\"\n\
-         release_slot_ms = {SLOT_MS}\n\n\
+         release_slot_ms = {slot_ms}\n\n\
          [lifetime_caps]\nepsilon = \"2\"\nrho = \"1\"\ndelta = \"0.000001\"\n"
     );
     toml += &source_toml(cast, partner, &data);
@@ -160,6 +186,14 @@ pub fn start_node(stage: &mut Stage, name: &str) -> Result<(), StageError> {
     Ok(())
 }
 
+fn slot_ms(cast: &Cast) -> u64 {
+    let people = match cast.data {
+        Data::MadeUp { people, .. } => people,
+        Data::Real => REAL_PEOPLE,
+    };
+    SLOT_START_MS + u64::from(people) * SLOT_PER_PERSON_US / 1_000
+}
+
 fn invite(stage: &Stage, name: &str, role: &str) -> Result<String, StageError> {
     let args = ["--folder", "coordinator", "invite", name, "--role", role, "--json"];
     Ok(text(&stage.run_json("coordinator", &args)?, "token"))
@@ -175,10 +209,11 @@ fn draft(cast: &Cast, partners: &[PartnerKeys], people: &[String]) -> String {
          charter = \"Answer questions of public interest together; no partner's records leave its house.\"\n\
          purposes = [\"https://w3id.org/dpv#ScientificResearch\"]\n\
          from = \"{}\"\nuntil = \"{}\"\nepoch_days = 30\n\
-         coordinator = \"coordinator\"\nrun_time_max_s = {RUN_TIME_MAX_S}\n\
+         coordinator = \"coordinator\"\nrun_time_max_s = {}\n\
          quorum = {{ approvals = 2, organisations = 2 }}\n",
         cloister::words::date(now_s - 86_400),
-        cloister::words::date(now_s + year_s)
+        cloister::words::date(now_s + year_s),
+        RUN_TIME_S + slot_ms(cast) / 1_000
     );
     for (partner, keys) in cast.partners.iter().zip(partners) {
         // Writing to a String cannot fail.

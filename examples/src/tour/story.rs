@@ -53,10 +53,9 @@ pub fn play(cast: &Cast, stage: &mut Stage, book: &mut Book) -> Result<(), TourE
         approve(stage, book, question.name, &REVIEWERS)?;
         grant(cast, stage, book, question.name, true)?;
     }
-    let persons = book
-        .step("the tour itself reads the files, to compute exact answers", || read(cast, stage))?;
+    let mut persons = None;
     for (question, which) in asked {
-        answer(cast, stage, book, question, which, &persons)?;
+        answer(cast, stage, book, question, which, &mut persons)?;
     }
     book.chapter("8. What was spent, and what is left");
     spent(cast, stage, book)?;
@@ -234,17 +233,28 @@ fn answer(
     book: &mut Book,
     question: &Question,
     which: Which,
-    persons: &[Persons],
+    persons: &mut Option<Vec<Persons>>,
 ) -> Result<(), TourError> {
     let (number, what) = if which == Which::Sql { (6, "SQL") } else { (7, "module") };
     book.chapter(&format!(
         "{number}. The {what} analysis runs: verify, charge, run, noise, release, combine"
     ));
     let home = format!("people/{}", RESEARCHER.0);
-    let run = book
-        .step("four nodes check everything themselves, run, and release at their slots", || {
-            stage.run_json("cloister", &["--home", &home, "run", question.name, "--json"])
-        })?;
+    let text = "four nodes check everything themselves, run, and release at their slots";
+    let run = book.step(text, || {
+        let args = ["--home", &home, "run", question.name, "--json"];
+        let run = || stage.run_json("cloister", &args);
+        if persons.is_some() {
+            return Ok(run()?);
+        }
+        // While the nodes work, the tour reads the files that it can see.
+        std::thread::scope(|scope| {
+            let running = scope.spawn(run);
+            *persons = Some(read(cast, stage)?);
+            let panicked = |_| TourError::Unexpected("the run panicked".into());
+            Ok::<_, TourError>(running.join().map_err(panicked)??)
+        })
+    })?;
     expect_all(&run, "released")?;
     let bundle = format!("{}.bundle.json", question.name);
     let mut args = vec!["--home", &home, "results", question.name, "--bundle", &bundle];
@@ -255,7 +265,7 @@ fn answer(
     book.show("results", &stage.run("cloister", &args)?);
     let report =
         stage.run_json("cloister", &["--home", &home, "results", question.name, "--json"])?;
-    let truth = truth(cast.truth, which, question, persons);
+    let truth = truth(cast.truth, which, question, persons.as_deref().unwrap_or_default());
     book.say("  Beside it, computed by the tour from the files it can see (never by a node):");
     let text = beside(&report, &truth);
     book.show("beside the exact answer", &text);

@@ -12,8 +12,9 @@ use cloister_terms::{Digest, Refusal};
 use cloister_wire::{canonical, sha256};
 use rusqlite::{OptionalExtension, Transaction, params};
 
-/// What became of an admitted request.
+/// What became of an admitted request. One a request, taken apart at once: its size is no matter.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant)]
 pub enum Charged {
     /// Charged: run it.
     Fresh(Charge),

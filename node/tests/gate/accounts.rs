@@ -85,7 +85,8 @@ fn a17_a_hundred_at_once_never_pass_the_cap() {
 #[test]
 fn a17_each_cap_holds_alone() {
     // Agreement, researcher and run count; the study's cap is the run count in another unit.
-    let cases: [(fn(&mut cloister_terms::Agreement), Refusal, usize); 2] = [
+    type Edit = fn(&mut cloister_terms::Agreement);
+    let cases: [(Edit, Refusal, usize); 2] = [
         (|agreement| agreement.parties[0].caps = epsilon("2"), Refusal::OverBudget, 2),
         (|agreement| agreement.researchers[0].caps = epsilon("3"), Refusal::OverBudget, 3),
     ];

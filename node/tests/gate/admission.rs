@@ -116,7 +116,8 @@ fn b05_any_changed_byte_is_refused() {
     let rig = Rig::new();
     let analysis = rig.granted(|_| ());
     let good = rig.federation.papers(&analysis, 1);
-    let flips: [(&str, fn(&mut Papers) -> &mut Vec<u8>); 3] = [
+    type Part = fn(&mut Papers) -> &mut Vec<u8>;
+    let flips: [(&str, Part); 3] = [
         ("analysis", |papers| &mut papers.analysis),
         ("approval", |papers| &mut papers.approvals[0]),
         ("request", |papers| &mut papers.request),

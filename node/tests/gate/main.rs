@@ -1,5 +1,6 @@
 //! The gate from outside: admission, ledger and runs, against documents signed like real ones. Every
 //! test ends in a typed refusal, an exact sum or the same bytes; none may pass by chance.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // tests
 
 mod accounts;
 mod admission;
