@@ -1,4 +1,4 @@
-//! Exact integer sums over persons. An [`Exact`] is what the data says: it must never be shown,
+//! Exact integer sums over persons. An `Exact` is what the data says: it must never be shown,
 //! logged, serialised, copied or sent, and the noise stage alone may open it.
 
 use crate::bound::Bounded;

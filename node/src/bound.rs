@@ -1,5 +1,5 @@
 //! Bounds what one person contributes: row caps, rounding to the grid, clamping, the group cap. Only
-//! this file makes a [`Bounded`], and only a [`Bounded`] can be summed.
+//! this file makes a `Bounded`, and only a `Bounded` can be summed.
 //!
 //! Guarantee: for every plan and whatever the rows or the module say, one person adds to at most
 //! `group_cap` cells, and to lane `l` of each at most `shape.lanes[l].sensitivity_steps` in absolute

@@ -70,7 +70,7 @@ fn rounding_is_to_even_and_before_or_after_the_clamp_alike() {
     let floats = Float64Array::from(vec![0.5, 1.5, 2.5, -0.5, -1.5, 2.4, 1.999]);
     assert_eq!(float_steps(&floats, halves), [0, 2, 2, 0, -2, 2, 2]);
     let steps = |value: f64| {
-        let rounded = (value * 4.0).round_ties_even().max(-3.0).min(5.0) as i64;
+        let rounded = (value * 4.0).round_ties_even().clamp(-3.0, 5.0) as i64;
         (
             float_steps(&Float64Array::from(vec![value]), Bounds::from_steps(-3, 5, 2).unwrap()),
             vec![rounded],

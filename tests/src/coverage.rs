@@ -4,7 +4,7 @@
 //! an interval should be.
 //!
 //! An interval counts when every lane behind it has a combined standard deviation of at least
-//! [`SIGMA_STEPS_MIN`] steps (below, integers make intervals hold far more often than they say), and
+//! `SIGMA_STEPS_MIN` steps (below, integers make intervals hold far more often than they say), and
 //! no draw of noise stands behind two counted intervals, so that they are independent.
 
 use crate::cohort::{Asked, Cohort};

@@ -5,11 +5,11 @@
 //!
 //! Rows are made and written block by block, so that memory does not grow with the population.
 //!
-//! - [`population`]: regions, homes, moves, how busy a person is
-//! - [`events`]: a person's rows, with the dirt of real life
-//! - [`calendar`]: the two seasons and the text of a time
+//! - `population`: regions, homes, moves, how busy a person is
+//! - `events`: a person's rows, with the dirt of real life
+//! - `calendar`: the two seasons and the text of a time
 //! - `parquet_tables`, `card_table`: the four layouts on disk
-//! - [`mapping`]: each partner's row-wise view onto the shared dictionary, in SQL
+//! - `mapping`: each partner's row-wise view onto the shared dictionary, in SQL
 //! - `draws`: the seeded generator
 
 pub mod calendar;

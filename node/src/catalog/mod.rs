@@ -2,12 +2,12 @@
 //! dictionary's names and types. Opening it checks everything that can be known without reading a
 //! row. It must never read a row itself, nor let one partner's layout be seen in a plan.
 //!
-//! - [`config`]: what the steward writes
-//! - [`error`]: what can be wrong with it
-//! - [`files`]: a path, folder, pattern or Hive partitions -> files
-//! - [`schema`]: footers and headers -> columns
-//! - [`mapping`]: an SQL expression -> a total column
-//! - [`function`]: that column as the engine runs it
+//! - `config`: what the steward writes
+//! - `error`: what can be wrong with it
+//! - `files`: a path, folder, pattern or Hive partitions -> files
+//! - `schema`: footers and headers -> columns
+//! - `mapping`: an SQL expression -> a total column
+//! - `function`: that column as the engine runs it
 
 pub mod config;
 pub mod error;

@@ -1,4 +1,4 @@
-//! What was paid for, as a value: whoever holds a [`Charge`] holds proof that the ledger debited
+//! What was paid for, as a value: whoever holds a `Charge` holds proof that the ledger debited
 //! every account and that the debit is on disk. It is made by the ledger alone, after the commit,
 //! and cannot be copied, so that one charge pays for one release.
 

@@ -1,5 +1,5 @@
 //! The transaction that charges: nonce, repeat look-up, run count, every account, the open charge
-//! and its journal entry together, on disk before a [`Charge`] exists. Refused or failed, it leaves
+//! and its journal entry together, on disk before a `Charge` exists. Refused or failed, it leaves
 //! nothing behind.
 
 use super::accounts::{Account, debit};

@@ -2,8 +2,8 @@
 //! by person. The last two are appended to the finished physical plan, so that no optimizer rule ever
 //! sees or moves them. It must never read a column that the plan does not name.
 //!
-//! - [`filter`]: a plan's filter as one opaque function of the engine
-//! - [`persons`]: sorted batches become whole persons
+//! - `filter`: a plan's filter as one opaque function of the engine
+//! - `persons`: sorted batches become whole persons
 
 pub mod filter;
 pub mod persons;

@@ -1,5 +1,5 @@
 //! What the SQL surface leaves out, by name, and what to write instead. A construct that is neither
-//! lowered nor named here must still be refused: [`Construct::Expression`] and [`Construct::Clause`].
+//! lowered nor named here must still be refused: `Construct::Expression` and `Construct::Clause`.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! [`Vetted`] -> [`Compiled`]: machine code with fuel, and the module's buffers checked on a trial instance.
+//! `Vetted` -> `Compiled`: machine code with fuel, and the module's buffers checked on a trial instance.
 //!
 //! Must never compile a module that the vetter has not seen, nor switch on a feature that it refuses.
 

@@ -7,7 +7,7 @@
 //! - [`limits`]: every number that bounds a module or a job
 //! - `vet_error`: the named reasons for refusing a module
 //! - `body`: the limits on one function's code
-//! - [`vet`]: bytes of a module -> [`Vetted`], or a named reason
+//! - [`vet()`]: bytes of a module -> [`Vetted`], or a named reason
 //! - [`shape`]: row cap, columns and outputs -> where each value lies in the module's buffers
 //! - [`batch`]: the node's rows -> [`PersonBatch`]
 //! - [`engine`]: [`Vetted`] -> [`Compiled`]

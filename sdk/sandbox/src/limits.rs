@@ -70,7 +70,7 @@ pub const WATCHDOG_MS_MAX: u64 = 24 * 60 * 60 * 1000;
 /// How often a running watchdog repeats its stop, should it fall between two persons.
 pub const WATCHDOG_REPEAT_MS: u64 = 5;
 
-/// The bounds that [`crate::vet`] holds a module to.
+/// The bounds that [`crate::vet()`] holds a module to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Bytes of the module.

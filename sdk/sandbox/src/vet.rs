@@ -1,4 +1,4 @@
-//! The only door for a module: bytes -> [`Vetted`], or a named reason why not.
+//! The only door for a module: bytes -> `Vetted`, or a named reason why not.
 //!
 //! Must never compile, instantiate or run anything, nor spend time or memory on a number that the
 //! module merely states. `Vetted` has private fields: holding one proves that these checks passed.

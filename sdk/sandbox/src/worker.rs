@@ -1,7 +1,7 @@
 //! The side that holds the engine: setup, batches, finish, over any byte stream.
 //!
 //! Must never act on a frame that breaks the protocol, nor answer anything but what the client asked.
-//! Today a thread calls [`serve`]; the same bytes over standard input and output make it a process.
+//! Today a thread calls `serve`; the same bytes over standard input and output make it a process.
 
 use std::io::{self, Read, Write};
 

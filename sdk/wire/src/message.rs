@@ -1,6 +1,6 @@
 //! Messages between persons, coordinator and nodes. They carry signed envelopes as opaque bytes:
 //! what counts is in the envelopes, and every receiver opens and checks them itself. One request
-//! frame, one answer frame, but for [`FromPerson::Watch`], which is answered by a frame a change.
+//! frame, one answer frame, but for `FromPerson::Watch`, which is answered by a frame a change.
 
 use cloister_terms::{Digest, Name, Refusal};
 use serde::de::{Deserializer, Error, SeqAccess, Visitor};

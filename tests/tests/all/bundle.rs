@@ -84,7 +84,7 @@ fn every_changed_bit_of_the_file_fails() {
     let digest = cloister_wire::sha256(&bytes);
     let seed = u64::from_le_bytes(*digest.as_bytes().first_chunk().unwrap());
     let start = seed as usize % (bytes.len() - WINDOW);
-    let is_tried = |at: &usize| (start..start + WINDOW).contains(at) || at % STRIDE == 0;
+    let is_tried = |at: &usize| (start..start + WINDOW).contains(at) || at.is_multiple_of(STRIDE);
     let positions: Vec<usize> = (0..bytes.len()).filter(is_tried).collect();
     let accepted = |positions: &[usize]| -> Vec<(usize, u32)> {
         let mut changed = bytes.clone();
