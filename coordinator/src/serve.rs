@@ -179,8 +179,10 @@ async fn node_stream(
     if matches!(report, NodeReport::Hello { .. }) {
         ticket.get_or_init(|| {
             tracing::info!(node = %name, "connected");
+            // Joined first: a run that starts in between is pushed twice rather than not at all.
+            let ticket = shared.hub.join(&name, connection.clone());
             tokio::spawn(dispatch::catch_up(shared.clone(), name.clone(), connection.clone()));
-            shared.hub.join(&name, connection.clone())
+            ticket
         });
         note_seen(&shared, &name, true).await;
     }
