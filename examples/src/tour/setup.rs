@@ -20,7 +20,7 @@ pub const REVIEWERS: [(&str, &str); 3] = [
 /// Both runs of an unoptimised build must fit, with four nodes and the tour itself on two cores.
 const SLOT_START_MS: u64 = 6_000;
 /// See [`SLOT_START_MS`].
-const SLOT_PER_PERSON_US: u64 = 700;
+const SLOT_PER_PERSON_US: u64 = 300;
 /// Persons of the largest real partner, rounded up.
 const REAL_PEOPLE: u32 = 6_000;
 /// Longest a run may take beside its slot, in seconds.

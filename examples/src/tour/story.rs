@@ -241,18 +241,18 @@ fn answer(
     ));
     let home = format!("people/{}", RESEARCHER.0);
     let text = "four nodes check everything themselves, run, and release at their slots";
-    let run = book.step(text, || {
+    let (run, truth) = book.step(text, || {
         let args = ["--home", &home, "run", question.name, "--json"];
-        let run = || stage.run_json("cloister", &args);
-        if persons.is_some() {
-            return Ok(run()?);
-        }
-        // While the nodes work, the tour reads the files that it can see.
+        // While the nodes work, the tour reads the files that it can see, and computes its own answer.
         std::thread::scope(|scope| {
-            let running = scope.spawn(run);
-            *persons = Some(read(cast, stage)?);
+            let running = scope.spawn(|| stage.run_json("cloister", &args));
+            if persons.is_none() {
+                *persons = Some(read(cast, stage)?);
+            }
+            let seen = persons.as_deref().unwrap_or_default();
+            let truth = truth(cast.truth, which, question, seen);
             let panicked = |_| TourError::Unexpected("the run panicked".into());
-            Ok::<_, TourError>(running.join().map_err(panicked)??)
+            Ok::<_, TourError>((running.join().map_err(panicked)??, truth))
         })
     })?;
     expect_all(&run, "released")?;
@@ -265,7 +265,6 @@ fn answer(
     book.show("results", &stage.run("cloister", &args)?);
     let report =
         stage.run_json("cloister", &["--home", &home, "results", question.name, "--json"])?;
-    let truth = truth(cast.truth, which, question, persons.as_deref().unwrap_or_default());
     book.say("  Beside it, computed by the tour from the files it can see (never by a node):");
     let text = beside(&report, &truth);
     book.show("beside the exact answer", &text);

@@ -41,17 +41,26 @@ pub enum Which {
 pub fn truth(kind: TruthKind, which: Which, question: &Question, partners: &[Persons]) -> Truth {
     let all = || partners.iter().flatten();
     let mut exact = empty(kind, which);
+    // Whoever stays within every cap contributes the same under every secret.
+    let (mut fixed, mut capped) = (empty(kind, which), Vec::new());
+    let (row_cap, group_cap) = (question.row_cap as usize, question.group_cap as usize);
     for rows in all() {
-        add(&mut exact, contributions(kind, which, rows));
+        let cells = contributions(kind, which, rows);
+        if rows.len() > row_cap.min(TABLE_ROW_CAP) || cells.len() > group_cap {
+            capped.push(rows);
+        } else {
+            add(&mut fixed, &cells);
+        }
+        add(&mut exact, &cells);
     }
     let mut draws = Draws(0x5eed);
     let mut bounded = BTreeMap::new();
     for _ in 0..SECRETS {
-        let mut lanes = empty(kind, which);
-        for rows in all() {
-            let kept = bound_rows(kind, which, rows, question.row_cap as usize, &mut draws);
+        let mut lanes = fixed.clone();
+        for rows in &capped {
+            let kept = bound_rows(kind, which, rows, row_cap, &mut draws);
             let cells = contributions(kind, which, &kept);
-            add(&mut lanes, draws.some_of(cells, question.group_cap as usize));
+            add(&mut lanes, &draws.some_of(cells, group_cap));
         }
         for (cell, values) in lanes {
             let fresh = || vec![(0.0, f64::INFINITY, f64::NEG_INFINITY); values.len()];
@@ -189,9 +198,9 @@ fn empty(kind: TruthKind, which: Which) -> Lanes {
     cells
 }
 
-fn add(lanes: &mut Lanes, cells: Cells) {
+fn add(lanes: &mut Lanes, cells: &Cells) {
     for (cell, values) in cells {
-        if let Some(sums) = lanes.get_mut(&cell) {
+        if let Some(sums) = lanes.get_mut(cell) {
             sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
         }
     }
