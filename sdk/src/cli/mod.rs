@@ -83,6 +83,10 @@ pub(crate) enum CliError {
     Client(#[from] ClientError),
     #[error(transparent)]
     Answer(#[from] AnswerError),
+    #[error(
+        "the proof does not hold: {0}; do not rely on this answer, and ask its sender for the file again"
+    )]
+    NotProven(AnswerError),
     #[error(transparent)]
     Dsse(#[from] cloister_wire::DsseError),
     #[error(transparent)]

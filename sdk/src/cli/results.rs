@@ -106,7 +106,7 @@ fn print(answer: &Answer, arguments: &ResultsArguments) -> Result<(), CliError> 
 }
 
 pub(super) fn verify(arguments: &VerifyArguments) -> Result<(), CliError> {
-    let answer = verify_bundle(&read(&arguments.file)?)?;
+    let answer = verify_bundle(&read(&arguments.file)?).map_err(CliError::NotProven)?;
     let analysis = answer.analysis.document();
     if arguments.json {
         let releases: Vec<_> = answer

@@ -61,7 +61,9 @@ pub enum DraftError {
     #[error("`{0}` cannot be a value of a public domain: use texts, integers or true/false")]
     Value(String),
     /// The name is none of the agreement's.
-    #[error("`{0}` is not among the agreement's {1}")]
+    #[error(
+        "`{0}` is not among the agreement's {1}: `cloister agreement show` lists them; correct the name, or agree on a new agreement"
+    )]
     Stranger(cloister_terms::Name, &'static str),
     /// The plan cannot be digested; only a programming error makes one.
     #[error("the plan has no canonical form")]
