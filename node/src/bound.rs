@@ -82,6 +82,7 @@ pub struct Caps {
 impl Caps {
     /// From a plan and the charge's secret; an own secret is derived, so that partitions can share it.
     pub fn new(plan: &ContributionPlan, charge_key: &PrfKey) -> Result<Self, Fault> {
+        let table = plan.first_table().ok_or(Fault::PlanShape { what: "tables" })?;
         let size = |cap: u32| usize::try_from(cap).unwrap_or(usize::MAX);
         let wrong = |what| move |_| Fault::PlanShape { what };
         let lanes = plan.shape.lanes.iter();
@@ -89,7 +90,7 @@ impl Caps {
             lanes.map(|lane| i64::try_from(lane.sensitivity_steps)).collect::<Result<_, _>>();
         let derived = prf_wide(charge_key, DOMAIN_SECRET, &[b"caps"]);
         Ok(Self {
-            table_row_cap: size(plan.rows.table_row_cap),
+            table_row_cap: size(table.table_row_cap),
             row_cap: size(plan.row_cap),
             group_cap: size(plan.group_cap),
             cells: u32::try_from(plan.shape.cells()?).map_err(wrong("cells"))?,

@@ -41,7 +41,8 @@ pub async fn measure(
         partitions: options.partitions.clamp(1, fitting.max(1)),
         ..options.clone()
     };
-    let streams = scan(catalog, &plan.rows, &options).await?;
+    let table = plan.first_table().ok_or(Fault::PlanShape { what: "tables" })?;
+    let streams = scan(catalog, table, &options).await?;
     let mut tasks = JoinSet::new();
     for blocks in streams {
         let part = Part { plan: Arc::clone(&plan), caps: Arc::clone(&caps), blocks };

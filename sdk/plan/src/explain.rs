@@ -48,15 +48,16 @@ pub fn explain(planned: &Planned, nodes: usize, left: Option<Budget>) -> Explana
 }
 
 fn reads(plan: &ContributionPlan) -> Vec<String> {
-    let rows = &plan.rows;
-    let names: Vec<String> =
-        rows.columns.iter().map(|column| format!("`{}`", column.name)).collect();
-    let columns = match names.is_empty() {
-        true => format!("no column of `{}`: rows are only counted", rows.dataset),
-        false => format!("of `{}`: {}", rows.dataset, names.join(", ")),
-    };
-    let unit = format!("`{}`, to tell people apart; it is never given out", rows.unit_column);
-    let mut reads = vec![columns, unit];
+    let mut reads = Vec::new();
+    for rows in &plan.tables {
+        let names: Vec<String> =
+            rows.columns.iter().map(|column| format!("`{}`", column.name)).collect();
+        reads.push(match names.is_empty() {
+            true => format!("no column of `{}`: rows are only counted", rows.dataset),
+            false => format!("of `{}`: {}", rows.dataset, names.join(", ")),
+        });
+        reads.push(format!("`{}`, to tell people apart; it is never given out", rows.unit_column));
+    }
     if let Contribute::Module(module) = &plan.contribute {
         reads
             .push(format!("the module {} sees one person's rows at a time", module.sha256.short()));

@@ -3,27 +3,30 @@
 //! that its digest names the question whatever engine answers it.
 
 use crate::expr::Expr;
+use crate::relation::Relation;
 use cloister_terms::{Bounds, ColumnType, Digest, KeyValue, Name, OutputShape};
 use serde::{Deserialize, Serialize};
 
 /// The version of this structure; part of every digest.
-pub const PLAN_VERSION: u32 = 1;
+pub const PLAN_VERSION: u32 = 2;
 
 /// Everything a node needs to answer a question, and the identity of that question.
 ///
-/// For one person: take the rows the filter keeps, at most `row_cap` of them (fair sample by keyed
-/// PRF); make contributions; keep at most `group_cap` cells of them (by keyed PRF); sum over persons;
-/// add each lane's noise. A row without a unit is dropped.
+/// For one person: take the rows of each table that its filter keeps, at most its row cap of them (fair
+/// sample by keyed PRF); make rows of them as the relation says; drop those without a cell; keep at most
+/// `row_cap` (by keyed PRF again); make contributions; keep at most `group_cap` cells of them (by
+/// keyed PRF); sum over persons; add each lane's noise. A row without a unit is dropped.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ContributionPlan {
     /// [`PLAN_VERSION`].
     pub version: u32,
-    /// Which rows are read.
-    pub rows: RowPlan,
+    /// The private tables that are read, in the order the text names them; the same dataset twice
+    /// when it is read twice. A module has one.
+    pub tables: Vec<RowPlan>,
     /// What one person's rows contribute.
     pub contribute: Contribute,
-    /// Rows of one person used at most, at most `rows.table_row_cap`.
+    /// Rows of one person used at most, all caps applied.
     pub row_cap: u32,
     /// Cells one person contributes to at most (L0), at most the number of cells.
     pub group_cap: u32,
@@ -75,6 +78,8 @@ pub enum Contribute {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SqlContribution {
+    /// The rows of one person, made of `tables`.
+    pub relation: Relation,
     /// Keys; empty for one total.
     pub keys: Vec<KeyExpr>,
     /// Lanes, distinct.
@@ -156,6 +161,14 @@ pub enum ModuleColumnKind {
         /// The public domain: text, int64 or bool.
         domain: Vec<KeyValue>,
     },
+}
+
+impl ContributionPlan {
+    /// The one table of a module's plan; the first of any other. `None` in a plan without tables, which
+    /// no front end makes.
+    pub fn first_table(&self) -> Option<&RowPlan> {
+        self.tables.first()
+    }
 }
 
 impl RowPlan {

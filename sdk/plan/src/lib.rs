@@ -40,6 +40,8 @@ mod notes;
 mod planned;
 /// Ranges, clamping bounds and grids.
 mod range;
+/// How one person's rows are made of her rows in the tables.
+pub mod relation;
 /// The one dataset and its names.
 mod scope;
 /// The SQL front end.
@@ -67,3 +69,7 @@ pub use ir::{
 };
 pub use noise::Spend;
 pub use planned::{Planned, Question, plan, replan};
+pub use relation::{
+    JoinKey, JoinKind, Measure, NamedExpr, NamedMeasure, NamedWindow, OrderKey, PublicColumn,
+    PublicRows, Relation, WindowFunction,
+};

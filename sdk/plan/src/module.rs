@@ -59,7 +59,7 @@ pub(crate) fn draft(
         value: body.value,
     };
     Ok(Draft {
-        rows,
+        tables: vec![rows],
         contribute: Contribute::Module(contribution),
         keys: body.keys.clone(),
         lanes: vec![DraftLane {

@@ -11,12 +11,17 @@ pub(crate) fn notes(
     row_cap_asked: u32,
     group_cap_asked: u32,
 ) -> Vec<String> {
-    let rows = &plan.rows;
-    let mut notes = vec![format!("rows without a `{}` are dropped", rows.unit_column)];
-    notes.push(match &rows.filter {
-        Some(filter) => format!("only rows where {filter} are used; unknown counts as no"),
-        None => format!("all rows of `{}` are used", rows.dataset),
-    });
+    let mut notes = Vec::new();
+    for rows in &plan.tables {
+        notes.push(format!(
+            "rows of `{}` without a `{}` are dropped",
+            rows.dataset, rows.unit_column
+        ));
+        notes.push(match &rows.filter {
+            Some(filter) => format!("only rows where {filter} are used; unknown counts as no"),
+            None => format!("all rows of `{}` are used", rows.dataset),
+        });
+    }
     if let Contribute::Sql(sql) = &plan.contribute {
         keys(plan, sql, &mut notes);
     }
@@ -28,9 +33,10 @@ pub(crate) fn notes(
                 "the module sees one person at a time; each number it gives is kept within {}, at most one a group",
                 module.value
             ));
-            if !rows.order_columns.is_empty() {
-                let names: Vec<_> =
-                    rows.order_columns.iter().map(|name| format!("`{name}`")).collect();
+            let order = plan.first_table().map(|rows| rows.order_columns.as_slice());
+            let order = order.unwrap_or_default();
+            if !order.is_empty() {
+                let names: Vec<_> = order.iter().map(|name| format!("`{name}`")).collect();
                 notes.push(format!("it sees a person's rows in the order of {}", names.join(", ")));
             }
         }
@@ -67,8 +73,8 @@ fn caps(
     ));
     if plan.row_cap < row_cap_asked {
         notes.push(format!(
-            "the row cap was lowered from {row_cap_asked} to {}: the dictionary allows no more for `{}`",
-            plan.row_cap, plan.rows.dataset
+            "the row cap was lowered from {row_cap_asked} to {}: one person cannot have more rows here",
+            plan.row_cap
         ));
     }
     let cells = plan.shape.cells().unwrap_or(0);

@@ -55,7 +55,7 @@ impl Planned {
 
 /// What a front end makes of a body, before noise.
 pub(crate) struct Draft {
-    pub rows: RowPlan,
+    pub tables: Vec<RowPlan>,
     pub contribute: Contribute,
     pub keys: Vec<KeyDimension>,
     pub lanes: Vec<DraftLane>,
@@ -114,7 +114,7 @@ fn in_range(what: &'static str, found: u32, max: u32) -> Result<(), PlanError> {
 }
 
 fn finish(draft: Draft, question: &Question<'_>) -> Result<Planned, PlanError> {
-    let Draft { rows, contribute, keys, lanes, columns, row_cap, cells_per_person_max } = draft;
+    let Draft { tables, contribute, keys, lanes, columns, row_cap, cells_per_person_max } = draft;
     let mut shape = OutputShape { keys, lanes: Vec::new(), columns };
     let reach = shape.cells()?.min(cells_per_person_max);
     let group_cap = u32::try_from(reach).unwrap_or(u32::MAX).min(question.group_cap);
@@ -131,10 +131,9 @@ fn finish(draft: Draft, question: &Question<'_>) -> Result<Planned, PlanError> {
         .collect();
     shape.check()?;
     let version = PLAN_VERSION;
-    let plan = ContributionPlan { version, rows, contribute, row_cap, group_cap, shape };
-    let used = plan.rows.columns.iter().map(|column| column.name.clone()).collect();
+    let plan = ContributionPlan { version, tables, contribute, row_cap, group_cap, shape };
     Ok(Planned {
-        columns: vec![ColumnUse { dataset: plan.rows.dataset.clone(), columns: used }],
+        columns: columns_used(&plan),
         notes: notes::notes(&plan, question.row_cap, question.group_cap),
         digest: plan.digest()?,
         cost: chosen.cost,
@@ -142,6 +141,28 @@ fn finish(draft: Draft, question: &Question<'_>) -> Result<Planned, PlanError> {
         why: chosen.why,
         plan,
     })
+}
+
+/// The columns each dataset is read for, in the order the datasets are first read. Columns of a dataset
+/// that is read twice are joined, each table's in dictionary order.
+fn columns_used(plan: &ContributionPlan) -> Vec<ColumnUse> {
+    let mut used: Vec<ColumnUse> = Vec::new();
+    for table in &plan.tables {
+        let names = table.columns.iter().map(|column| column.name.clone());
+        match used.iter_mut().find(|known| known.dataset == table.dataset) {
+            None => {
+                used.push(ColumnUse { dataset: table.dataset.clone(), columns: names.collect() });
+            }
+            Some(known) => {
+                for name in names {
+                    if !known.columns.contains(&name) {
+                        known.columns.push(name);
+                    }
+                }
+            }
+        }
+    }
+    used
 }
 
 fn sensitivity(lane: &DraftLane) -> Result<u64, PlanError> {

@@ -12,6 +12,7 @@ use crate::ir::{Contribute, KeyExpr, LaneExpr, ReadColumn, RowPlan, SqlContribut
 use crate::keys;
 use crate::lower::{condition, lower};
 use crate::planned::{Draft, DraftLane};
+use crate::relation::Relation;
 use crate::scope::{Scope, folded};
 use crate::syntax::{place_of, unwrapped};
 use crate::text::{parse, place};
@@ -52,10 +53,14 @@ pub(crate) fn draft(
         sensitivity_steps: lane.sensitivity_steps(row_cap),
     };
     Ok(Draft {
-        rows,
+        tables: vec![rows],
         keys: dimensions,
         lanes: lanes.iter().map(draft_lane).collect(),
-        contribute: Contribute::Sql(SqlContribution { keys, lanes }),
+        contribute: Contribute::Sql(SqlContribution {
+            relation: Relation::Table { table: 0 },
+            keys,
+            lanes,
+        }),
         columns,
         row_cap,
         // Each row is in one cell, so a person's rows reach no more cells than there are rows.

@@ -124,7 +124,7 @@ fn a_comment_ends_for_the_parser_where_it_ends_for_the_reader() {
     assert!(matches!(error(text), PlanError::ForbiddenCharacter { code: 13, .. }));
     assert!(matches!(error(&format!("{text}\r")), PlanError::ForbiddenCharacter { code: 13, .. }));
     let dos = planned(&text.replace('\r', "\r\n"), rho("1")).unwrap();
-    assert!(dos.plan.rows.filter.is_some());
+    assert!(dos.plan.tables[0].filter.is_some());
     assert_eq!(dos, planned(&text.replace('\r', "\n"), rho("1")).unwrap());
 }
 

@@ -37,9 +37,9 @@ fn a_module_plans_to_guest_columns_and_one_lane() {
             ("end_city", ModuleColumnKind::Code { .. })
         ]
     ));
-    let read: Vec<_> = plan.rows.columns.iter().map(|c| c.name.as_str()).collect();
+    let read: Vec<_> = plan.tables[0].columns.iter().map(|c| c.name.as_str()).collect();
     assert_eq!(read, ["distance_m", "start_city", "end_city"], "the filter reads a column too");
-    let order: Vec<_> = plan.rows.order_columns.iter().map(|name| name.as_str()).collect();
+    let order: Vec<_> = plan.tables[0].order_columns.iter().map(|name| name.as_str()).collect();
     assert_eq!(order, ["start_time_utc", "trip_id"]);
     assert_eq!(plan.group_cap, 4, "no more groups than the answer has");
     assert_eq!(plan.shape.lanes.len(), 1);

@@ -19,16 +19,16 @@ fn column(text: &str) -> Expr {
 fn q1_plans_as_expected() {
     let planned = planned(Q1, rho("0.1")).unwrap();
     let plan = &planned.plan;
-    let read: Vec<_> = plan.rows.columns.iter().map(|read| read.name.as_str()).collect();
+    let read: Vec<_> = plan.tables[0].columns.iter().map(|read| read.name.as_str()).collect();
     assert_eq!(read, ["start_time_local", "distance_m", "start_city", "end_city"]);
     assert_eq!(planned.columns.len(), 1);
     assert_eq!(planned.columns[0].columns.len(), 4);
-    assert_eq!(plan.rows.unit_column.as_str(), "person_id");
-    assert_eq!((plan.row_cap, plan.group_cap, plan.rows.table_row_cap), (20, 6, 50));
+    assert_eq!(plan.tables[0].unit_column.as_str(), "person_id");
+    assert_eq!((plan.row_cap, plan.group_cap, plan.tables[0].table_row_cap), (20, 6, 50));
     let Contribute::Sql(sql) = &plan.contribute else { panic!("a module") };
     assert_eq!(sql.keys[0].expr, column("start_city"));
     assert_eq!(sql.keys[0].domain.len(), 6);
-    let Some(Expr::And { all }) = &plan.rows.filter else { panic!("no AND") };
+    let Some(Expr::And { all }) = &plan.tables[0].filter else { panic!("no AND") };
     assert_eq!(all.len(), 5);
     let crossing = Expr::Case {
         operand: None,
@@ -342,7 +342,7 @@ fn names_fold_and_quoted_names_match_exactly() {
 fn types_are_settled_by_the_planner() {
     let filter = |text: &str| {
         let planned = planned(&format!("SELECT COUNT(*) AS n FROM trips WHERE {text}"), rho("1"));
-        planned.unwrap().plan.rows.filter.unwrap()
+        planned.unwrap().plan.tables[0].filter.clone().unwrap()
     };
     let Expr::Compare { left, right, .. } = filter("duration_s >= 1.5") else { panic!() };
     assert!(matches!(*left, Expr::ToFloat { .. }));

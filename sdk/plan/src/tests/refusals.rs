@@ -178,7 +178,7 @@ fn s21_identifier_columns_and_the_unit_are_refused_everywhere() {
 #[test]
 fn s02_only_the_columns_that_are_needed_are_read() {
     let plan = planned("SELECT COUNT(DISTINCT person_id) AS n FROM trips", rho("1")).unwrap().plan;
-    assert!(plan.rows.columns.is_empty() && plan.rows.order_columns.is_empty());
+    assert!(plan.tables[0].columns.is_empty() && plan.tables[0].order_columns.is_empty());
 }
 
 #[test]
