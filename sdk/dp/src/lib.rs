@@ -15,6 +15,10 @@ pub mod laplace;
 pub mod prf;
 /// Noise for whole lane vectors, whatever the mechanism.
 pub mod sampler;
+/// Real numbers between two fixed-point ends.
+mod span;
+/// The count from which a private key may be shown.
+pub mod threshold;
 /// Goodness-of-fit trials against the exact probabilities, for tests only.
 #[cfg(any(test, feature = "for-tests"))]
 pub mod trial;
@@ -32,3 +36,4 @@ pub use gaussian::DiscreteGaussian;
 pub use laplace::DiscreteLaplace;
 pub use prf::{PrfKey, prf, prf_wide};
 pub use sampler::{SampleError, Sampler, sample, sample_vector};
+pub use threshold::{ThresholdError, key_threshold};
