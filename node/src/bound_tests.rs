@@ -23,7 +23,8 @@ fn empty(lanes: usize) -> Exact {
     let lane = LaneShape { name: "n".into(), grid_bits: 0, sensitivity_steps: 1, noise };
     let values = (0..1_000).map(cloister_terms::KeyValue::Int).collect();
     let keys = vec![cloister_terms::KeyDimension { name: "k".into(), values }];
-    Exact::zero(&OutputShape { keys, lanes: vec![lane; lanes], columns: vec![] }).unwrap()
+    Exact::zero(&OutputShape { keys, lanes: vec![lane; lanes], columns: vec![], served: vec![] })
+        .unwrap()
 }
 
 /// Rows of persons with these units, each row's bytes being its text.

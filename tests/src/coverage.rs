@@ -111,7 +111,8 @@ fn trials(asked: &Asked, exact: &[Vec<i128>], intervals: usize, seed: u64) -> Co
             (Name::new(format!("node-{node}")).unwrap(), noised)
         })
         .collect();
-    let combined = Combined::new(&all, vectors.len(), &vectors).unwrap();
+    let nodes: Vec<Name> = vectors.iter().map(|(node, _)| node.clone()).collect();
+    let combined = Combined::new(&all, &nodes, &vectors).unwrap();
     let truth: Vec<i128> = (0..cells * shape.lanes.len())
         .map(|at| exact.iter().map(|lanes| lanes[at]).sum())
         .collect();

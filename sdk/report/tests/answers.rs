@@ -34,6 +34,7 @@ fn regions(values: Vec<KeyValue>) -> OutputShape {
             column("people", Formula::Total { lane: 0 }),
             column("mean_spend", Formula::Ratio { numerator: 1, denominator: 0 }),
         ],
+        served: vec![],
     }
 }
 
@@ -45,7 +46,9 @@ fn combined(shape: &OutputShape, lanes: &[i128], nodes: usize, asked: usize) -> 
             (Name::new(format!("node-{node}")).unwrap(), own)
         })
         .collect();
-    Combined::new(shape, asked, &vectors).unwrap()
+    let asked: Vec<Name> =
+        (0..asked).map(|node| Name::new(format!("node-{node}")).unwrap()).collect();
+    Combined::new(shape, &asked, &vectors).unwrap()
 }
 
 fn answer(shape: &OutputShape, lanes: &[i128]) -> Report {
@@ -64,6 +67,7 @@ fn trips(lanes: &[i128]) -> Report {
             column("to", Formula::Key { dimension: 1 }),
             column("trips", Formula::Total { lane: 0 }),
         ],
+        served: vec![],
     };
     answer(&shape, lanes)
 }

@@ -94,6 +94,7 @@ fn simulate(lanes: &[(Noise, u8, i128)], formula: Formula, nodes: usize, seed: u
         keys: vec![KeyDimension { name: "trial".into(), values }],
         lanes: lanes.iter().map(lane).collect(),
         columns: vec![ResultColumn { name: "figure".into(), formula }],
+        served: vec![],
     };
     let samplers: Vec<Sampler> = lanes.iter().map(|lane| Sampler::new(lane.0)).collect();
     let mut random = Random(seed);
@@ -109,7 +110,8 @@ fn simulate(lanes: &[(Noise, u8, i128)], formula: Formula, nodes: usize, seed: u
             (Name::new(format!("node-{node}")).unwrap(), vector)
         })
         .collect();
-    report(&shape, &Combined::new(&shape, nodes, &vectors).unwrap()).unwrap()
+    let asked: Vec<Name> = vectors.iter().map(|(node, _)| node.clone()).collect();
+    report(&shape, &Combined::new(&shape, &asked, &vectors).unwrap()).unwrap()
 }
 
 /// Share of all rows whose interval holds `truth`. A row without an interval claims nothing: it stands

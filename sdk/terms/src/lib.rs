@@ -28,6 +28,8 @@ pub mod release;
 /// The researcher's signed request for one round.
 pub mod request;
 /// The vector an analysis releases: keys, lanes, noise, and how it reads as a table.
+/// Which cells each partner answers.
+pub mod served;
 pub mod shape;
 /// Column types, key values, clamping ranges on a grid.
 pub mod value;
@@ -43,6 +45,7 @@ pub use ratio::Ratio;
 pub use refusal::Refusal;
 pub use release::ReleaseRecord;
 pub use request::RunRequest;
+pub use served::Served;
 pub use shape::{Formula, KeyDimension, LaneShape, Noise, OutputShape, ResultColumn};
 pub use value::{Bounds, ColumnType, KeyValue};
 

@@ -4,6 +4,7 @@
 
 use crate::Ratio;
 use crate::limits::{CELLS_MAX, DIMENSIONS_MAX, LANES_MAX};
+use crate::served::{Served, ServedError};
 use crate::value::KeyValue;
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +19,9 @@ pub struct OutputShape {
     pub lanes: Vec<LaneShape>,
     /// Columns of the answer, keys included, in the order they are shown.
     pub columns: Vec<ResultColumn>,
+    /// Partners with keys of their own, sorted; empty when every partner answers every cell.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub served: Vec<Served>,
 }
 
 /// One public key dimension.
@@ -111,6 +115,9 @@ pub enum ShapeError {
     /// A formula names a key or lane that does not exist.
     #[error("column `{0}` is computed from a key or lane that does not exist")]
     Formula(String),
+    /// The cells of partners do not fit.
+    #[error(transparent)]
+    Served(#[from] ServedError),
 }
 
 impl OutputShape {
@@ -154,6 +161,7 @@ impl OutputShape {
                 return Err(ShapeError::Formula(column.name.clone()));
             }
         }
+        crate::served::check(&self.served, self)?;
         Ok(())
     }
 
@@ -185,7 +193,7 @@ mod tests {
         let keys = sizes.iter().map(|n| KeyDimension { name: "k".into(), values: values(n) });
         let noise = Noise::DiscreteLaplace { scale: Ratio::new(1, 1).unwrap() };
         let lane = LaneShape { name: "n".into(), grid_bits: 0, sensitivity_steps: 1, noise };
-        OutputShape { keys: keys.collect(), lanes: vec![lane], columns: vec![] }
+        OutputShape { keys: keys.collect(), lanes: vec![lane], columns: vec![], served: vec![] }
     }
 
     #[test]
