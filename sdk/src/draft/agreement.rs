@@ -3,8 +3,8 @@
 
 use super::{BudgetDraft, DraftError, key_values, parse, seconds};
 use cloister_terms::{
-    Agreement, Bounds, Calendar, Column, ColumnType, DOCUMENT_VERSION, Dataset, Dictionary, Name,
-    Party, Person, PublicKey, Quorum, Researcher,
+    Agreement, Bounds, Calendar, Column, ColumnType, DOCUMENT_VERSION, Dataset, Dictionary,
+    Holdings, Name, OwnDomain, Party, Person, PublicKey, Quorum, Researcher,
 };
 use serde::Deserialize;
 
@@ -35,6 +35,19 @@ struct PartyDraft {
     node_key: PublicKey,
     unit_namespace: Name,
     caps: BudgetDraft,
+    /// The datasets the partner holds; absent at every partner, each holds all.
+    datasets: Option<Vec<Name>>,
+    /// Public domains of which it serves a part only.
+    #[serde(default)]
+    domains: Vec<OwnDomainDraft>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OwnDomainDraft {
+    dataset: Name,
+    column: Name,
+    values: Vec<toml::Value>,
 }
 
 #[derive(Deserialize)]
@@ -81,7 +94,9 @@ struct ColumnDraft {
 pub fn agreement_from_toml(text: &str) -> Result<Agreement, DraftError> {
     let draft: AgreementDraft = parse(text)?;
     let not_before_s = seconds("from", &draft.from)?;
-    let datasets = draft.dictionary.datasets.into_iter().map(dataset).collect::<Result<_, _>>()?;
+    let datasets = draft.dictionary.datasets.into_iter().map(dataset);
+    let datasets = datasets.collect::<Result<Vec<_>, _>>()?;
+    let holdings = holdings(&draft.parties, &datasets)?;
     let party = |party: PartyDraft| Party {
         partner: party.partner,
         organisation: party.organisation,
@@ -113,10 +128,31 @@ pub fn agreement_from_toml(text: &str) -> Result<Agreement, DraftError> {
         quorum: draft.quorum,
         coordinator: draft.coordinator,
         run_time_max_ms: draft.run_time_max_s.saturating_mul(1_000),
-        dictionary: Dictionary { datasets },
+        dictionary: Dictionary { datasets, holdings },
     };
     agreement.check()?;
     Ok(agreement)
+}
+
+/// What each partner holds: all of it where the draft does not say, and no list where nobody says.
+fn holdings(parties: &[PartyDraft], datasets: &[Dataset]) -> Result<Vec<Holdings>, DraftError> {
+    let says = |party: &PartyDraft| party.datasets.is_some() || !party.domains.is_empty();
+    if !parties.iter().any(says) {
+        return Ok(Vec::new());
+    }
+    let all = || datasets.iter().map(|dataset| dataset.name.clone()).collect();
+    let own = |own: &OwnDomainDraft| {
+        let (dataset, column) = (own.dataset.clone(), own.column.clone());
+        Ok(OwnDomain { dataset, column, values: key_values(&own.values)? })
+    };
+    let held = |party: &PartyDraft| {
+        Ok(Holdings {
+            partner: party.partner.clone(),
+            datasets: party.datasets.clone().unwrap_or_else(all),
+            domains: party.domains.iter().map(own).collect::<Result<_, DraftError>>()?,
+        })
+    };
+    parties.iter().map(held).collect()
 }
 
 fn dataset(draft: DatasetDraft) -> Result<Dataset, DraftError> {

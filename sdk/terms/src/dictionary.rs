@@ -2,6 +2,7 @@
 //! each partner stores them. It holds bounds and public domains, never anything read off records.
 
 use crate::Name;
+use crate::holdings::{Holdings, HoldingsError};
 use crate::limits::{COLUMNS_MAX, DATASETS_MAX, DOMAIN_VALUES_MAX, ROW_CAP_MAX};
 use crate::value::{Bounds, ColumnType, KeyValue};
 use serde::{Deserialize, Serialize};
@@ -13,6 +14,9 @@ use std::collections::BTreeSet;
 pub struct Dictionary {
     /// Datasets, names distinct.
     pub datasets: Vec<Dataset>,
+    /// What each partner holds; empty when every partner holds every dataset with its whole domains.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub holdings: Vec<Holdings>,
 }
 
 /// One table of the dictionary.
@@ -93,6 +97,9 @@ pub enum DictionaryError {
         /// The value.
         value: String,
     },
+    /// What a partner holds is not what the dictionary has.
+    #[error(transparent)]
+    Holdings(#[from] HoldingsError),
     /// Bounds on a column that is not numeric.
     #[error("column `{column}` is {column_type}: only int64 and float64 columns have bounds")]
     BoundsOnType {
@@ -114,7 +121,9 @@ impl Dictionary {
         let first = self.datasets.first().map(|d| d.name.clone());
         in_range("datasets", first.as_ref(), self.datasets.len() as u64, DATASETS_MAX as u64)?;
         distinct(self.datasets.iter().map(|dataset| &dataset.name))?;
-        self.datasets.iter().try_for_each(Dataset::check)
+        self.datasets.iter().try_for_each(Dataset::check)?;
+        crate::holdings::check(&self.holdings, self)?;
+        Ok(())
     }
 }
 

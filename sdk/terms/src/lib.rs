@@ -15,6 +15,9 @@ pub mod bytes;
 pub mod decimal;
 /// The shared data dictionary that an agreement pins.
 pub mod dictionary;
+/// The vector an analysis releases: keys, lanes, noise, and how it reads as a table.
+/// What each partner holds.
+pub mod holdings;
 /// Every limit that more than one crate must agree on.
 pub mod limits;
 /// Validated names of partners, people, datasets and columns.
@@ -27,7 +30,6 @@ pub mod refusal;
 pub mod release;
 /// The researcher's signed request for one round.
 pub mod request;
-/// The vector an analysis releases: keys, lanes, noise, and how it reads as a table.
 /// Which cells each partner answers.
 pub mod served;
 pub mod shape;
@@ -40,6 +42,7 @@ pub use approval::{Approval, Grant, Verdict};
 pub use budget::{Budget, Cost, Delta, Epsilon, Rho};
 pub use bytes::{Digest, Nonce, PublicKey};
 pub use dictionary::{Column, Dataset, Dictionary};
+pub use holdings::{Holdings, OwnDomain};
 pub use name::Name;
 pub use ratio::Ratio;
 pub use refusal::Refusal;
