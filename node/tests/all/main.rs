@@ -8,6 +8,7 @@ mod accounts;
 mod admission;
 mod commands;
 mod crashes;
+mod kills;
 mod network;
 mod offers;
 mod repeats;
