@@ -4,6 +4,7 @@
 use super::opened::passphrase;
 use super::{CliError, Printed, Shared};
 use crate::config::Config;
+use crate::serve::Displaced;
 use crate::start::{Started, start};
 use crate::state::StateFolder;
 use clap::Args;
@@ -41,8 +42,9 @@ impl Run {
         if self.exit_with_stdin {
             stop_with_stdin(stop.clone());
         }
-        runtime.block_on(serve(&config, started, stop, stopping));
+        let served = runtime.block_on(serve(&config, started, stop, stopping));
         runtime.shutdown_timeout(STOP_DEADLINE);
+        served.map_err(|Displaced| CliError::Displaced(config.state))?;
         Ok(String::new())
     }
 }
@@ -57,7 +59,7 @@ async fn serve(
     started: Started,
     stop: watch::Sender<bool>,
     stopping: watch::Receiver<bool>,
-) {
+) -> Result<(), Displaced> {
     tokio::spawn(async move {
         told_to_stop().await;
         let _ = stop.send(true);
@@ -73,7 +75,7 @@ async fn serve(
             let _ = writeln!(out, "{line}").and_then(|()| out.flush());
         }
     };
-    started.node.clone().serve(&started.dialer, &started.address, ready, stopping).await;
+    started.node.clone().serve(&started.dialer, &started.address, ready, stopping).await
 }
 
 /// Waits for ctrl-c or a request to terminate; for ever where signals cannot be watched.
