@@ -8,7 +8,7 @@ use clap::{Parser, Subcommand};
 use cloister_net::{Clock, Role, SystemClock, Token};
 use cloister_terms::Name;
 use std::ffi::OsString;
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -157,6 +157,7 @@ fn listen_until_told(
     exit_with_stdin: bool,
 ) -> Result<(), CliError> {
     tracing_subscriber::fmt()
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr)
         .with_env_filter(
             tracing_subscriber::EnvFilter::try_from_env("CLOISTER_LOG")
@@ -242,6 +243,7 @@ fn invite(
 }
 
 fn revoke(folder: &Folder, name: Name) -> Result<(), CliError> {
+    folder.load_config()?;
     if Store::open(&folder.store())?.revoke(&name)? == 0 {
         return Err(CliError::NotEnrolled(name));
     }
@@ -253,6 +255,8 @@ fn revoke(folder: &Folder, name: Name) -> Result<(), CliError> {
 }
 
 fn status(folder: &Folder, json: bool) -> Result<(), CliError> {
+    // Opening the store makes one: only where there is a coordinator.
+    folder.load_config()?;
     let store = Store::open(&folder.store())?;
     let peers = store.peers()?;
     let lines = crate::intake::list(&store).map_err(|e| CliError::Analyses(e.0))?;
@@ -289,7 +293,15 @@ fn status(folder: &Folder, json: bool) -> Result<(), CliError> {
         println!("{:<24} {:<16} {approved:<10} {}", line.name, line.researcher, line.runs.len());
     }
     for (at_s, what) in &alerts {
-        println!("alert at {at_s}: {what}");
+        println!("alert of {}: {what}", moment(*at_s));
     }
     Ok(())
+}
+
+/// A second since 1970 as people read it, in UTC.
+fn moment(at_s: i64) -> String {
+    use time::format_description::well_known::Rfc3339;
+    let moment = time::OffsetDateTime::from_unix_timestamp(at_s).ok();
+    let text = moment.and_then(|moment| moment.format(&Rfc3339).ok());
+    text.unwrap_or_else(|| at_s.to_string())
 }

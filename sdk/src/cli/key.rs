@@ -37,6 +37,9 @@ pub(super) struct EnrollArguments {
     /// The coordinator's enrolment address.
     #[arg(long)]
     enrol_addr: SocketAddr,
+    /// Replace the certificate that is here, after a revocation or expiry.
+    #[arg(long)]
+    again: bool,
 }
 
 pub(super) fn key(person: &PersonArguments, command: &KeyCommand) -> Result<(), CliError> {
@@ -79,8 +82,8 @@ pub(super) async fn enroll(
     arguments: &EnrollArguments,
 ) -> Result<(), CliError> {
     let home = person.home();
-    if home.is_enrolled() {
-        return Err(crate::home::HomeError::Exists(person.home.join("profile.toml")).into());
+    if !arguments.again {
+        home.not_enrolled()?;
     }
     let token: Token =
         arguments.token.trim().parse().map_err(|e| CliError::Token(format!("{e}")))?;

@@ -94,9 +94,8 @@ struct ColumnDraft {
 pub fn agreement_from_toml(text: &str) -> Result<Agreement, DraftError> {
     let draft: AgreementDraft = parse(text)?;
     let not_before_s = seconds("from", &draft.from)?;
-    let datasets = draft.dictionary.datasets.into_iter().map(dataset);
-    let datasets = datasets.collect::<Result<Vec<_>, _>>()?;
-    let holdings = holdings(&draft.parties, &datasets)?;
+    let mut dictionary = draft.dictionary.document()?;
+    dictionary.holdings = holdings(&draft.parties, &dictionary.datasets)?;
     let party = |party: PartyDraft| Party {
         partner: party.partner,
         organisation: party.organisation,
@@ -128,7 +127,7 @@ pub fn agreement_from_toml(text: &str) -> Result<Agreement, DraftError> {
         quorum: draft.quorum,
         coordinator: draft.coordinator,
         run_time_max_ms: draft.run_time_max_s.saturating_mul(1_000),
-        dictionary: Dictionary { datasets, holdings },
+        dictionary,
     };
     agreement.check()?;
     Ok(agreement)
@@ -153,6 +152,27 @@ fn holdings(parties: &[PartyDraft], datasets: &[Dataset]) -> Result<Vec<Holdings
         })
     };
     parties.iter().map(held).collect()
+}
+
+/// The dictionary alone: the `[[dictionary.datasets]]` blocks of a TOML draft, checked as part of an
+/// agreement is.
+pub fn dictionary_from_toml(text: &str) -> Result<Dictionary, DraftError> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Alone {
+        dictionary: DictionaryDraft,
+    }
+    let draft: Alone = parse(text)?;
+    let dictionary = draft.dictionary.document()?;
+    dictionary.check().map_err(cloister_terms::agreement::AgreementError::from)?;
+    Ok(dictionary)
+}
+
+impl DictionaryDraft {
+    fn document(self) -> Result<Dictionary, DraftError> {
+        let datasets = self.datasets.into_iter().map(dataset).collect::<Result<_, _>>()?;
+        Ok(Dictionary { datasets, holdings: Vec::new() })
+    }
 }
 
 fn dataset(draft: DatasetDraft) -> Result<Dataset, DraftError> {

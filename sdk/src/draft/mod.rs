@@ -4,7 +4,7 @@
 mod agreement;
 mod analysis;
 
-pub use agreement::agreement_from_toml;
+pub use agreement::{agreement_from_toml, dictionary_from_toml};
 pub use analysis::{AnalysisDraft, analysis_from_toml, document_of};
 
 use cloister_terms::{Budget, Delta, Epsilon, KeyValue, Rho};

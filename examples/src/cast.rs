@@ -1,12 +1,20 @@
-//! The two casts of the tour: four made-up partners with four schemas, or the four mobility partners
+//! The two casts of the tour, which tests measure too: four made-up partners with four schemas, or the four mobility partners
 //! of the developer data. A cast says who takes part, how each partner maps its tables, and what is
 //! asked; it computes nothing.
 
-use cloister_examples::scenario::mapping;
-use cloister_examples::scenario::population::REGIONS;
-use cloister_examples::scenario::{PartnerKind, SourceLayout};
+use crate::scenario::mapping;
+use crate::scenario::population::REGIONS;
+use crate::scenario::{PartnerKind, SourceLayout};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
+
+/// Towns of the mobility records, in the order of the module's codes.
+pub const TOWNS: [&str; 6] =
+    ["Amherst", "Easthampton", "Holyoke", "Northampton", "South Hadley", "Springfield"];
+/// The two seasons that the SQL question on made-up sightings is about, as an SQL condition.
+pub const SEASONS: &str =
+    "(event_time >= TIMESTAMP '2024-01-01' AND event_time < TIMESTAMP '2024-04-01')
+   OR (event_time >= TIMESTAMP '2024-07-01' AND event_time < TIMESTAMP '2024-10-01')";
 
 /// Everything that differs between the two casts.
 pub struct Cast {
@@ -90,13 +98,14 @@ pub fn made_up(people: u32, seed: u64) -> Cast {
         name: "where-people-are",
         row_cap: 20,
         group_cap: 4,
-        toml: "name = \"where-people-are\"\n\
+        toml: format!(
+            "name = \"where-people-are\"\n\
              question = \"How many people are seen, and how often, in each region in each season?\"\n\
              purpose = \"https://w3id.org/dpv#ScientificResearch\"\n\
              row_cap = 20\ngroup_cap = 4\nmax_runs = 3\n\
-             spend = { rho = \"0.03\" }\n\
-             sql = \"\"\"\nSELECT region,\n       CASE WHEN event_time < TIMESTAMP '2024-04-01' THEN 'winter' ELSE 'summer' END AS season,\n       COUNT(DISTINCT person_id) AS people, COUNT(*) AS events\nFROM events\nWHERE (event_time >= TIMESTAMP '2024-01-01' AND event_time < TIMESTAMP '2024-04-01')\n   OR (event_time >= TIMESTAMP '2024-07-01' AND event_time < TIMESTAMP '2024-10-01')\nGROUP BY region, season\n\"\"\"\n"
-            .to_owned(),
+             spend = {{ rho = \"0.03\" }}\n\
+             sql = \"\"\"\nSELECT region,\n       CASE WHEN event_time < TIMESTAMP '2024-04-01' THEN 'winter' ELSE 'summer' END AS season,\n       COUNT(DISTINCT person_id) AS people, COUNT(*) AS events\nFROM events\nWHERE {SEASONS}\nGROUP BY region, season\n\"\"\"\n"
+        ),
     };
     let module = Question {
         name: "who-moved-where",
@@ -276,8 +285,7 @@ fn events_dictionary() -> String {
 }
 
 fn trips_dictionary() -> String {
-    let towns = ["Amherst", "Easthampton", "Holyoke", "Northampton", "South Hadley", "Springfield"];
-    let towns = towns.iter().map(|r| format!("\"{r}\"")).collect::<Vec<_>>().join(", ");
+    let towns = TOWNS.iter().map(|r| format!("\"{r}\"")).collect::<Vec<_>>().join(", ");
     format!(
         "[[dictionary.datasets]]\nname = \"trips\"\n\
          description = \"one bike trip\"\n\

@@ -1,8 +1,6 @@
 //! What a reader sees: rows, words, CSV, bars and grids, with hostile names, extreme lanes and every
 //! size. Nothing shown may steer a terminal, run in a spreadsheet, or hold NaN or an infinity.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "test code")]
-
 use cloister_report::{
     Accuracy, Cell, Combined, Confidence, Report, ReportError, TextOptions, expected_plus_minus,
     report, report_at,

@@ -398,3 +398,57 @@ fn only_the_approved_module_bytes_are_vetted() {
     let hostile = Papers { module: Some(bytes), ..papers };
     assert_eq!(rig.refusal(&hostile), Refusal::ModuleRejected);
 }
+
+/// Ada's module question over `rows`, as the sample module `town-flows` is built for: 512 rows of two
+/// columns, at most four outputs.
+fn town_flows(rig: &Rig, rows: &str, row_cap: u32, group_cap: u32) -> Papers {
+    let wasm = crate::modules::town_flows();
+    let towns: Vec<_> = (0..6).map(cloister_terms::KeyValue::Int).collect();
+    let key =
+        |name: &str| cloister_terms::KeyDimension { name: name.into(), values: towns.clone() };
+    let analysis = rig.granted(|a| {
+        a.name = name("town-flows");
+        (a.row_cap, a.group_cap) = (row_cap, group_cap);
+        a.body = Body::Module(ModuleBody {
+            sha256: sha256(&wasm),
+            rows: rows.into(),
+            keys: vec![key("from"), key("to")],
+            value: cloister_terms::Bounds::from_steps(0, 1, 0).unwrap(),
+            value_name: "people".into(),
+            fuel_per_person: 2_000_000,
+        });
+    });
+    Papers { module: Some(wasm), ..rig.federation.papers(&analysis, 1) }
+}
+
+/// A gate whose dictionary lets a person have as many rows as the sample module takes.
+fn rig_of_many_rows() -> Rig {
+    let federation = Federation::with(|a| a.dictionary.datasets[0].rows_per_unit_max = 600);
+    Rig::with(federation, generous())
+}
+
+#[test]
+fn a_module_that_fits_its_question_is_admitted_and_charged() {
+    let rig = rig_of_many_rows();
+    let papers = town_flows(&rig, "SELECT city, distance_km FROM trips", 512, 4);
+    let charge = rig.fresh(&papers);
+    assert_eq!(charge.module(), papers.module.as_deref());
+    assert_eq!((charge.plan().row_cap, charge.plan().group_cap), (512, 4));
+    assert_eq!(rig.spent(), epsilon("1"));
+}
+
+#[test]
+fn a_module_built_for_another_question_is_refused_before_the_charge() {
+    let rig = rig_of_many_rows();
+    let two = "SELECT city, distance_km FROM trips";
+    for (what, rows, row_cap, group_cap) in [
+        ("fewer rows", two, 448, 4),
+        ("more rows", two, 576, 4),
+        ("one column", "SELECT city FROM trips", 512, 4),
+        ("more outputs", two, 512, 5),
+    ] {
+        let papers = town_flows(&rig, rows, row_cap, group_cap);
+        assert_eq!(rig.refusal(&papers), Refusal::ModuleRejected, "{what}");
+    }
+    assert_eq!(rig.spent(), Cost::ZERO);
+}

@@ -2,8 +2,6 @@
 //! interface. Seeds are fixed, so a failure is a defect, never chance; each test still states how
 //! often other seeds would fail. No production code is used to draw noise here.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "test code")]
-
 use cloister_report::{Cell, Combined, Report, report};
 use cloister_terms::{
     Formula, KeyDimension, KeyValue, LaneShape, Name, Noise, OutputShape, Ratio, ResultColumn,

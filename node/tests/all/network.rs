@@ -9,7 +9,8 @@ use cloister_net::{
 use cloister_node::catalog::Catalog;
 use cloister_node::fixtures::{HandClock, HandPace, dictionary, name};
 use cloister_node::run::{Runs, Tables};
-use cloister_node::serve::Node;
+use cloister_node::serve::{Displaced, Node};
+use cloister_node::state::StateFolder;
 use cloister_terms::ReleaseRecord;
 use cloister_wire::message::{FromNode, NodeReport, Outcome, ReportTaken, ToNode};
 use cloister_wire::{decode, encode};
@@ -78,12 +79,7 @@ fn runs(rig: Rig, pace: Arc<HandPace>) -> (Arc<Runs>, tempfile::TempDir, Federat
 
 #[tokio::test]
 async fn an_answer_is_sent_again_until_it_is_taken() {
-    let (hub, node) = identities();
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let revocations = RevocationList::new(clock.clone());
-    revocations.replace([], clock.now_unix_s()).unwrap();
-    let here: SocketAddr = "127.0.0.1:0".parse().unwrap();
-    let server = Server::bind(here, &hub, revocations, clock.clone()).unwrap();
+    let (server, node, clock) = coordinator().await;
     let address = server.local_addr().unwrap().to_string();
 
     let pace = Arc::new(HandPace::default());
@@ -138,8 +134,89 @@ async fn an_answer_is_sent_again_until_it_is_taken() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     stop.send(true).unwrap();
-    serving.await.unwrap();
+    serving.await.unwrap().unwrap();
     connection.closed().await;
+    server.shutdown().await;
+}
+
+/// A coordinator's end on loopback, its node's identity, and the clock of both.
+async fn coordinator() -> (Server, Identity, Arc<dyn Clock>) {
+    let (hub, node) = identities();
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let revocations = RevocationList::new(clock.clone());
+    revocations.replace([], clock.now_unix_s()).unwrap();
+    let here: SocketAddr = "127.0.0.1:0".parse().unwrap();
+    (Server::bind(here, &hub, revocations, clock.clone()).unwrap(), node, clock)
+}
+
+#[tokio::test]
+async fn a_displaced_node_ends_and_a_broken_line_is_dialled_again() {
+    let (server, node, clock) = coordinator().await;
+    let address = server.local_addr().unwrap().to_string();
+    let (runs, _folder, _federation) = runs(Rig::new(), Arc::default());
+    let (_stop, stopping) = watch::channel(false);
+    let dialer = Dialer::new(&node, clock).unwrap();
+    let serving = tokio::spawn(async move {
+        Arc::new(Node::new(runs)).serve(&dialer, &address, || (), stopping).await
+    });
+    // Every other end is a reason to dial again.
+    for reason in [CloseReason::Done, CloseReason::Shutdown, CloseReason::TooMany] {
+        let (connection, mut reports) = accept(&server, true).await;
+        assert!(matches!(reports.recv().await.unwrap(), NodeReport::Hello { .. }), "{reason:?}");
+        connection.close(reason);
+    }
+    // As after a line that broke: the node has dialled again, and the old connection is closed then.
+    let (old, mut reports) = accept(&server, true).await;
+    assert!(matches!(reports.recv().await.unwrap(), NodeReport::Hello { .. }));
+    old.close(CloseReason::Done);
+    let (connection, mut reports) = accept(&server, true).await;
+    assert!(matches!(reports.recv().await.unwrap(), NodeReport::Hello { .. }));
+    old.close(CloseReason::Displaced);
+    assert!(!serving.is_finished() && !connection.is_closed());
+    // The connection in use is another one's now.
+    connection.close(CloseReason::Displaced);
+    assert_eq!(serving.await.unwrap(), Err(Displaced));
+    server.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_copy_of_the_state_folder_is_one_clear_error() {
+    const PASSPHRASE: &str = "correct horse battery";
+    let (server, node, _clock) = coordinator().await;
+    let address = server.local_addr().unwrap().to_string();
+    let folder = tempfile::tempdir().unwrap();
+    let (state, ..) = StateFolder::create(&folder.path().join("state"), PASSPHRASE).unwrap();
+    state.keep_identity(&node, &address).unwrap();
+    let sample = cloister_node::config::sample_for(&name("north"));
+    std::fs::write(folder.path().join("node.toml"), sample).unwrap();
+    let run = || {
+        tokio::process::Command::new(env!("CARGO_BIN_EXE_cloister-node"))
+            .arg("run")
+            .current_dir(folder.path())
+            .env("CLOISTER_PASSPHRASE", PASSPHRASE)
+            .env("RUST_LOG", "off")
+            .stdin(std::process::Stdio::null())
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap()
+    };
+    let process = run();
+    let (connection, mut reports) = accept(&server, true).await;
+    assert!(matches!(reports.recv().await.unwrap(), NodeReport::Hello { .. }));
+    // Two on one folder is refused where it is seen; a copy elsewhere is seen by the coordinator.
+    let second = run().wait_with_output().await.unwrap();
+    assert_eq!(second.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&second.stderr).contains("stop it first"));
+    connection.close(CloseReason::Displaced);
+    let ended = process.wait_with_output().await.unwrap();
+    assert_eq!(ended.status.code(), Some(1));
+    let error = String::from_utf8(ended.stderr).unwrap();
+    assert_eq!(error.trim_end().lines().count(), 1, "{error}");
+    for said in ["another machine took this node's place", "state", "stop one"] {
+        assert!(error.contains(said), "`{said}` is missing in: {error}");
+    }
     server.shutdown().await;
 }
 

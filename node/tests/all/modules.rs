@@ -9,10 +9,10 @@ use cloister_terms::{Body, Digest};
 use std::path::PathBuf;
 
 /// The sample module: the first four distinct (start, end) pairs of six towns, over 512 rows.
-pub fn town_flows() -> Option<Vec<u8>> {
+pub fn town_flows() -> Vec<u8> {
     let path =
         PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../examples/modules/town-flows.wasm");
-    std::fs::read(path).ok()
+    std::fs::read(path).expect("examples/modules/town-flows.wasm is part of the checkout")
 }
 
 pub fn sha256(bytes: &[u8]) -> Digest {
@@ -71,9 +71,7 @@ async fn flows(
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a12_a_module_sees_each_person_alone_and_in_canonical_order() {
-    let Some(wasm) = town_flows() else {
-        panic!("examples/modules/town-flows.wasm is part of the checkout")
-    };
+    let wasm = town_flows();
     // Rider 1 makes five pairs; by time the last is (4, 5), which the module's cap leaves out.
     let mut rows = vec![
         trip(1, 5, 4, 5),
@@ -103,9 +101,7 @@ async fn a12_a_module_sees_each_person_alone_and_in_canonical_order() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a26_module_contributions_add_up_person_by_person() {
-    let Some(wasm) = town_flows() else {
-        panic!("examples/modules/town-flows.wasm is part of the checkout")
-    };
+    let wasm = town_flows();
     let mut draws = Draws(77);
     let mut rows = Vec::new();
     for rider in 0..40 {
@@ -133,9 +129,7 @@ async fn a26_module_contributions_add_up_person_by_person() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn another_module_than_the_approved_one_is_a_fault() {
-    let Some(wasm) = town_flows() else {
-        panic!("examples/modules/town-flows.wasm is part of the checkout")
-    };
+    let wasm = town_flows();
     let world = world(&[trip(1, 1, 1, 1)]);
     let plan = flow_plan(&world, b"another module");
     let run = |module| {

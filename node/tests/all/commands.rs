@@ -159,6 +159,58 @@ fn mistakes_end_in_one_line_that_says_what_to_do() {
 }
 
 #[test]
+fn a_check_finds_what_would_stop_or_spoil_a_run() {
+    let (desk, _federation) = initialised();
+    std::fs::write(desk.path("trips.csv"), "rider,start,km\n1,Ashford,2.5\n2,Bramley,3\n").unwrap();
+    let sample = std::fs::read_to_string(desk.path("node.toml")).unwrap();
+    let mapped = |distance: &str| {
+        format!(
+            "{sample}\n[[source]]\ndataset = \"trips\"\nformat = \"csv\"\npath = \"trips.csv\"\n\
+             [source.columns]\nperson_id = \"rider\"\ncity = \"start\"\ndistance_km = \"{distance}\"\n"
+        )
+    };
+    let checked = |config: &str| {
+        std::fs::write(desk.path("node.toml"), config).unwrap();
+        let output = desk.command(&["check", "--offline"]);
+        let said =
+            String::from_utf8(output.stdout).unwrap() + &String::from_utf8_lossy(&output.stderr);
+        (output.status.success(), said)
+    };
+    let (good, said) = checked(&mapped("km"));
+    assert!(good && !said.contains("PROBLEM"), "{said}");
+    for (config, wanted) in [
+        // A text where a number is wanted: every value would be null in silence.
+        (mapped("start"), "`trips.distance_km` has no value in any row"),
+        (mapped("kilometres"), "the source has no column `kilometres`"),
+        (
+            mapped("km").replace("person_id = \"rider\"", ""),
+            "column `person_id` (int64) is not mapped",
+        ),
+        (
+            mapped("km").replace("\"rider\"", "\"NULL\""),
+            "`trips.person_id` has no value in any row",
+        ),
+        (mapped("km").replace("30000", "700000"), "lower the slot"),
+        (format!("coordinator = \"nonsense\"\n{}", mapped("km")), "host:port"),
+    ] {
+        let (good, said) = checked(&config);
+        assert!(!good && said.contains(wanted), "`{wanted}` is missing in:\n{said}");
+    }
+    std::fs::write(desk.path("trips.parquet"), [0x5a; 3_000]).unwrap();
+    let (good, said) = checked(&mapped("km").replace("csv", "parquet"));
+    assert!(!good && said.contains("is not a readable Parquet file"), "{said}");
+    std::fs::write(desk.path("empty.csv"), "").unwrap();
+    for (file, wanted) in [
+        ("trips.parquet", "not readable Parquet"),
+        ("empty.csv", "holds no column"),
+        ("none.csv", "cannot be read"),
+    ] {
+        let error = desk.bad(&["describe", file]);
+        assert!(error.contains(wanted), "{error}");
+    }
+}
+
+#[test]
 fn another_agreement_needs_the_stewards_word() {
     let (desk, federation) = initialised();
     desk.good(&["pending"]);

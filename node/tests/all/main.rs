@@ -1,15 +1,28 @@
-//! The gate from outside: admission, ledger and runs, against documents signed like real ones. Every
+//! The node from outside, in one binary so that the stack is linked once: the gate (admission, ledger,
+//! runs) against documents signed like real ones, and the data path from files to noised lanes. Every
 //! test ends in a typed refusal, an exact sum or the same bytes; none may pass by chance.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // tests
 
+// The gate.
 mod accounts;
 mod admission;
 mod commands;
 mod crashes;
+mod kills;
 mod network;
 mod offers;
 mod repeats;
 mod runs;
+
+// The data path.
+mod caps;
+mod column_types;
+mod local_reports;
+mod modules;
+mod sample_data;
+mod sources;
+mod sums;
+mod world;
 
 use cloister_dp::{SeededEntropy, SystemEntropy};
 use cloister_node::admit::{Admitted, Terms, admit};
