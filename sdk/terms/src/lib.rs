@@ -15,12 +15,18 @@ pub mod bytes;
 pub mod decimal;
 /// The shared data dictionary that an agreement pins.
 pub mod dictionary;
+/// How columns of the answer are computed from combined lanes.
+pub mod formula;
 /// Every limit that more than one crate must agree on.
 pub mod limits;
 /// Validated names of partners, people, datasets and columns.
 pub mod name;
 /// Positive exact rationals: noise scales and variances.
 pub mod ratio;
+/// Finite numbers of formulas.
+pub mod real;
+/// Which rows of the answer are shown, and in which order.
+pub mod recipe;
 /// The closed set of refusals that may be seen outside a node.
 pub mod refusal;
 /// The record of a release, as a node signs it.
@@ -38,12 +44,15 @@ pub use approval::{Approval, Grant, Verdict};
 pub use budget::{Budget, Cost, Delta, Epsilon, Rho};
 pub use bytes::{Digest, Nonce, PublicKey};
 pub use dictionary::{Column, Dataset, Dictionary};
+pub use formula::{FigureOp, Formula, PairLanes, PairStatistic, Quantile, Spread};
 pub use name::Name;
 pub use ratio::Ratio;
+pub use real::Real;
+pub use recipe::{Condition, FigureCompare, Recipe, SortKey};
 pub use refusal::Refusal;
 pub use release::ReleaseRecord;
 pub use request::RunRequest;
-pub use shape::{Formula, KeyDimension, LaneShape, Noise, OutputShape, ResultColumn};
+pub use shape::{KeyDimension, LaneShape, Noise, OneOf, OutputShape, ResultColumn};
 pub use value::{Bounds, ColumnType, KeyValue};
 
 /// The version every signed document of this crate carries; a reader refuses any other.
