@@ -79,9 +79,8 @@ fn a09_no_outcome_of_a_histogram_loses_more_than_its_charge() {
     for change in changes(leaves, rows as usize, false) {
         for x in -30..=30i64 {
             for y in -30..=30i64 {
-                let loss = log_mass(x) + log_mass(y)
-                    - log_mass(x - change[0])
-                    - log_mass(y - change[1]);
+                let loss =
+                    log_mass(x) + log_mass(y) - log_mass(x - change[0]) - log_mass(y - change[1]);
                 worst = worst.max(loss.abs());
             }
         }
@@ -113,13 +112,15 @@ fn a09_a_calibrated_group_costs_at_most_what_it_was_given() {
         for (l0, steps, total) in [(1, 1, 1), (6, 20, 20), (97, 1, 64), (1, 1 << 53, 1 << 53)] {
             let rho = Rho::from_units(units).unwrap();
             if let Ok(sigma_sq) = gaussian_sigma_sq_of_group(l0, steps, total, rho) {
-                let group = vec![lane(steps, Noise::DiscreteGaussian { sigma_sq }, Some((0, total))); 5];
+                let group =
+                    vec![lane(steps, Noise::DiscreteGaussian { sigma_sq }, Some((0, total))); 5];
                 let charged = cost_of_lanes(l0, &group).unwrap().rho;
                 assert!(charged <= rho && charged.units() + 1 >= units, "{l0} {steps} {total}");
             }
             let epsilon = Epsilon::from_units(units).unwrap();
             if let Ok(scale) = laplace_scale(l0, total, epsilon) {
-                let group = vec![lane(steps, Noise::DiscreteLaplace { scale }, Some((0, total))); 5];
+                let group =
+                    vec![lane(steps, Noise::DiscreteLaplace { scale }, Some((0, total))); 5];
                 assert_eq!(cost_of_lanes(l0, &group).unwrap().epsilon, epsilon);
             }
         }

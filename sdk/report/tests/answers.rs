@@ -17,7 +17,7 @@ fn texts(values: &[&str]) -> Vec<KeyValue> {
 
 fn lane(name: &str, sigma: u128, grid_bits: u8) -> LaneShape {
     let noise = Noise::DiscreteGaussian { sigma_sq: Ratio::new(sigma * sigma, 1).unwrap() };
-    LaneShape { name: name.into(), grid_bits, sensitivity_steps: 1, noise }
+    LaneShape { name: name.into(), grid_bits, sensitivity_steps: 1, noise, one_of: None }
 }
 
 fn column(name: &str, formula: Formula) -> ResultColumn {
@@ -34,6 +34,7 @@ fn regions(values: Vec<KeyValue>) -> OutputShape {
             column("people", Formula::Total { lane: 0 }),
             column("mean_spend", Formula::Ratio { numerator: 1, denominator: 0 }),
         ],
+        recipe: Default::default(),
     }
 }
 
@@ -64,6 +65,7 @@ fn trips(lanes: &[i128]) -> Report {
             column("to", Formula::Key { dimension: 1 }),
             column("trips", Formula::Total { lane: 0 }),
         ],
+        recipe: Default::default(),
     };
     answer(&shape, lanes)
 }
@@ -309,6 +311,7 @@ fn answers_of_every_size_are_shown() {
     let single = OutputShape {
         keys: vec![],
         columns: vec![column("n", Formula::Total { lane: 0 })],
+        recipe: Default::default(),
         ..regions(vec![])
     };
     let found = answer(&single, &[1_000, 5]);

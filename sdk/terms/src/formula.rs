@@ -178,9 +178,7 @@ pub enum FormulaError {
     #[error("is computed from more than {FORMULA_PARTS_MAX} parts: compute it in two columns")]
     Parts,
     /// A key, quantile or distinct count stands inside arithmetic.
-    #[error(
-        "computes with a key, a quantile or a distinct count: give that a column of its own"
-    )]
+    #[error("computes with a key, a quantile or a distinct count: give that a column of its own")]
     Alone,
     /// Division by the constant zero.
     #[error("divides by zero: correct the constant")]
@@ -271,8 +269,7 @@ impl Formula {
             Self::Key { .. } | Self::Quantile(_) | Self::Distinct { .. } if is_inside => {
                 return Err(FormulaError::Alone);
             }
-            Self::Arithmetic { op: FigureOp::Divide, right, .. }
-                if matches!(&**right, Self::Constant { value } if *value == Real::ZERO) =>
+            Self::Arithmetic { op: FigureOp::Divide, right, .. } if matches!(&**right, Self::Constant { value } if *value == Real::ZERO) =>
             {
                 return Err(FormulaError::DivisionByZero);
             }
@@ -364,7 +361,10 @@ mod tests {
         assert_eq!(deep.lanes(), [0]);
         let mut wide = vec![total(0); 512];
         while wide.len() > 1 {
-            wide = wide.chunks(2).map(|p| Formula::arithmetic(FigureOp::Add, p[0].clone(), p[1].clone())).collect();
+            wide = wide
+                .chunks(2)
+                .map(|p| Formula::arithmetic(FigureOp::Add, p[0].clone(), p[1].clone()))
+                .collect();
         }
         assert_eq!(check(wide.remove(0)), Err(FormulaError::Parts));
         for range in [
@@ -374,7 +374,13 @@ mod tests {
             Formula::Quantile(quantile(0, 9, 2, true, (1, 1))),
             Formula::Quantile(quantile(0, 9, 0, true, (1, 2))),
             Formula::Quantile(quantile(0, 1, 3, true, (1, 2))),
-            Formula::Variance { count: 0, sum: 0, squares: 0, scale_bits: 65, spread: Spread::VarianceSample },
+            Formula::Variance {
+                count: 0,
+                sum: 0,
+                squares: 0,
+                scale_bits: 65,
+                spread: Spread::VarianceSample,
+            },
         ] {
             assert_eq!(check(range), Err(FormulaError::Range));
         }
@@ -384,7 +390,9 @@ mod tests {
 
     #[test]
     fn leaves_tile_their_range() {
-        for (min, max, leaves, whole) in [(0, 9, 10, true), (-5, 100, 7, true), (0, 50_000, 64, false)] {
+        for (min, max, leaves, whole) in
+            [(0, 9, 10, true), (-5, 100, 7, true), (0, 50_000, 64, false)]
+        {
             let q = quantile(min, max, leaves, whole, (1, 2));
             assert_eq!(q.edge_steps(0), min);
             assert_eq!(q.edge_steps(leaves), max + i64::from(whole));

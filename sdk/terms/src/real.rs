@@ -15,7 +15,9 @@ pub struct Real(f64);
 
 /// A number or text that no formula may hold.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a number a formula can use: write a finite one of at most 1e30, without padding")]
+#[error(
+    "`{0}` is not a number a formula can use: write a finite one of at most 1e30, without padding"
+)]
 pub struct NotAReal(String);
 
 impl Real {

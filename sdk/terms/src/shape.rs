@@ -167,7 +167,8 @@ impl OutputShape {
             };
             let is_alike = match last {
                 Some((first, group)) if group.group == own.group => {
-                    let same = |l: &LaneShape| (l.grid_bits, l.sensitivity_steps, l.noise, l.one_of);
+                    let same =
+                        |l: &LaneShape| (l.grid_bits, l.sensitivity_steps, l.noise, l.one_of);
                     same(first) == same(lane)
                 }
                 _ => !closed.contains(&own.group),
@@ -210,13 +211,8 @@ mod tests {
         let values = |n: &usize| (0..*n).map(|i| KeyValue::Int(i as i64)).collect();
         let keys = sizes.iter().map(|n| KeyDimension { name: "k".into(), values: values(n) });
         let noise = Noise::DiscreteLaplace { scale: Ratio::new(1, 1).unwrap() };
-        let lane = LaneShape {
-            name: "n".into(),
-            grid_bits: 0,
-            sensitivity_steps: 1,
-            noise,
-            one_of: None,
-        };
+        let lane =
+            LaneShape { name: "n".into(), grid_bits: 0, sensitivity_steps: 1, noise, one_of: None };
         OutputShape {
             keys: keys.collect(),
             lanes: vec![lane],
