@@ -28,7 +28,10 @@ mod wide;
 #[cfg(test)]
 mod a01_tests;
 
-pub use calibrate::{CalibrateError, cost_of, gaussian_sigma_sq, laplace_scale};
+pub use calibrate::{
+    CalibrateError, cost_of, cost_of_lanes, gaussian_sigma_sq, gaussian_sigma_sq_of_group,
+    laplace_scale,
+};
 pub use entropy::{Entropy, EntropyFault, SystemEntropy};
 #[cfg(any(test, feature = "for-tests"))]
 pub use entropy::{FailingEntropy, SeededEntropy};

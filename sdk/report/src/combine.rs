@@ -222,8 +222,15 @@ mod tests {
 
     fn shape(lanes: usize) -> OutputShape {
         let noise = Noise::DiscreteLaplace { scale: Ratio::new(1, 1).unwrap() };
-        let lane = LaneShape { name: "n".into(), grid_bits: 0, sensitivity_steps: 1, noise };
-        OutputShape { keys: vec![], lanes: vec![lane; lanes], columns: vec![], served: vec![] }
+        let lane =
+            LaneShape { name: "n".into(), grid_bits: 0, sensitivity_steps: 1, noise, one_of: None };
+        OutputShape {
+            keys: vec![],
+            lanes: vec![lane; lanes],
+            columns: vec![],
+            served: vec![],
+            recipe: Default::default(),
+        }
     }
 
     fn from(node: &str, lanes: &[i128]) -> (Name, Vec<i128>) {

@@ -39,7 +39,7 @@ impl Report {
                         KeyValue::Int(_) | KeyValue::Bool(_) => key.to_string(),
                     }))
                 }
-                HeadingKind::Total { .. } | HeadingKind::Ratio => {
+                HeadingKind::Total { .. } | HeadingKind::Ratio | HeadingKind::Computed => {
                     fields.extend(figure_fields(figures.next()));
                 }
             }

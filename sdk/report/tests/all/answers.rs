@@ -15,7 +15,7 @@ fn texts(values: &[&str]) -> Vec<KeyValue> {
 
 fn lane(name: &str, sigma: u128, grid_bits: u8) -> LaneShape {
     let noise = Noise::DiscreteGaussian { sigma_sq: Ratio::new(sigma * sigma, 1).unwrap() };
-    LaneShape { name: name.into(), grid_bits, sensitivity_steps: 1, noise }
+    LaneShape { name: name.into(), grid_bits, sensitivity_steps: 1, noise, one_of: None }
 }
 
 fn column(name: &str, formula: Formula) -> ResultColumn {
@@ -33,6 +33,7 @@ fn regions(values: Vec<KeyValue>) -> OutputShape {
             column("mean_spend", Formula::Ratio { numerator: 1, denominator: 0 }),
         ],
         served: vec![],
+        recipe: Default::default(),
     }
 }
 
@@ -66,6 +67,7 @@ fn trips(lanes: &[i128]) -> Report {
             column("trips", Formula::Total { lane: 0 }),
         ],
         served: vec![],
+        recipe: Default::default(),
     };
     answer(&shape, lanes)
 }
@@ -311,6 +313,7 @@ fn answers_of_every_size_are_shown() {
     let single = OutputShape {
         keys: vec![],
         columns: vec![column("n", Formula::Total { lane: 0 })],
+        recipe: Default::default(),
         ..regions(vec![])
     };
     let found = answer(&single, &[1_000, 5]);

@@ -86,6 +86,7 @@ fn simulate(lanes: &[(Noise, u8, i128)], formula: Formula, nodes: usize, seed: u
         grid_bits: *grid_bits,
         sensitivity_steps: 1,
         noise: *noise,
+        one_of: None,
     };
     let values = (0..TRIALS).map(|i| KeyValue::Int(i as i64)).collect();
     let shape = OutputShape {
@@ -93,6 +94,7 @@ fn simulate(lanes: &[(Noise, u8, i128)], formula: Formula, nodes: usize, seed: u
         lanes: lanes.iter().map(lane).collect(),
         columns: vec![ResultColumn { name: "figure".into(), formula }],
         served: vec![],
+        recipe: Default::default(),
     };
     let samplers: Vec<Sampler> = lanes.iter().map(|lane| Sampler::new(lane.0)).collect();
     let mut random = Random(seed);
@@ -196,7 +198,7 @@ fn groups_that_are_not_there_are_too_noisy() {
     // average less often. Saying every figure would fail every time.
     for formula in [Formula::Total { lane: 1 }, Formula::Ratio { numerator: 0, denominator: 1 }] {
         let lanes = [(gaussian(900), 0, 0), (gaussian(900), 0, 0)];
-        let report = simulate(&lanes, formula, 4, 3_000);
+        let report = simulate(&lanes, formula.clone(), 4, 3_000);
         let noisy = report.rows.iter().filter(|row| row.figures[0].is_too_noisy()).count();
         assert!(noisy as f64 >= 0.942 * TRIALS as f64, "{formula:?}: {noisy} of {TRIALS}");
     }
