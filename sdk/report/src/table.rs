@@ -323,7 +323,7 @@ fn divide(above: (&LaneError, i128), below: (&LaneError, i128), same: bool) -> C
     fieller(numerator, denominator, factor)
 }
 
-/// Keys as plain JSON values; integers beyond 2^53 as text, since readers round them.
+/// Keys as plain JSON values; integers beyond 2^53 as text, since readers round them; times as text.
 fn plain_keys<S: Serializer>(keys: &[KeyValue], to: S) -> Result<S::Ok, S::Error> {
     #[derive(Serialize)]
     #[serde(untagged)]
@@ -338,5 +338,6 @@ fn plain_keys<S: Serializer>(keys: &[KeyValue], to: S) -> Result<S::Ok, S::Error
         KeyValue::Int(int) if int.unsigned_abs() <= 1 << 53 => Plain::Int(*int),
         KeyValue::Int(int) => Plain::Long(int.to_string()),
         KeyValue::Bool(bool) => Plain::Bool(*bool),
+        KeyValue::Timestamp(_) => Plain::Long(key.to_string()),
     }))
 }

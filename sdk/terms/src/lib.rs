@@ -17,6 +17,8 @@ pub mod decimal;
 pub mod dictionary;
 /// Every limit that more than one crate must agree on.
 pub mod limits;
+/// Timestamps as dates and clock times.
+pub mod moment;
 /// Validated names of partners, people, datasets and columns.
 pub mod name;
 /// Positive exact rationals: noise scales and variances.
@@ -38,6 +40,7 @@ pub use approval::{Approval, Grant, Verdict};
 pub use budget::{Budget, Cost, Delta, Epsilon, Rho};
 pub use bytes::{Digest, Nonce, PublicKey};
 pub use dictionary::{Column, Dataset, Dictionary};
+pub use moment::{Civil, Moment};
 pub use name::Name;
 pub use ratio::Ratio;
 pub use refusal::Refusal;
