@@ -72,6 +72,8 @@ pub enum Construct {
     NullValue,
     /// `IS NORMALIZED` and its kin.
     IsForm,
+    /// `IS DISTINCT FROM` before `AND` and its kin, without parentheses.
+    OpenTest,
     /// An operator other than comparisons, `AND`, `OR`, `NOT`, `+ - * / % ||`.
     Operator,
     /// A list element that is not a constant.
@@ -234,6 +236,10 @@ impl Construct {
             Self::StringKind => ("a special string", "write a plain string in single quotes"),
             Self::NullValue => ("NULL as a value", "write IS NULL, leave out ELSE, or CAST(NULL AS type)"),
             Self::IsForm => ("this form of IS", "write IS NULL, IS TRUE, IS NOT DISTINCT FROM, = or <>"),
+            Self::OpenTest => (
+                "IS DISTINCT FROM with a condition after it",
+                "put the test in parentheses: (a IS DISTINCT FROM b) AND ...",
+            ),
             Self::Operator => ("this operator", "use = <> < <= > >= AND OR NOT + - * / % ||"),
             Self::ListElement => {
                 ("a list element that is not a constant", "join conditions with OR")

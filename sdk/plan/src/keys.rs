@@ -201,13 +201,23 @@ impl<'s, 'a> Domain<'s, 'a> {
                     None => self.mapped(function, of),
                 }
             }
-            (Function::Modulo, [of_number, Expr::Literal { value: Literal::Int(by) }]) if by.0 != 0 => {
-                let most = by.0.checked_abs().ok_or(TooLarge)?.saturating_sub(1);
-                let is_natural = Range::of(of_number, self.scope).is_some_and(|range| range.low >= 0.0);
-                self.span(if is_natural { 0 } else { -most }, most)
+            (Function::Modulo, [number, Expr::Literal { value: Literal::Int(by) }]) => {
+                match self.mapped(function, of) {
+                    Ok(true) => Ok(true),
+                    _ => self.remainders(number, by.0),
+                }
             }
             _ => Ok(self.numbers(expr)? || self.mapped(function, of)?),
         }
+    }
+
+    /// Every remainder of a division by a constant, those below 0 only where the number may be.
+    fn remainders(&mut self, number: &Expr, by: i64) -> Result<bool, TooLarge> {
+        let Some(most) = by.checked_abs().and_then(|by| by.checked_sub(1)) else {
+            return Err(TooLarge);
+        };
+        let is_natural = Range::of(number, self.scope).is_some_and(|range| range.low >= 0.0);
+        self.span(if is_natural { 0 } else { -most }, most)
     }
 
     /// The years between the ends a filter sets to a time.

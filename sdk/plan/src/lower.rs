@@ -77,6 +77,12 @@ impl Lowering<'_, '_> {
             Ast::IsNotFalse(inner) => self.is(inner, CompareOp::Distinct, false, depth)?,
             Ast::IsUnknown(inner) => (self.is_unknown(inner, depth)?, ColumnType::Bool),
             Ast::IsNotUnknown(inner) => (negated(self.is_unknown(inner, depth)?), ColumnType::Bool),
+            // The parser takes all that follows as the right side, `AND` included: readers do not.
+            Ast::IsDistinctFrom(_, right) | Ast::IsNotDistinctFrom(_, right)
+                if is_condition(right) =>
+            {
+                return refused(Construct::OpenTest);
+            }
             Ast::IsDistinctFrom(left, right) => {
                 self.compare(CompareOp::Distinct, left, right, depth)?
             }
@@ -336,7 +342,9 @@ impl Lowering<'_, '_> {
                 let part = of(expr)?.exactly(ColumnType::Text)?;
                 Ok(called(Called::Position, vec![text, part], ColumnType::Int64))
             }
-            Ast::Substring { expr, substring_from, substring_for, .. } => {
+            Ast::Substring { expr, substring_from, substring_for, .. }
+                if substring_from.is_some() || substring_for.is_some() =>
+            {
                 let mut args = vec![of(expr)?];
                 let start = substring_from.as_deref().map(of).transpose()?;
                 let one = Typed {
@@ -356,6 +364,9 @@ impl Lowering<'_, '_> {
                 };
                 let what = trim_what.as_deref().map(of).transpose()?;
                 trim(side, of(expr)?, what, by("TRIM"))
+            }
+            Ast::Substring { .. } => {
+                Err(by("SUBSTRING").takes("a text, a start from 1 and perhaps a length"))
             }
             _ => Err(PlanError::refused(Construct::Argument, place_of(ast))),
         }
@@ -493,6 +504,37 @@ impl Lowering<'_, '_> {
             args.push(self.boxed(arg, depth)?);
         }
         row_call(function, args, By { name: &name, place: at })
+    }
+}
+
+/// Whether an expression without parentheses binds less tightly than a comparison.
+fn is_condition(ast: &Ast) -> bool {
+    match ast {
+        Ast::BinaryOp { op, .. } => !matches!(
+            op,
+            BinaryOperator::Plus
+                | BinaryOperator::Minus
+                | BinaryOperator::Multiply
+                | BinaryOperator::Divide
+                | BinaryOperator::Modulo
+                | BinaryOperator::StringConcat
+        ),
+        Ast::UnaryOp { op, .. } => *op == UnaryOperator::Not,
+        Ast::Identifier(_)
+        | Ast::CompoundIdentifier(_)
+        | Ast::Value(_)
+        | Ast::TypedString(_)
+        | Ast::Nested(_)
+        | Ast::Function(_)
+        | Ast::Cast { .. }
+        | Ast::Case { .. }
+        | Ast::Extract { .. }
+        | Ast::Ceil { .. }
+        | Ast::Floor { .. }
+        | Ast::Position { .. }
+        | Ast::Substring { .. }
+        | Ast::Trim { .. } => false,
+        _ => true,
     }
 }
 
