@@ -56,21 +56,25 @@ pub enum Construct {
     Placeholder,
     /// An aggregate inside an expression, a filter or another aggregate.
     NestedAggregate,
-    /// `CAST`, `TRY_CAST`, `::`.
+    /// A cast to another type than the dictionary's.
     Cast,
-    /// `LIKE` and its kin.
+    /// `LIKE` and `ILIKE` of a pattern that is not a constant, `SIMILAR TO`, `RLIKE`.
     Like,
-    /// `INTERVAL`.
+    /// `INTERVAL` other than added to or taken from a time.
     Interval,
-    /// `DATE '...'`, `TIME '...'` and other typed texts.
+    /// A time taken from a time.
+    TimeDifference,
+    /// `TIME '...'` and other typed texts but `TIMESTAMP` and `DATE`.
     TypedText,
     /// Strings that are not `'plain'`: national, hex, escaped, dollar-quoted, ...
     StringKind,
     /// NULL as a value, other than a result of `CASE`.
     NullValue,
-    /// `IS TRUE`, `IS DISTINCT FROM` and their kin.
+    /// `IS NORMALIZED` and its kin.
     IsForm,
-    /// An operator other than comparisons, `AND`, `OR`, `NOT`, `+ - * /`.
+    /// `IS DISTINCT FROM` before `AND` and its kin, without parentheses.
+    OpenTest,
+    /// An operator other than comparisons, `AND`, `OR`, `NOT`, `+ - * / % ||`.
     Operator,
     /// A list element that is not a constant.
     ListElement,
@@ -211,14 +215,32 @@ impl Construct {
                 "an aggregate inside an expression, a filter or an aggregate",
                 "give each aggregate a column of its own, and compute from the answer",
             ),
-            Self::Cast => ("a cast", "leave it out: whole numbers become floats where needed"),
-            Self::Like => ("a text pattern", "write column IN ('...', '...') with the texts meant"),
-            Self::Interval => ("INTERVAL", "write both ends as TIMESTAMP '2019-07-01 00:00:00'"),
-            Self::TypedText => ("a typed text", "write TIMESTAMP '2019-07-01 00:00:00'"),
+            Self::Cast => (
+                "a cast to this type",
+                "cast to BIGINT, DOUBLE, TEXT, BOOLEAN, TIMESTAMP or DATE, without a length",
+            ),
+            Self::Like => (
+                "this text pattern",
+                "write LIKE or ILIKE with a constant such as 'A%', or column IN ('...', '...')",
+            ),
+            Self::Interval => (
+                "this INTERVAL",
+                "write time + INTERVAL '1 month' or time - INTERVAL '90' MINUTE, in whole numbers",
+            ),
+            Self::TimeDifference => {
+                ("a time taken from a time", "write date_diff('second', earlier, later)")
+            }
+            Self::TypedText => {
+                ("a typed text", "write TIMESTAMP '2019-07-01 00:00:00' or DATE '2019-07-01'")
+            }
             Self::StringKind => ("a special string", "write a plain string in single quotes"),
-            Self::NullValue => ("NULL as a value", "write IS NULL, or leave out ELSE"),
-            Self::IsForm => ("this form of IS", "write IS NULL, IS NOT NULL, = or <>"),
-            Self::Operator => ("this operator", "use = <> < <= > >= AND OR NOT + - * /"),
+            Self::NullValue => ("NULL as a value", "write IS NULL, leave out ELSE, or CAST(NULL AS type)"),
+            Self::IsForm => ("this form of IS", "write IS NULL, IS TRUE, IS NOT DISTINCT FROM, = or <>"),
+            Self::OpenTest => (
+                "IS DISTINCT FROM with a condition after it",
+                "put the test in parentheses: (a IS DISTINCT FROM b) AND ...",
+            ),
+            Self::Operator => ("this operator", "use = <> < <= > >= AND OR NOT + - * / % ||"),
             Self::ListElement => {
                 ("a list element that is not a constant", "join conditions with OR")
             }

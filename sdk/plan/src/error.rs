@@ -90,14 +90,14 @@ pub enum PlanError {
         place: Place,
     },
     /// A function that is not on the list.
-    #[error(
-        "function `{name}`{place} is not allowed: use COUNT, SUM, AVG, COALESCE, NULLIF or clamp(x, lo, hi)"
-    )]
+    #[error("function `{name}`{place} is not allowed: {instead}")]
     Function {
         /// Its name.
         name: String,
         /// Where.
         place: Place,
+        /// What to write.
+        instead: &'static str,
     },
     /// An aggregate that is not a sum over people.
     #[error(
@@ -228,6 +228,7 @@ pub enum PlanError {
     /// A key without a public domain.
     #[error(
         "`{expression}`{place} has no public list of values: declare a domain in the dictionary, \
+         choose them with WHERE {expression} IN (...) or a range of times, \
          or write CASE WHEN ... THEN 'a' ... ELSE 'b' END"
     )]
     NoDomain {

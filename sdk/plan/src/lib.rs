@@ -16,6 +16,10 @@ pub mod error;
 mod explain;
 /// Row-wise expressions: total, typed, of no engine.
 pub mod expr;
+/// The functions a plan may call.
+pub mod function;
+/// What people read about each function.
+mod function_notes;
 /// Names of functions.
 mod functions;
 /// Headings of the answer.
@@ -30,18 +34,28 @@ pub mod limits;
 mod literal;
 /// Syntax tree to expressions.
 mod lower;
+/// Calls and casts to expressions.
+mod lower_calls;
+/// Times and intervals to expressions.
+mod lower_times;
 /// The module front end.
 mod module;
 /// Noise from what a round may cost.
 mod noise;
 /// What a plan does, in plain words.
 mod notes;
+/// What a filter says about the values of an expression.
+mod pinned;
 /// Question to plan.
 mod planned;
 /// Ranges, clamping bounds and grids.
 mod range;
+/// Ranges of functions.
+mod range_calls;
 /// How one person's rows are made of her rows in the tables.
 pub mod relation;
+/// What functions give, one value at a time.
+pub mod row;
 /// The one dataset and its names.
 mod scope;
 /// The SQL front end.
@@ -54,6 +68,8 @@ mod text;
 mod typed;
 /// Expressions in words.
 mod words;
+/// Functions in words.
+mod words_calls;
 
 /// Tests on the sample dictionary.
 #[cfg(test)]
@@ -63,6 +79,8 @@ pub use construct::Construct;
 pub use error::{Place, PlanError};
 pub use explain::{ColumnAccuracy, Explanation, explain};
 pub use expr::{ArithmeticOp, Branch, CompareOp, Expr, FloatBits, IntText, Literal};
+pub use function::{DateField, DateUnit, Function, TrimSide};
+pub use function_notes::{FunctionNote, row_functions};
 pub use ir::{
     Contribute, ContributionPlan, KeyExpr, LaneExpr, ModuleColumn, ModuleColumnKind,
     ModuleContribution, PLAN_VERSION, ReadColumn, RowPlan, SqlContribution,

@@ -21,6 +21,15 @@ pub const RETRIED_NESTING_MAX: usize = 6;
 pub const LITERAL_BYTES_MAX: usize = 1_024;
 /// Most terms of one list: `IN (...)`, `CASE` branches, arguments, `SELECT` and `GROUP BY` items.
 pub const LIST_TERMS_MAX: usize = 1_000;
+/// Longest text a function makes, in bytes: a longer one is NULL. Texts joined with themselves over
+/// several steps would double each time. Parts of a text are not made and may be longer.
+pub const MADE_TEXT_BYTES_MAX: usize = 4_096;
+/// Most digits after the point to which a number is rounded, and most before it.
+pub const DIGITS_MAX: u8 = 15;
+/// Most results of functions that are tried to find the values of a key.
+pub const DOMAIN_TRIALS_MAX: usize = 400_000;
+/// Longest list of values that functions make for a key, in bytes.
+pub const DOMAIN_BYTES_MAX: usize = 1 << 24;
 /// Longest heading of a column of the answer, in bytes.
 pub const HEADING_BYTES_MAX: usize = 63;
 /// Longest excerpt of a text that an error quotes, in characters.

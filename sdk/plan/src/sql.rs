@@ -35,7 +35,8 @@ pub(crate) fn draft(
     let row_cap = row_cap_asked.min(scope.dataset.rows_per_unit_max);
     let items = items(&scope, &clauses)?;
     let group_by = group_by(&scope, clauses.group_by, &items)?;
-    let keys = group_by.iter().map(|key| keys::key(key, &scope)).collect::<Result<Vec<_>, _>>()?;
+    let keys = group_by.iter().map(|key| keys::key(key, &scope, filter.as_ref()));
+    let keys = keys.collect::<Result<Vec<_>, _>>()?;
     let (columns, lanes) = columns(&scope, &items, &group_by, row_cap)?;
     let dimensions = dimensions(&columns, &keys);
     let exprs = filter.iter().chain(keys.iter().map(|key| &key.expr));

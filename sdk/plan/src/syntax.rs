@@ -53,7 +53,22 @@ pub(crate) fn place_of(mut ast: &Ast) -> Place {
             | Ast::Between { expr: inner, .. }
             | Ast::Cast { expr: inner, .. }
             | Ast::Like { expr: inner, .. }
-            | Ast::ILike { expr: inner, .. } => inner,
+            | Ast::ILike { expr: inner, .. }
+            | Ast::IsTrue(inner)
+            | Ast::IsNotTrue(inner)
+            | Ast::IsFalse(inner)
+            | Ast::IsNotFalse(inner)
+            | Ast::IsUnknown(inner)
+            | Ast::IsNotUnknown(inner)
+            | Ast::IsDistinctFrom(inner, _)
+            | Ast::IsNotDistinctFrom(inner, _)
+            | Ast::Extract { expr: inner, .. }
+            | Ast::Ceil { expr: inner, .. }
+            | Ast::Floor { expr: inner, .. }
+            | Ast::Position { expr: inner, .. }
+            | Ast::Substring { expr: inner, .. }
+            | Ast::Trim { expr: inner, .. } => inner,
+            Ast::Interval(interval) => &interval.value,
             _ => return Place::default(),
         };
     }

@@ -4,7 +4,7 @@
 
 use crate::construct::Construct;
 use crate::error::{Place, PlanError, excerpt};
-use crate::functions::refuse_function;
+use crate::functions::{refuse_function, row_function};
 use crate::limits::{
     LITERAL_BYTES_MAX, NESTING_MAX, OPERATORS_MAX, PARSER_RECURSION_MAX, RETRIED_NESTING_MAX,
     TOKENS_MAX,
@@ -106,7 +106,8 @@ fn syntax(error: ParserError, end: Place) -> PlanError {
 /// One open parenthesis or `CASE`.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Open {
-    Parenthesis { retried: bool },
+    /// `tries`: how often the parser may read what is inside, as powers of two.
+    Parenthesis { tries: usize },
     Case,
 }
 
@@ -116,6 +117,16 @@ struct Screen {
     open: Vec<Open>,
     operators: usize,
     in_from: bool,
+    is_test: IsTest,
+}
+
+/// Words of `IS [NOT] DISTINCT FROM` read so far: its FROM begins no clause.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum IsTest {
+    #[default]
+    No,
+    Is,
+    Distinct,
 }
 
 fn screen(tokens: &[TokenWithSpan]) -> Result<(), PlanError> {
@@ -156,6 +167,9 @@ impl Screen {
     ) -> Result<(), PlanError> {
         let place = place(token.span.start);
         let refused = |construct| Err(PlanError::refused(construct, place));
+        if !matches!(token.token, Token::Word(_)) {
+            self.is_test = IsTest::No;
+        }
         match &token.token {
             Token::Word(word) => self.word(word, after, place)?,
             Token::Number(text, _) | Token::SingleQuotedString(text) => {
@@ -177,7 +191,7 @@ impl Screen {
             Token::Placeholder(_) | Token::Question | Token::Colon | Token::AtSign => {
                 return refused(Construct::Placeholder);
             }
-            Token::DoubleColon => return refused(Construct::Cast),
+            Token::DoubleColon | Token::StringConcat | Token::Mod => self.operator(place)?,
             Token::Eq | Token::Neq | Token::Lt | Token::Gt | Token::LtEq | Token::GtEq => {
                 self.operator(place)?;
             }
@@ -198,12 +212,18 @@ impl Screen {
             return Ok(());
         }
         let is_before_text = matches!(after, Some(Token::SingleQuotedString(_)));
+        let is_before_number = matches!(after, Some(Token::Number(..)));
+        let tested = std::mem::take(&mut self.is_test);
         let refused = |construct| Err(PlanError::refused(construct, place));
         match word.keyword {
             Keyword::CASE => self.push(Open::Case, place)?,
             Keyword::END if self.open.last() == Some(&Open::Case) => {
                 self.open.pop();
             }
+            Keyword::IS => self.is_test = IsTest::Is,
+            Keyword::NOT if tested == IsTest::Is => self.is_test = IsTest::Is,
+            Keyword::DISTINCT if tested == IsTest::Is => self.is_test = IsTest::Distinct,
+            Keyword::FROM if tested == IsTest::Distinct => {}
             Keyword::FROM => self.in_from = self.open.is_empty(),
             Keyword::JOIN | Keyword::LATERAL | Keyword::UNNEST if self.in_from => {
                 return refused(Construct::Join);
@@ -215,10 +235,11 @@ impl Screen {
                 self.in_from = false;
             }
             // The parser tries these twice each, so that a chain of them would double its work.
+            Keyword::INTERVAL if is_before_text || is_before_number => {}
             Keyword::INTERVAL => return refused(Construct::Interval),
             Keyword::ARRAY | Keyword::STRUCT | Keyword::MAP => return refused(Construct::Operator),
             Keyword::ROLLUP | Keyword::CUBE => return refused(Construct::GroupingSets),
-            Keyword::DATE | Keyword::TIME | Keyword::DATETIME | Keyword::TIMESTAMPTZ
+            Keyword::TIME | Keyword::DATETIME | Keyword::TIMESTAMPTZ
                 if is_before_text =>
             {
                 return refused(Construct::TypedText);
@@ -268,13 +289,19 @@ impl Screen {
         if opens_query {
             return Err(PlanError::refused(Construct::Subquery, place));
         }
-        if let (Some(name), false) = (name, may_precede_parenthesis(word)) {
+        let is_called = |name: &Word| row_function(&name.value).is_some();
+        if let Some(name) = name
+            && !may_precede_parenthesis(word)
+            && !is_called(name)
+        {
             return Err(refuse_function(&name.value, place));
         }
-        let retried = matches!(word, Keyword::NOT | Keyword::CASE);
-        self.push(Open::Parenthesis { retried }, place)?;
-        let open = self.open.iter().filter(|o| **o == Open::Parenthesis { retried: true });
-        if open.count() > RETRIED_NESTING_MAX {
+        self.push(Open::Parenthesis { tries: tries(word) }, place)?;
+        let tries = self.open.iter().map(|open| match open {
+            Open::Parenthesis { tries } => *tries,
+            Open::Case => 0,
+        });
+        if tries.sum::<usize>() > RETRIED_NESTING_MAX {
             return Err(PlanError::TooDeep { place });
         }
         Ok(())
@@ -313,9 +340,7 @@ fn refused_before_parenthesis(word: Keyword) -> Option<Construct> {
         Keyword::EXISTS => Construct::Subquery,
         Keyword::ANY | Keyword::ALL | Keyword::SOME => Construct::Operator,
         Keyword::SETS => Construct::GroupingSets,
-        Keyword::CAST | Keyword::TRY_CAST | Keyword::SAFE_CAST | Keyword::CONVERT => {
-            Construct::Cast
-        }
+        Keyword::CONVERT => Construct::Cast,
         Keyword::LIKE | Keyword::ILIKE | Keyword::RLIKE | Keyword::REGEXP | Keyword::TO => {
             Construct::Like
         }
@@ -349,9 +374,38 @@ fn may_precede_parenthesis(word: Keyword) -> bool {
             | Keyword::COUNT
             | Keyword::SUM
             | Keyword::AVG
-            | Keyword::COALESCE
-            | Keyword::NULLIF
+            | Keyword::CAST
+            | Keyword::TRY_CAST
+            | Keyword::SAFE_CAST
+            | Keyword::EXTRACT
+            | Keyword::DECIMAL
+            | Keyword::DEC
+            | Keyword::NUMERIC
+            | Keyword::VARCHAR
+            | Keyword::CHAR
+            | Keyword::FLOAT
+            | Keyword::TIMESTAMP
     )
+}
+
+/// How often the parser reads what is inside, as powers of two: it tries these words as operators and,
+/// when that fails, again as functions.
+fn tries(word: Keyword) -> usize {
+    match word {
+        Keyword::POSITION => 2,
+        Keyword::NOT
+        | Keyword::CASE
+        | Keyword::CAST
+        | Keyword::TRY_CAST
+        | Keyword::SAFE_CAST
+        | Keyword::EXTRACT
+        | Keyword::CEIL
+        | Keyword::FLOOR
+        | Keyword::SUBSTR
+        | Keyword::SUBSTRING
+        | Keyword::TRIM => 1,
+        _ => 0,
+    }
 }
 
 fn is_string(token: &Token) -> bool {

@@ -320,7 +320,7 @@ fn placed(
     Some(choice.place(row, errors, &steps))
 }
 
-/// Keys as plain JSON values; integers beyond 2^53 as text, since readers round them.
+/// Keys as plain JSON values; integers beyond 2^53 as text, since readers round them; times as text.
 fn plain_keys<S: Serializer>(keys: &[KeyValue], to: S) -> Result<S::Ok, S::Error> {
     #[derive(Serialize)]
     #[serde(untagged)]
@@ -335,5 +335,6 @@ fn plain_keys<S: Serializer>(keys: &[KeyValue], to: S) -> Result<S::Ok, S::Error
         KeyValue::Int(int) if int.unsigned_abs() <= 1 << 53 => Plain::Int(*int),
         KeyValue::Int(int) => Plain::Long(int.to_string()),
         KeyValue::Bool(bool) => Plain::Bool(*bool),
+        KeyValue::Timestamp(_) => Plain::Long(key.to_string()),
     }))
 }

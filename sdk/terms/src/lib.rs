@@ -21,6 +21,8 @@ pub mod formula;
 pub mod holdings;
 /// Every limit that more than one crate must agree on.
 pub mod limits;
+/// Timestamps as dates and clock times.
+pub mod moment;
 /// Validated names of partners, people, datasets and columns.
 pub mod name;
 /// Positive exact rationals: noise scales and variances.
@@ -50,6 +52,7 @@ pub use bytes::{Digest, Nonce, PublicKey};
 pub use dictionary::{Column, Dataset, Dictionary};
 pub use holdings::{Holdings, OwnDomain};
 pub use formula::{FigureOp, Formula, PairLanes, PairStatistic, Quantile, Spread};
+pub use moment::{Civil, Moment};
 pub use name::Name;
 pub use ratio::Ratio;
 pub use real::Real;

@@ -2,7 +2,9 @@
 //! depends on one.
 
 mod digests;
+mod domains;
 mod explained;
+mod functions;
 mod hostile;
 mod modules;
 mod questions;
