@@ -19,7 +19,7 @@ async fn fault_of(plan: &ContributionPlan) -> Fault {
 }
 
 async fn wrong(relation: Relation) -> RelationError {
-    match fault_of(&plan(relation, None, 1, 1)).await {
+    match fault_of(&asked(relation, None, 1, 1)).await {
         Fault::Relation(error) => error,
         other => panic!("{other}"),
     }
@@ -38,16 +38,16 @@ async fn unknown_tables_and_columns_are_typed_faults() {
     assert!(matches!(wrong(table(4)).await, RelationError::NoTable { table: 4, tables: 4 }));
     assert!(matches!(wrong(table(u32::MAX)).await, RelationError::NoTable { .. }));
     let strange = filter(table(0), compare(col("zz"), CompareOp::Equal, int(1)));
-    assert!(matches!(fault_of(&plan(strange, None, 1, 1)).await, Fault::Evaluate(_)));
+    assert!(matches!(fault_of(&asked(strange, None, 1, 1)).await, Fault::Evaluate(_)));
     // The unit is no column, and those of a step below the last are gone.
     for gone in ["who", "k"] {
         let relation = filter(items(), Expr::IsNull { of: Box::new(col(gone)) });
-        assert!(matches!(fault_of(&plan(relation, None, 1, 1)).await, Fault::Evaluate(_)));
+        assert!(matches!(fault_of(&asked(relation, None, 1, 1)).await, Fault::Evaluate(_)));
     }
-    let mut lane = plan(items(), Some(("ig", "iv")), 1, 1);
+    let mut lane = asked(items(), Some(("ig", "iv")), 1, 1);
     relation_of(&mut lane).keys[0].expr = col("g");
     assert!(matches!(fault_of(&lane).await, Fault::Evaluate(_)));
-    let mut none = plan(table(0), None, 1, 1);
+    let mut none = asked(table(0), None, 1, 1);
     none.tables.clear();
     assert!(matches!(fault_of(&none).await, Fault::Relation(RelationError::NoTable { .. })));
 }
@@ -69,10 +69,10 @@ async fn wrong_types_are_typed_faults() {
     let union = Relation::Union { of: vec![part("k"), part("g")] };
     assert!(matches!(wrong(union).await, RelationError::Differ(_)));
     let mixed = filter(table(0), compare(col("k"), CompareOp::Equal, text("1")));
-    assert!(matches!(fault_of(&plan(mixed, None, 1, 1)).await, Fault::Evaluate(_)));
-    let sum = plan(table(0), Some(("g", "g")), 1, 1);
+    assert!(matches!(fault_of(&asked(mixed, None, 1, 1)).await, Fault::Evaluate(_)));
+    let sum = asked(table(0), Some(("g", "g")), 1, 1);
     assert!(matches!(fault_of(&sum).await, Fault::Evaluate(_)));
-    let key = plan(table(0), Some(("k", "v")), 1, 1);
+    let key = asked(table(0), Some(("k", "v")), 1, 1);
     assert!(matches!(fault_of(&key).await, Fault::Evaluate(_)));
 }
 
@@ -129,17 +129,17 @@ async fn b13_deep_and_wide_plans_are_typed_faults() {
     let deep = || (0..2_000).fold(yes(), |of, _| Expr::Not { of: Box::new(of) });
     let depth = |error| matches!(error, RelationError::Depth { max: EXPRESSION_DEPTH_MAX, .. });
     assert!(depth(wrong(filter(table(0), deep())).await));
-    let mut read = plan(table(0), None, 1, 1);
+    let mut read = asked(table(0), None, 1, 1);
     read.tables[0].filter = Some(deep());
     assert!(matches!(fault_of(&read).await, Fault::Relation(error) if depth(error.clone())));
-    let mut lane = plan(items(), Some(("ig", "iv")), 1, 1);
+    let mut lane = asked(items(), Some(("ig", "iv")), 1, 1);
     relation_of(&mut lane).keys[0].expr = deep();
     assert!(matches!(fault_of(&lane).await, Fault::Relation(error) if depth(error.clone())));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn units_of_two_types_are_a_typed_fault() {
-    let mut mixed = plan(join(table(0), items(), JoinKind::Inner, &[]), None, 1, 1);
+    let mut mixed = asked(join(table(0), items(), JoinKind::Inner, &[]), None, 1, 1);
     mixed.tables[1].dataset = name("lettered");
     mixed.tables[1].unit_column = name("g");
     mixed.tables[1].columns.remove(1);

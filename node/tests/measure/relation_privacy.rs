@@ -160,7 +160,7 @@ impl Builder {
         let text = Expr::literal(Literal::Text(GROUPS[1].into()));
         let float = Expr::ToFloat { of: Box::new(int(1)) };
         let last = [("key", group.unwrap_or(text)), ("number", number.or(count).unwrap_or(float))];
-        let mut plan = plan(named(relation, &last), Some(("key", "number")), 3, 1);
+        let mut plan = asked(named(relation, &last), Some(("key", "number")), 3, 1);
         plan.tables.iter_mut().for_each(|table| table.table_row_cap = 5);
         plan
     }
@@ -261,7 +261,7 @@ async fn a14_a_person_whose_join_explodes_adds_nothing_and_costs_bounded_memory(
     let items = visits.clone();
     visits.extend([visit(4), visit(6), visit(6)]);
     let tables = Tables::new(&visits, &items, 1);
-    let plan = plan(explosive(), Some(("g", "v")), 1_000_000, 1);
+    let plan = asked(explosive(), Some(("g", "v")), 1_000_000, 1);
     for options in [options(1, 8_192), options(2, 100)] {
         // Person 4 has one row; person 6 two rows, beside two rows of hers.
         let found = tables.lanes(&plan, &options).await;
@@ -275,7 +275,7 @@ async fn a14_a_block_of_persons_too_large_together_is_cut_and_nobody_lost() {
     let rows: Vec<Visit> =
         (0..60).flat_map(|who| (0..30).map(move |at| Visit { at, ..visit(who) })).collect();
     let tables = Tables::new(&rows, &rows, 1);
-    let plan = plan(explosive(), Some(("g", "v")), 1_000_000, 1);
+    let plan = asked(explosive(), Some(("g", "v")), 1_000_000, 1);
     let found = tables.lanes(&plan, &options(1, 8_192)).await;
     assert_eq!(found[..4], [60 * 27_000, 60, 60 * 27_000, 60 * 2 * 27_000]);
 }
@@ -286,9 +286,9 @@ async fn a26_a_person_too_large_at_any_table_or_step_adds_nothing_whatever_the_b
     let visits: Vec<Visit> = person(1, 20).chain(person(2, 5)).chain(person(3, 6)).collect();
     let held: Vec<Visit> = person(1, 1).chain(person(2, 30)).chain(person(3, 9)).collect();
     let tables = Tables::new(&visits, &held, 2);
-    let pairs = plan(join(table(0), items(), JoinKind::Left, &[]), Some(("g", "v")), 100, 1);
+    let pairs = asked(join(table(0), items(), JoinKind::Left, &[]), Some(("g", "v")), 100, 1);
     // Person 2 has too many items, though `visits` alone are read; person 3 too many pairs.
-    let plain = plan(table(0), Some(("g", "v")), 100, 1);
+    let plain = asked(table(0), Some(("g", "v")), 100, 1);
     for (partitions, batch_rows) in [(1, 8_192), (1, 1), (2, 4), (8, 3)] {
         let small = |rows| MeasureOptions {
             person_limits: PersonLimits { rows, ..PersonLimits::default() },
@@ -308,7 +308,7 @@ async fn a08_caps_of_a_joined_plan_hold_under_every_optimizer() {
         .collect();
     let tables = Tables::new(&rows, &rows, 3);
     let joined = join(table(0), items(), JoinKind::Left, &[("k", "ik")]);
-    let mut plan = plan(joined, Some(("ig", "iv")), 50, 2);
+    let mut plan = asked(joined, Some(("ig", "iv")), 50, 2);
     plan.tables.iter_mut().for_each(|table| table.table_row_cap = 20);
     plan.tables[0].filter = Some(compare(col("k"), CompareOp::Greater, int(0)));
     let expected = tables.lanes(&plan, &options(1, 8_192)).await;
@@ -348,7 +348,7 @@ async fn a20_samples_of_tables_and_of_the_relation_are_independent() {
         named(table(place), &[("g", group), ("v", col("v"))])
     };
     let union = Relation::Union { of: vec![part(0, GROUPS[0]), part(2, GROUPS[1])] };
-    let mut plan = plan(union, Some(("g", "v")), 2, 2);
+    let mut plan = asked(union, Some(("g", "v")), 2, 2);
     // Two rows of eight are left of the first table and all of the other: two of ten are kept.
     plan.tables[0].table_row_cap = 2;
     let found = tables.lanes(&plan, &options(2, 500)).await;

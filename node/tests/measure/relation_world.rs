@@ -16,7 +16,7 @@ use cloister_terms::{
     Ratio,
 };
 use datafusion::arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray,
+    ArrayRef, AsArray, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray,
     TimestampMicrosecondArray,
 };
 use datafusion::arrow::datatypes::Int64Type;
@@ -153,7 +153,7 @@ impl Tables {
 
     /// What a relation makes, each row as text behind its person, sorted.
     pub async fn made(&self, relation: &Relation, options: &MeasureOptions) -> Vec<String> {
-        let plan = plan(relation.clone(), None, 1, 1);
+        let plan = asked(relation.clone(), None, 1, 1);
         let caps = Caps::new(&plan, &PrfKey::from_bytes([1; 16])).unwrap();
         let mut streams = Vec::new();
         for table in &plan.tables {
@@ -255,7 +255,7 @@ fn read(dataset: &str, columns: &[(&str, ColumnType)], order: &[&str]) -> RowPla
 
 /// A plan over the four tables. Lanes: rows, persons, rows with `number`, and its sum within -3..=3,
 /// in the groups of `key`; without a key and number rows and persons in one cell.
-pub fn plan(
+pub fn asked(
     relation: Relation,
     key_and_number: Option<(&str, &str)>,
     row_cap: u32,
