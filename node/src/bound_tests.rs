@@ -8,12 +8,12 @@ use datafusion::arrow::array::ArrayRef;
 
 fn caps(row_cap: usize, group_cap: usize, limits: &[i64], secret: u8) -> Arc<Caps> {
     Arc::new(Caps {
-        table_row_cap: row_cap,
+        table_row_caps: vec![row_cap],
         row_cap,
         group_cap,
         cells: 1_000,
         sensitivity_steps: limits.to_vec(),
-        secret: PrfKey::from_bytes([secret; 16]),
+        secret: Arc::new(PrfKey::from_bytes([secret; 16])),
     })
 }
 

@@ -64,12 +64,16 @@ fn shape(rows: usize, noises: &[(Noise, u8)], formulas: Vec<Formula>) -> OutputS
         keys: vec![KeyDimension { name: "row".into(), values }],
         lanes: noises.iter().map(lane).collect(),
         columns: std::iter::once(key).chain(columns).collect(),
+        served: vec![],
         recipe: Recipe::default(),
     }
 }
 
 fn combined(shape: &OutputShape, lanes: Vec<i128>) -> Combined {
-    Combined::new(shape, 1, &[(Name::new("north").unwrap(), lanes)]).unwrap()
+    {
+        let north = Name::new("north").unwrap();
+        Combined::new(shape, std::slice::from_ref(&north), &[(north.clone(), lanes)])
+    }.unwrap()
 }
 
 fn answer(shape: &OutputShape, lanes: Vec<i128>) -> Report {
