@@ -115,7 +115,13 @@ fn in_range(what: &'static str, found: u32, max: u32) -> Result<(), PlanError> {
 
 fn finish(draft: Draft, question: &Question<'_>) -> Result<Planned, PlanError> {
     let Draft { tables, contribute, keys, lanes, columns, row_cap, cells_per_person_max } = draft;
-    let mut shape = OutputShape { keys, lanes: Vec::new(), columns, served: Vec::new(), recipe: Default::default() };
+    let mut shape = OutputShape {
+        keys,
+        lanes: Vec::new(),
+        columns,
+        served: Vec::new(),
+        recipe: Default::default(),
+    };
     let reach = shape.cells()?.min(cells_per_person_max);
     let group_cap = u32::try_from(reach).unwrap_or(u32::MAX).min(question.group_cap);
     let sensitivities = lanes.iter().map(sensitivity).collect::<Result<Vec<_>, _>>()?;

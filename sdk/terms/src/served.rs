@@ -105,7 +105,13 @@ mod tests {
         });
         OutputShape {
             keys: vec![key(2), key(3)],
-            lanes: vec![LaneShape { name: "n".into(), grid_bits: 0, sensitivity_steps: 1, noise, one_of: None }],
+            lanes: vec![LaneShape {
+                name: "n".into(),
+                grid_bits: 0,
+                sensitivity_steps: 1,
+                noise,
+                one_of: None,
+            }],
             columns: vec![],
             served: served.collect(),
             recipe: crate::Recipe::default(),

@@ -2,8 +2,8 @@
 //! cast never fails and never rounds but for float64 to int64.
 
 use super::{Datum, settled};
-use cloister_terms::moment::{Civil, DAY_MICROS, Moment};
 use cloister_terms::ColumnType;
+use cloister_terms::moment::{Civil, DAY_MICROS, Moment};
 use std::borrow::Cow;
 
 /// Years a timestamp may have to be written as text, so that what is written can be read.

@@ -2,8 +2,6 @@
 //! order of rows, adjustments on request. Intervals hold the true figure at least as often as they say;
 //! hostile shapes end in typed errors, and no NaN or infinity leaves.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "test code")]
-
 use cloister_report::{
     Accuracy, Adjustment, Cell, Combined, Report, ReportError, ReportOptions, TextOptions,
     expected_plus_minus, report, report_with,
@@ -70,10 +68,8 @@ fn shape(rows: usize, noises: &[(Noise, u8)], formulas: Vec<Formula>) -> OutputS
 }
 
 fn combined(shape: &OutputShape, lanes: Vec<i128>) -> Combined {
-    {
-        let north = Name::new("north").unwrap();
-        Combined::new(shape, std::slice::from_ref(&north), &[(north.clone(), lanes)])
-    }.unwrap()
+    let north = Name::new("north").unwrap();
+    Combined::new(shape, std::slice::from_ref(&north), &[(north.clone(), lanes)]).unwrap()
 }
 
 fn answer(shape: &OutputShape, lanes: Vec<i128>) -> Report {
@@ -385,8 +381,9 @@ fn hostile_shapes_are_typed_errors() {
         let shape = shape(1, &[(gaussian(4), 0); 4], vec![formula]);
         let expected = ShapeError::Formula { column: "f0".into(), error };
         assert_eq!(expected_plus_minus(&shape, 1), Err(ReportError::Shape(expected.clone())));
-        let vectors = [(Name::new("north").unwrap(), vec![0; 4])];
-        assert!(Combined::new(&shape, 1, &vectors).is_err());
+        let north = Name::new("north").unwrap();
+        let vectors = [(north.clone(), vec![0; 4])];
+        assert!(Combined::new(&shape, &[north], &vectors).is_err());
     };
     let over = |left, right| Formula::arithmetic(FigureOp::Divide, left, right);
     refused(over(total(0), number(0.0)), FormulaError::DivisionByZero);
