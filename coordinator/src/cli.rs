@@ -13,6 +13,13 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+/// A line on standard output. A reader that closed the pipe has what it wanted: that is no error.
+macro_rules! say {
+    ($($text:tt)*) => {{
+        let _ = writeln!(std::io::stdout(), $($text)*);
+    }};
+}
+
 /// Most alerts `status` shows.
 const ALERTS_SHOWN: u32 = 10;
 /// Longest life of a token, in minutes.
@@ -146,8 +153,8 @@ fn run(arguments: Arguments) -> Result<(), CliError> {
 fn init(folder: &Folder, name: &Name) -> Result<(), CliError> {
     let ca = folder.init(name, &SystemClock)?;
     Store::open(&folder.store())?;
-    println!("coordinator `{name}` made; its CA has fingerprint {}", ca.fingerprint());
-    println!("next: look at {}, then `cloister-coordinator run`", folder.config().display());
+    say!("coordinator `{name}` made; its CA has fingerprint {}", ca.fingerprint());
+    say!("next: look at {}, then `cloister-coordinator run`", folder.config().display());
     Ok(())
 }
 
@@ -172,7 +179,7 @@ fn listen_until_told(
             "listen": running.listen.to_string(),
             "enrol": running.enrol.to_string(),
         });
-        println!("{ready}");
+        say!("{ready}");
         std::io::stdout().flush()?;
         until_told(exit_with_stdin).await;
         running.stop().await;
@@ -232,12 +239,12 @@ fn invite(
             "name": name.as_str(), "role": role.to_string(),
             "token": token.to_string(), "expires_s": expires_s,
         });
-        println!("{line}");
+        say!("{line}");
     } else {
         eprintln!(
             "one-time token for the {role} `{name}`, good for {minutes} min; pass it on in private:"
         );
-        println!("{token}");
+        say!("{token}");
     }
     Ok(())
 }
@@ -247,7 +254,7 @@ fn revoke(folder: &Folder, name: Name) -> Result<(), CliError> {
     if Store::open(&folder.store())?.revoke(&name)? == 0 {
         return Err(CliError::NotEnrolled(name));
     }
-    println!(
+    say!(
         "`{name}` is revoked; its live connections close within {} s",
         cloister_net::REVOCATION_SWEEP_S
     );
@@ -274,26 +281,26 @@ fn status(folder: &Folder, json: bool) -> Result<(), CliError> {
             })).collect::<Vec<_>>(),
             "alerts": alerts,
         });
-        println!("{state}");
+        say!("{state}");
         return Ok(());
     }
-    println!("{:<24} {:<8} STATE", "NAME", "ROLE");
+    say!("{:<24} {:<8} STATE", "NAME", "ROLE");
     for peer in &peers {
         let state = match (peer.revoked, peer.connected) {
             (true, _) => "revoked",
             (false, true) => "connected",
             (false, false) => "away",
         };
-        println!("{:<24} {:<8} {state}", peer.name, peer.role);
+        say!("{:<24} {:<8} {state}", peer.name, peer.role);
     }
-    println!("\n{:<24} {:<16} {:<10} RUNS", "ANALYSIS", "RESEARCHER", "APPROVED");
+    say!("\n{:<24} {:<16} {:<10} RUNS", "ANALYSIS", "RESEARCHER", "APPROVED");
     for line in &lines {
         let approved =
             if line.approved { "yes".into() } else { format!("{} so far", line.approvals) };
-        println!("{:<24} {:<16} {approved:<10} {}", line.name, line.researcher, line.runs.len());
+        say!("{:<24} {:<16} {approved:<10} {}", line.name, line.researcher, line.runs.len());
     }
     for (at_s, what) in &alerts {
-        println!("alert of {}: {what}", moment(*at_s));
+        say!("alert of {}: {what}", moment(*at_s));
     }
     Ok(())
 }

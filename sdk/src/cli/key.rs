@@ -54,13 +54,13 @@ pub(super) fn key(person: &PersonArguments, command: &KeyCommand) -> Result<(), 
             home.write_key(&file)?;
             let public = file.public_key();
             if *json {
-                println!("{}", serde_json::json!({ "public_key": public }));
+                say!("{}", serde_json::json!({ "public_key": public }));
             } else {
                 eprintln!(
                     "key written to {}; tell the agreement's drafter this public key:",
                     home.key_path().display()
                 );
-                println!("{public}");
+                say!("{public}");
             }
         }
         KeyCommand::Rotate => {
@@ -70,9 +70,9 @@ pub(super) fn key(person: &PersonArguments, command: &KeyCommand) -> Result<(), 
                 "the old key is kept in {}; agreements that name it need a new version that names this one:",
                 kept.display()
             );
-            println!("{}", file.public_key());
+            say!("{}", file.public_key());
         }
-        KeyCommand::Show => println!("{}", home.key_file()?.public_key()),
+        KeyCommand::Show => say!("{}", home.key_file()?.public_key()),
     }
     Ok(())
 }
