@@ -2,8 +2,12 @@
 //! accuracy. Researchers use it to explain, nodes to plan again and compare. Pure and deterministic:
 //! no I/O, no records, no engine; what is not on its allow-list is refused.
 
-/// Aggregates as lanes.
+/// Names of aggregates, with their contracts.
+mod aggregate_names;
+/// Aggregates with their arguments lowered.
 mod aggregates;
+/// Deviations from the middle of a range.
+mod centred;
 /// The clauses of the one query.
 mod clauses;
 /// SQL that is refused, and what to write instead.
@@ -16,6 +20,10 @@ pub mod error;
 mod explain;
 /// Row-wise expressions: total, typed, of no engine.
 pub mod expr;
+/// What computed figures give, in plain words.
+mod figure_notes;
+/// Arithmetic on aggregates.
+mod figures;
 /// Names of functions.
 mod functions;
 /// Headings of the answer.
@@ -24,6 +32,10 @@ mod headings;
 pub mod ir;
 /// Public domains of keys.
 mod keys;
+/// The lanes of a question.
+mod lanes;
+/// Leaves of histograms and public values, as lanes.
+mod leaves;
 /// Limits of the planner alone.
 pub mod limits;
 /// Constants.
@@ -38,6 +50,8 @@ mod noise;
 mod notes;
 /// Question to plan.
 mod planned;
+/// HAVING, ORDER BY and LIMIT as post-processing.
+mod recipe;
 /// Ranges, clamping bounds and grids.
 mod range;
 /// How one person's rows are made of her rows in the tables.
@@ -59,6 +73,7 @@ mod words;
 #[cfg(test)]
 mod tests;
 
+pub use aggregate_names::{AggregateNote, aggregate_notes};
 pub use construct::Construct;
 pub use error::{Place, PlanError};
 pub use explain::{ColumnAccuracy, Explanation, explain};
