@@ -20,10 +20,17 @@ fn caps(row_cap: usize, group_cap: usize, limits: &[i64], secret: u8) -> Arc<Cap
 /// An empty result of 1,000 cells, through a shape of that size.
 fn empty(lanes: usize) -> Exact {
     let noise = Noise::DiscreteLaplace { scale: Ratio::new(1, 1).unwrap() };
-    let lane = LaneShape { name: "n".into(), grid_bits: 0, sensitivity_steps: 1, noise, one_of: None };
+    let lane =
+        LaneShape { name: "n".into(), grid_bits: 0, sensitivity_steps: 1, noise, one_of: None };
     let values = (0..1_000).map(cloister_terms::KeyValue::Int).collect();
     let keys = vec![cloister_terms::KeyDimension { name: "k".into(), values }];
-    Exact::zero(&OutputShape { keys, lanes: vec![lane; lanes], columns: vec![], recipe: Default::default() }).unwrap()
+    Exact::zero(&OutputShape {
+        keys,
+        lanes: vec![lane; lanes],
+        columns: vec![],
+        recipe: Default::default(),
+    })
+    .unwrap()
 }
 
 /// Rows of persons with these units, each row's bytes being its text.

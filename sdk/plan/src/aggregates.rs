@@ -39,11 +39,7 @@ pub(crate) enum Aggregate {
     /// `VAR_POP(e)` and its kin.
     Spread(Spread, Typed),
     /// `CORR(y, x)` and its kin.
-    Pair {
-        statistic: PairStatistic,
-        y: Typed,
-        x: Typed,
-    },
+    Pair { statistic: PairStatistic, y: Typed, x: Typed },
     /// The value with a share q of all values at or below it.
     Quantile(Typed, Ratio),
 }
@@ -112,7 +108,9 @@ pub(crate) fn of_item(scope: &Scope<'_>, ast: &Ast) -> Result<Option<Aggregate>,
         AggregateName::Spread(spread) => Aggregate::Spread(spread, asked.number(&call.args)?),
         AggregateName::Median => Aggregate::Quantile(asked.number(&call.args)?, half(at)?),
         AggregateName::Pair(statistic) => {
-            let [y, x] = call.args.as_slice() else { return Err(asked.wrong("two numbers, y then x")) };
+            let [y, x] = call.args.as_slice() else {
+                return Err(asked.wrong("two numbers, y then x"));
+            };
             let (y, x) = (asked.number(&[*y])?, asked.number(&[*x])?);
             Aggregate::Pair { statistic, y, x }
         }

@@ -126,7 +126,8 @@ impl Centred {
     }
 
     fn less_mid(&self, value: Expr) -> Option<Expr> {
-        let number = |value: f64| Some(Box::new(Expr::literal(Literal::Float(FloatBits::new(value)?))));
+        let number =
+            |value: f64| Some(Box::new(Expr::literal(Literal::Float(FloatBits::new(value)?))));
         let mut deviation = value;
         if self.mid != 0 {
             let right = number(self.unit(self.mid))?;
@@ -163,9 +164,14 @@ mod tests {
     #[test]
     fn squares_fit_exact_sums_whatever_the_range() {
         let most = 1i64 << 53;
-        for (min, max, bits) in
-            [(0, 1, 0), (0, 86_400, 0), (0, 200_000, 2), (-5, 6, 30), (-most, most, 0), (0, most, 30)]
-        {
+        for (min, max, bits) in [
+            (0, 1, 0),
+            (0, 86_400, 0),
+            (0, 200_000, 2),
+            (-5, 6, 30),
+            (-most, most, 0),
+            (0, most, 30),
+        ] {
             for row_cap in [1, 20, 1_000_000] {
                 let bounds = Bounds::from_steps(min, max, bits).unwrap();
                 let Some(centred) = Centred::new(column(), bounds, row_cap, true) else {

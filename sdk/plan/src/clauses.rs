@@ -6,8 +6,8 @@ use crate::error::{Place, PlanError};
 use crate::limits::{LIST_TERMS_MAX, RESULT_COLUMNS_MAX};
 use crate::text::place;
 use sqlparser::ast::{
-    Expr as Ast, GroupByExpr, Ident, LimitClause, OrderBy, Query, Select, SelectFlavor, SelectItem, SetExpr,
-    TableWithJoins,
+    Expr as Ast, GroupByExpr, Ident, LimitClause, OrderBy, Query, Select, SelectFlavor, SelectItem,
+    SetExpr, TableWithJoins,
 };
 
 /// The allowed clauses of a query.

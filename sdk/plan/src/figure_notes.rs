@@ -44,7 +44,9 @@ pub(crate) fn figure_notes(shape: &OutputShape) -> Vec<String> {
                 ));
             }
             Formula::Arithmetic { .. } => {
-                say(format!("`{name}` is computed from released figures; dividing keeps fractions"));
+                say(format!(
+                    "`{name}` is computed from released figures; dividing keeps fractions"
+                ));
             }
             _ => {}
         }

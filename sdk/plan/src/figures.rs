@@ -165,6 +165,7 @@ fn null_if_zero(ast: &Ast) -> Option<&Ast> {
         return None;
     };
     let is_zero = matches!(&zero.value, Value::Number(text, false) if text.parse() == Ok(0.0));
-    let is_plain = ident.quote_style.is_none() && function.over.is_none() && function.filter.is_none();
+    let is_plain =
+        ident.quote_style.is_none() && function.over.is_none() && function.filter.is_none();
     (is_plain && is_zero && ident.value.eq_ignore_ascii_case("nullif")).then_some(of)
 }

@@ -9,7 +9,7 @@ use crate::expr::{ArithmeticOp, Branch, Expr};
 use crate::ir::LaneExpr;
 use crate::keys;
 use crate::leaves::{leaves, value_lanes};
-use crate::limits::{EXPRESSION_DEPTH_MAX, LANE_PARTS_MAX};
+use crate::limits::{EXPRESSION_JSON_LEVELS_MAX, LANE_PARTS_MAX};
 use crate::range::{Range, is_never_null};
 use crate::scope::Scope;
 use crate::typed::Typed;
@@ -103,7 +103,8 @@ impl Lanes {
         let centred = self.centred(typed, scope, false)?.filter(Centred::is_closer);
         let centred = centred.filter(|_| !self.summed.contains(&typed.expr));
         let Some(centred) = centred else {
-            let (numerator, denominator) = (self.sum(typed, scope)?, self.count(&typed.expr, scope)?);
+            let (numerator, denominator) =
+                (self.sum(typed, scope)?, self.count(&typed.expr, scope)?);
             self.weigh(numerator, FIGURE_WEIGHT);
             self.weigh(denominator, SUM_WEIGHT);
             return Ok(Formula::Ratio { numerator, denominator });
@@ -150,7 +151,11 @@ impl Lanes {
         let product = product(u.clone(), v.clone());
         let bounds = centred_x.product_bounds(&centred_y).ok_or_else(wide)?;
         let both = [&x.expr, &y.expr].into_iter().all(|expr| never_null(expr, scope));
-        let counted = if both { LaneExpr::CountRows } else { LaneExpr::CountNonNull { expr: product.clone() } };
+        let counted = if both {
+            LaneExpr::CountRows
+        } else {
+            LaneExpr::CountNonNull { expr: product.clone() }
+        };
         let count = self.index(counted)?;
         let where_known = |value: Expr, other: &Typed| {
             if never_null(&other.expr, scope) { value } else { known(value, &other.expr) }
@@ -199,7 +204,8 @@ impl Lanes {
             Some((_, quantile)) => *quantile,
             None => {
                 let bounds = self.range(typed, scope)?.bounds(1).ok_or_else(|| too_wide(typed))?;
-                let (mut quantile, exprs) = leaves(typed, bounds, q).ok_or_else(|| too_wide(typed))?;
+                let (mut quantile, exprs) =
+                    leaves(typed, bounds, q).ok_or_else(|| too_wide(typed))?;
                 let counted = exprs.into_iter().map(|expr| LaneExpr::CountNonNull { expr });
                 let rows = u64::from(self.row_cap);
                 quantile.first_lane = self.group(counted.collect(), rows)?;
@@ -369,18 +375,40 @@ fn known(value: Expr, other: &Expr) -> Expr {
 fn checked_parts(expr: &Expr, left: usize) -> Result<usize, PlanError> {
     let place = Place::default();
     let (mut waiting, mut parts) = (vec![(expr, 0usize)], 0usize);
-    while let Some((expr, depth)) = waiting.pop() {
+    while let Some((expr, above)) = waiting.pop() {
         parts += 1;
         if parts > left {
             let what = "parts in all counts and sums together";
             return Err(PlanError::TooMany { what, max: LANE_PARTS_MAX, place });
         }
-        if depth >= EXPRESSION_DEPTH_MAX {
+        let (own, to_parts) = json_levels(expr);
+        if above + own > EXPRESSION_JSON_LEVELS_MAX {
             return Err(PlanError::TooDeep { place });
         }
-        waiting.extend(expr.parts().into_iter().map(|part| (part, depth + 1)));
+        waiting.extend(expr.parts().into_iter().map(|part| (part, above + to_parts)));
     }
     Ok(parts)
+}
+
+/// Levels of JSON that an expression's own fields take, and those above its parts, at most.
+fn json_levels(expr: &Expr) -> (usize, usize) {
+    match expr {
+        Expr::Case { .. } => (4, 4),
+        Expr::InList { .. } => (4, 2),
+        Expr::Clamp { .. } => (3, 2),
+        Expr::Literal { .. } => (3, 3),
+        Expr::Column { .. }
+        | Expr::Null { .. }
+        | Expr::ToFloat { .. }
+        | Expr::Compare { .. }
+        | Expr::Not { .. }
+        | Expr::IsNull { .. }
+        | Expr::Between { .. }
+        | Expr::NullIf { .. }
+        | Expr::Negate { .. }
+        | Expr::Arithmetic { .. } => (2, 2),
+        _ => (3, 3),
+    }
 }
 
 /// Whether a column type has leaves of whole values.

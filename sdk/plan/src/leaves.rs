@@ -38,7 +38,9 @@ pub(crate) fn leaves(typed: &Typed, bounds: Bounds, q: Ratio) -> Option<(Quantil
         Expr::Compare { op, left, right }
     };
     let leaf = |leaf: u32| -> Option<Expr> {
-        let from = (leaf > 0).then(|| edge(leaf)).map(|edge| Some(compare(CompareOp::GreaterOrEqual, edge?)));
+        let from = (leaf > 0)
+            .then(|| edge(leaf))
+            .map(|edge| Some(compare(CompareOp::GreaterOrEqual, edge?)));
         let below = (leaf + 1 < leaves).then(|| edge(leaf + 1));
         let below = below.map(|edge| Some(compare(CompareOp::Less, edge?)));
         let condition = match (from, below) {

@@ -50,10 +50,10 @@ mod noise;
 mod notes;
 /// Question to plan.
 mod planned;
-/// HAVING, ORDER BY and LIMIT as post-processing.
-mod recipe;
 /// Ranges, clamping bounds and grids.
 mod range;
+/// HAVING, ORDER BY and LIMIT as post-processing.
+mod recipe;
 /// How one person's rows are made of her rows in the tables.
 pub mod relation;
 /// The one dataset and its names.

@@ -406,7 +406,16 @@ mod tests {
         for (a, b) in [(u128::MAX, u128::MAX), (1 << 127, 6), (7, 9)] {
             let (high, low) = wide_product(a, b);
             assert_eq!(low, a.wrapping_mul(b));
-            assert_eq!(high, if (a, b) == (7, 9) { 0 } else if b == 6 { 3 } else { u128::MAX - 1 });
+            assert_eq!(
+                high,
+                if (a, b) == (7, 9) {
+                    0
+                } else if b == 6 {
+                    3
+                } else {
+                    u128::MAX - 1
+                }
+            );
         }
         for value in [0, 1, 7, 8, 26, 27, 1 << 126, u128::MAX] {
             let root = cube_root(value);
@@ -419,7 +428,11 @@ mod tests {
         let spend = Spend { rho: Some("0.1".parse().unwrap()), epsilon: None };
         let needs = [vec![need(20, 12)], group(20, 20, 64)].concat();
         let chosen = choose(1, &needs, spend).unwrap();
-        assert!(chosen.why.contains("50 % for `n`, 50 % for `n and 63 beside it`"), "{}", chosen.why);
+        assert!(
+            chosen.why.contains("50 % for `n`, 50 % for `n and 63 beside it`"),
+            "{}",
+            chosen.why
+        );
         assert!(!choose(1, &[need(1, 12)], spend).unwrap().why.contains("split"));
     }
 

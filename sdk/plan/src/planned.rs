@@ -183,5 +183,10 @@ fn need(lane: &DraftLane) -> Result<Need, PlanError> {
         steps: lane.sensitivity_steps.map_or_else(|| "2^64".to_owned(), |steps| steps.to_string()),
     };
     let sensitivity_steps = lane.sensitivity_steps.filter(is_exact).ok_or_else(too_sensitive)?;
-    Ok(Need { name: lane.name.clone(), sensitivity_steps, one_of: lane.one_of, weight: lane.weight })
+    Ok(Need {
+        name: lane.name.clone(),
+        sensitivity_steps,
+        one_of: lane.one_of,
+        weight: lane.weight,
+    })
 }

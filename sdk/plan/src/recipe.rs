@@ -4,6 +4,7 @@
 use crate::clauses::Clauses;
 use crate::construct::Construct;
 use crate::error::{Place, PlanError};
+use crate::expr::Literal;
 use crate::figures::{figure, figure_or_constant};
 use crate::lanes::Lanes;
 use crate::limits::{EXPRESSION_DEPTH_MAX, LIST_TERMS_MAX};
@@ -12,7 +13,6 @@ use crate::lower::lower;
 use crate::scope::{Scope, folded};
 use crate::syntax::{place_of, too_long, unwrapped};
 use crate::typed::Typed;
-use crate::expr::Literal;
 use cloister_terms::{Condition, FigureCompare, Formula, Recipe, ResultColumn, SortKey};
 use sqlparser::ast::{
     BinaryOperator, Expr as Ast, LimitClause, Offset, OrderByExpr, OrderByKind, OrderByOptions,
@@ -32,7 +32,8 @@ pub(crate) fn recipe(
     named: &Named<'_, '_>,
     lanes: &mut Lanes,
 ) -> Result<Recipe, PlanError> {
-    let having = clauses.having.map(|having| named.condition(having, false, 0, lanes)).transpose()?;
+    let having =
+        clauses.having.map(|having| named.condition(having, false, 0, lanes)).transpose()?;
     let mut order = Vec::new();
     if let Some(order_by) = clauses.order_by {
         let refused = || PlanError::refused(Construct::OrderBy, clauses.place);

@@ -48,7 +48,10 @@ pub(crate) fn draft(
     let rows = RowPlan {
         dataset: scope.dataset.name.clone(),
         unit_column: scope.dataset.unit_column.clone(),
-        columns: columns_read(scope.dataset, exprs.chain(lanes.iter().filter_map(|lane| lane.expr.expr()))),
+        columns: columns_read(
+            scope.dataset,
+            exprs.chain(lanes.iter().filter_map(|lane| lane.expr.expr())),
+        ),
         filter: filter.clone(),
         order_columns: Vec::new(),
         table_row_cap: scope.dataset.rows_per_unit_max,

@@ -4,7 +4,7 @@
 
 use crate::construct::Construct;
 use crate::error::{Place, PlanError, excerpt};
-use crate::functions::refuse_function;
+use crate::functions::{aggregate, refuse_function};
 use crate::limits::{
     LITERAL_BYTES_MAX, NESTING_MAX, OPERATORS_MAX, PARSER_RECURSION_MAX, RETRIED_NESTING_MAX,
     TOKENS_MAX,
@@ -67,6 +67,10 @@ impl Dialect for Surface {
     }
 
     fn supports_nested_comments(&self) -> bool {
+        true
+    }
+
+    fn supports_filter_during_aggregation(&self) -> bool {
         true
     }
 }
@@ -268,7 +272,8 @@ impl Screen {
         if opens_query {
             return Err(PlanError::refused(Construct::Subquery, place));
         }
-        if let (Some(name), false) = (name, may_precede_parenthesis(word)) {
+        let is_aggregate = name.is_some_and(|name| aggregate(&name.value).is_some());
+        if let (Some(name), false) = (name, may_precede_parenthesis(word) || is_aggregate) {
             return Err(refuse_function(&name.value, place));
         }
         let retried = matches!(word, Keyword::NOT | Keyword::CASE);
@@ -309,7 +314,6 @@ fn keyword(token: &Token) -> Option<Keyword> {
 fn refused_before_parenthesis(word: Keyword) -> Option<Construct> {
     Some(match word {
         Keyword::OVER | Keyword::WINDOW => Construct::Window,
-        Keyword::FILTER => Construct::Filter,
         Keyword::EXISTS => Construct::Subquery,
         Keyword::ANY | Keyword::ALL | Keyword::SOME => Construct::Operator,
         Keyword::SETS => Construct::GroupingSets,
@@ -322,7 +326,7 @@ fn refused_before_parenthesis(word: Keyword) -> Option<Construct> {
         Keyword::UNION | Keyword::INTERSECT | Keyword::EXCEPT => Construct::SetOperation,
         Keyword::JOIN | Keyword::ON | Keyword::USING => Construct::Join,
         Keyword::LIMIT | Keyword::OFFSET | Keyword::TOP => Construct::Limit,
-        Keyword::HAVING | Keyword::QUALIFY => Construct::Having,
+        Keyword::QUALIFY => Construct::Having,
         Keyword::AS | Keyword::VALUES => Construct::Clause,
         _ => return None,
     })
@@ -336,6 +340,9 @@ fn may_precede_parenthesis(word: Keyword) -> bool {
             | Keyword::SELECT
             | Keyword::DISTINCT
             | Keyword::WHERE
+            | Keyword::HAVING
+            | Keyword::FILTER
+            | Keyword::GROUP
             | Keyword::BY
             | Keyword::AND
             | Keyword::OR
