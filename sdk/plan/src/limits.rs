@@ -46,4 +46,13 @@ pub const SENSITIVITY_STEPS_MAX: u64 = 1 << 53;
 /// Most fuel one person's rows may use; it is written as a JSON number elsewhere.
 pub const FUEL_MAX: u64 = 1 << 53;
 
+/// Most leaves a quantile is counted in.
+pub const QUANTILE_LEAVES_MAX: u32 = 64;
+/// Most parts of all lanes' expressions together: histograms repeat what they count in every leaf.
+pub const LANE_PARTS_MAX: usize = 200_000;
+/// Most levels of JSON of one lane's expression: readers stop at 127, the plan's own six included.
+pub const EXPRESSION_JSON_LEVELS_MAX: usize = 121;
+/// Decimal places of a quantile's share.
+pub const SHARE_DIGITS_MAX: u32 = 9;
+
 const _: () = assert!(EXPRESSION_DEPTH_MAX * 5 + 6 < 128, "a plan must stay readable JSON");
