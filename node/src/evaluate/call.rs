@@ -18,11 +18,7 @@ use std::sync::Arc;
 
 /// The value of a function in each row; one value when all its arguments are one. Errors when their types
 /// do not fit.
-pub(super) fn call(
-    function: &Function,
-    of: &[Value],
-    rows: usize,
-) -> Result<Value, EvaluateError> {
+pub(super) fn call(function: &Function, of: &[Value], rows: usize) -> Result<Value, EvaluateError> {
     let wrong = || EvaluateError::Type { expected: "of the types its function takes" };
     let columns = of.iter().map(Column::of).collect::<Option<Vec<_>>>().ok_or_else(wrong)?;
     let types: Vec<ColumnType> = columns.iter().map(Column::column_type).collect();

@@ -234,8 +234,12 @@ impl Construct {
                 ("a typed text", "write TIMESTAMP '2019-07-01 00:00:00' or DATE '2019-07-01'")
             }
             Self::StringKind => ("a special string", "write a plain string in single quotes"),
-            Self::NullValue => ("NULL as a value", "write IS NULL, leave out ELSE, or CAST(NULL AS type)"),
-            Self::IsForm => ("this form of IS", "write IS NULL, IS TRUE, IS NOT DISTINCT FROM, = or <>"),
+            Self::NullValue => {
+                ("NULL as a value", "write IS NULL, leave out ELSE, or CAST(NULL AS type)")
+            }
+            Self::IsForm => {
+                ("this form of IS", "write IS NULL, IS TRUE, IS NOT DISTINCT FROM, = or <>")
+            }
             Self::OpenTest => (
                 "IS DISTINCT FROM with a condition after it",
                 "put the test in parentheses: (a IS DISTINCT FROM b) AND ...",

@@ -47,24 +47,14 @@ const NOTES: [FunctionNote; 47] = [
         "Magnitude, of the number's type; NULL for the least int64.",
         "ABS(speed)",
     ),
-    note(
-        "SIGN",
-        "SIGN(number)",
-        "-1, 0 or 1, of the number's type.",
-        "SIGN(speed)",
-    ),
+    note("SIGN", "SIGN(number)", "-1, 0 or 1, of the number's type.", "SIGN(speed)"),
     note(
         "ROUND",
         "ROUND(number[, digits])",
         "Nearest multiple of 10^-digits, halves away from 0, digits a constant from -15 to 15; whole numbers stay whole unless digits are negative.",
         "ROUND(distance_m, 1)",
     ),
-    note(
-        "TRUNC",
-        "TRUNC(number[, digits])",
-        "Toward 0, otherwise as ROUND.",
-        "TRUNC(speed)",
-    ),
+    note("TRUNC", "TRUNC(number[, digits])", "Toward 0, otherwise as ROUND.", "TRUNC(speed)"),
     note(
         "FLOOR",
         "FLOOR(number)",
@@ -77,24 +67,9 @@ const NOTES: [FunctionNote; 47] = [
         "Least whole number not below, float64; whole numbers stay as they are.",
         "CEIL(speed)",
     ),
-    note(
-        "SQRT",
-        "SQRT(number)",
-        "Square root; NULL below 0.",
-        "SQRT(speed)",
-    ),
-    note(
-        "EXP",
-        "EXP(number)",
-        "e to the power; NULL when it is not finite.",
-        "EXP(zone)",
-    ),
-    note(
-        "LN",
-        "LN(number)",
-        "Natural logarithm; NULL unless the number is above 0.",
-        "LN(speed)",
-    ),
+    note("SQRT", "SQRT(number)", "Square root; NULL below 0.", "SQRT(speed)"),
+    note("EXP", "EXP(number)", "e to the power; NULL when it is not finite.", "EXP(zone)"),
+    note("LN", "LN(number)", "Natural logarithm; NULL unless the number is above 0.", "LN(speed)"),
     note(
         "LOG, LOG10, LOG2",
         "LOG([base, ]number)",
@@ -113,12 +88,7 @@ const NOTES: [FunctionNote; 47] = [
         "Angles in radians, the same bits on every machine; NULL beyond -1 to 1 for ASIN and ACOS.",
         "SIN(RADIANS(speed))",
     ),
-    note(
-        "PI",
-        "PI()",
-        "The float64 nearest to pi.",
-        "speed * PI()",
-    ),
+    note("PI", "PI()", "The float64 nearest to pi.", "speed * PI()"),
     note(
         "WIDTH_BUCKET",
         "WIDTH_BUCKET(number, low, high, buckets)",
@@ -143,12 +113,7 @@ const NOTES: [FunctionNote; 47] = [
         "Three-valued logic of SQL; both sides of one type, whole numbers and floats compared as floats; text by its UTF-8 bytes.",
         "zone = 1 AND NOT is_member",
     ),
-    note(
-        "IS NULL",
-        "value IS [NOT] NULL",
-        "Never NULL.",
-        "start_city IS NOT NULL",
-    ),
+    note("IS NULL", "value IS [NOT] NULL", "Never NULL.", "start_city IS NOT NULL"),
     note(
         "IS TRUE, IS FALSE, IS UNKNOWN",
         "condition IS [NOT] TRUE",

@@ -35,9 +35,7 @@ pub(crate) fn key(
         Err(TooLarge) => {
             Err(PlanError::TooMany { what: "values of a key", max: DOMAIN_VALUES_MAX, place })
         }
-        Ok(Some(domain)) if !domain.is_empty() => {
-            Ok(KeyExpr { expr: typed.expr.clone(), domain })
-        }
+        Ok(Some(domain)) if !domain.is_empty() => Ok(KeyExpr { expr: typed.expr.clone(), domain }),
         Ok(_) => Err(none()),
     }
 }
@@ -125,7 +123,9 @@ impl<'s, 'a> Domain<'s, 'a> {
     /// Values a filter lists: those of a column's own domain in its order, all of any other expression.
     fn listed(&mut self, expr: &Expr, listed: &[Literal]) -> Result<bool, TooLarge> {
         let own = match expr {
-            Expr::Column { name } => self.scope.entry(name).and_then(|column| column.domain.as_ref()),
+            Expr::Column { name } => {
+                self.scope.entry(name).and_then(|column| column.domain.as_ref())
+            }
             _ => None,
         };
         let Some(own) = own else {
@@ -172,7 +172,8 @@ impl<'s, 'a> Domain<'s, 'a> {
 
     /// The whole numbers between the ends a filter sets.
     fn numbers(&mut self, expr: &Expr) -> Result<bool, TooLarge> {
-        let is_int = expr.column_type(&|name| self.scope.entry(name).map(|column| column.column_type))
+        let is_int = expr
+            .column_type(&|name| self.scope.entry(name).map(|column| column.column_type))
             == Some(ColumnType::Int64);
         match self.pinned.span(expr).filter(|_| is_int) {
             Some((low, high)) => self.span(low, high),
@@ -182,10 +183,12 @@ impl<'s, 'a> Domain<'s, 'a> {
 
     fn call(&mut self, expr: &Expr, function: &Function, of: &[Expr]) -> Result<bool, TooLarge> {
         match (function, of) {
-            (Function::DatePart { field }, [time]) => match (field.span(), self.years(*field, time)) {
-                (Some((low, high)), _) | (None, Some((low, high))) => self.span(low, high),
-                (None, None) => self.numbers(expr),
-            },
+            (Function::DatePart { field }, [time]) => {
+                match (field.span(), self.years(*field, time)) {
+                    (Some((low, high)), _) | (None, Some((low, high))) => self.span(low, high),
+                    (None, None) => self.numbers(expr),
+                }
+            }
             (Function::WidthBucket { buckets, .. }, _) => self.span(0, i64::from(*buckets) + 1),
             (
                 Function::StartsWith
@@ -281,7 +284,8 @@ impl<'s, 'a> Domain<'s, 'a> {
             }
             arguments.reverse();
             let Some(result) = row::apply(function, &arguments) else { continue };
-            let Some(value) = Literal::of_datum(result).as_ref().and_then(Literal::key_value) else {
+            let Some(value) = Literal::of_datum(result).as_ref().and_then(Literal::key_value)
+            else {
                 return Ok(false);
             };
             self.push(value)?;

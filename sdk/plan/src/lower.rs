@@ -9,7 +9,8 @@ use crate::functions::{RowFunction, aggregate, refuse_function, row_function};
 use crate::limits::{EXPRESSION_DEPTH_MAX, LIST_TERMS_MAX};
 use crate::literal::{literal, timestamp};
 use crate::lower_calls::{
-    Called as By, Lowered, called, cast, cast_null, constant, like, modulo, row_call, substring, trim, whole,
+    Called as By, Lowered, called, cast, cast_null, constant, like, modulo, row_call, substring,
+    trim, whole,
 };
 use crate::lower_times::{date_field, shift};
 use crate::scope::{Scope, folded};
@@ -491,8 +492,7 @@ impl Lowering<'_, '_> {
             return Err(PlanError::refused(Construct::NestedAggregate, at));
         }
         let known = row_function(&name).filter(|_| call.name.quote_style.is_none());
-        let function: RowFunction =
-            known.ok_or_else(|| refuse_function(&call.name.value, at))?;
+        let function: RowFunction = known.ok_or_else(|| refuse_function(&call.name.value, at))?;
         if call.distinct {
             return Err(PlanError::refused(Construct::AggregateDistinct, at));
         }

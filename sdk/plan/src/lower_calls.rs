@@ -35,7 +35,11 @@ impl Called<'_> {
 }
 
 /// A function of values whose types fit it; a constant when all of them are.
-pub(crate) fn called(function: Function, of: Vec<Expr>, column_type: ColumnType) -> (Expr, ColumnType) {
+pub(crate) fn called(
+    function: Function,
+    of: Vec<Expr>,
+    column_type: ColumnType,
+) -> (Expr, ColumnType) {
     if of.iter().all(|expr| matches!(expr, Expr::Literal { .. } | Expr::Null { .. })) {
         let data: Vec<_> = of
             .iter()
@@ -338,7 +342,8 @@ fn width_bucket(args: Vec<Typed>, by: Called<'_>) -> Lowered {
     let Expr::Literal { value: Literal::Int(buckets) } = buckets.expr else { return Err(wrong()) };
     // Two more are beside the ends, and all of them are a public domain.
     let buckets = u32::try_from(buckets.0).ok().filter(|buckets| {
-        usize::try_from(*buckets).is_ok_and(|buckets| (1..=DOMAIN_VALUES_MAX - 2).contains(&buckets))
+        usize::try_from(*buckets)
+            .is_ok_and(|buckets| (1..=DOMAIN_VALUES_MAX - 2).contains(&buckets))
     });
     let end = |end: Typed| match end.float()? {
         Expr::Literal { value: Literal::Float(float) } => Ok(float),

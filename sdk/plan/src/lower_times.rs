@@ -26,10 +26,7 @@ pub(crate) fn date_unit(name: &str) -> Option<DateUnit> {
 }
 
 /// The function that reads a field of that name, with its type.
-pub(crate) fn date_field(
-    name: &str,
-    by: Called<'_>,
-) -> Result<(Function, ColumnType), PlanError> {
+pub(crate) fn date_field(name: &str, by: Called<'_>) -> Result<(Function, ColumnType), PlanError> {
     let field = match name.to_ascii_lowercase().as_str() {
         "epoch" => return Ok((Function::Epoch, ColumnType::Float64)),
         "year" => DateField::Year,
@@ -95,8 +92,7 @@ fn length(interval: &Interval) -> Option<(i64, i64)> {
             while let Some(number) = words.next() {
                 let (months, micros) = unit_length(number.parse().ok()?, words.next()?)?;
                 let (more_months, more_micros) = total.unwrap_or((0i64, 0i64));
-                total =
-                    Some((months.checked_add(more_months)?, micros.checked_add(more_micros)?));
+                total = Some((months.checked_add(more_months)?, micros.checked_add(more_micros)?));
             }
             total
         }

@@ -55,7 +55,8 @@ impl<'f> Pinned<'f> {
         let part = |function| Expr::Call { function, of: vec![expr.clone()] };
         let years = self.compared(&part(Function::DatePart { field: DateField::Year }));
         if let (Some(low), Some(high)) = years {
-            let start = |year: i64| Civil { year, month: 1, day: 1 }.day_number()?.checked_mul(DAY_MICROS);
+            let start =
+                |year: i64| Civil { year, month: 1, day: 1 }.day_number()?.checked_mul(DAY_MICROS);
             let end = high.checked_add(1).and_then(start).and_then(|end| end.checked_sub(1));
             ends = both(ends, (start(low), end));
         }
@@ -175,9 +176,8 @@ fn ends(op: CompareOp, end: i64) -> Ends {
         CompareOp::LessOrEqual => (None, Some(end)),
         CompareOp::Greater => (end.checked_add(1), None),
         CompareOp::GreaterOrEqual => (Some(end), None),
-        CompareOp::Equal
-        | CompareOp::NotEqual
-        | CompareOp::Distinct
-        | CompareOp::NotDistinct => (None, None),
+        CompareOp::Equal | CompareOp::NotEqual | CompareOp::Distinct | CompareOp::NotDistinct => {
+            (None, None)
+        }
     }
 }

@@ -107,7 +107,9 @@ fn syntax(error: ParserError, end: Place) -> PlanError {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Open {
     /// `tries`: how often the parser may read what is inside, as powers of two.
-    Parenthesis { tries: usize },
+    Parenthesis {
+        tries: usize,
+    },
     Case,
 }
 
@@ -239,9 +241,7 @@ impl Screen {
             Keyword::INTERVAL => return refused(Construct::Interval),
             Keyword::ARRAY | Keyword::STRUCT | Keyword::MAP => return refused(Construct::Operator),
             Keyword::ROLLUP | Keyword::CUBE => return refused(Construct::GroupingSets),
-            Keyword::TIME | Keyword::DATETIME | Keyword::TIMESTAMPTZ
-                if is_before_text =>
-            {
+            Keyword::TIME | Keyword::DATETIME | Keyword::TIMESTAMPTZ if is_before_text => {
                 return refused(Construct::TypedText);
             }
             _ => {}

@@ -70,8 +70,8 @@ impl Civil {
 
     /// Days of its month.
     pub fn month_days(self) -> u8 {
-        let is_leap =
-            self.year.rem_euclid(4) == 0 && (self.year.rem_euclid(100) != 0 || self.year.rem_euclid(400) == 0);
+        let is_leap = self.year.rem_euclid(4) == 0
+            && (self.year.rem_euclid(100) != 0 || self.year.rem_euclid(400) == 0);
         match self.month {
             2 if is_leap => 29,
             2 => 28,
@@ -103,7 +103,8 @@ mod tests {
     #[test]
     fn dates_and_days_are_each_others_inverse_over_all_timestamps() {
         let ends = [i64::MIN, i64::MAX].map(|micros| Moment(micros).day_number());
-        let near = (-1_000..1_000).chain((ends[0]..).take(1_000)).chain((ends[1] - 999..).take(1_000));
+        let near =
+            (-1_000..1_000).chain((ends[0]..).take(1_000)).chain((ends[1] - 999..).take(1_000));
         let far = (0..20_000).map(|i| ends[0] + i * (ends[1] / 10_000));
         for day in near.chain(far) {
             let date = Civil::of_day(day);

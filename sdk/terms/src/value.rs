@@ -261,8 +261,17 @@ mod tests {
         let json = serde_json::to_string(&key).unwrap();
         assert_eq!(json, r#"{"timestamp":"1561939200000000"}"#);
         assert_eq!(serde_json::from_str::<KeyValue>(&json).unwrap(), key);
-        assert_eq!((key.to_string().as_str(), key.column_type()), ("2019-07-01", ColumnType::Timestamp));
-        for bad in ["1561939200000000", r#""01""#, r#""+1""#, r#""9223372036854775808""#, r#""2019-07-01""#] {
+        assert_eq!(
+            (key.to_string().as_str(), key.column_type()),
+            ("2019-07-01", ColumnType::Timestamp)
+        );
+        for bad in [
+            "1561939200000000",
+            r#""01""#,
+            r#""+1""#,
+            r#""9223372036854775808""#,
+            r#""2019-07-01""#,
+        ] {
             let json = format!(r#"{{"timestamp":{bad}}}"#);
             assert!(serde_json::from_str::<KeyValue>(&json).is_err(), "{json}");
         }

@@ -2,8 +2,8 @@
 //! cast never fails and never rounds but for float64 to int64.
 
 use super::{Datum, settled};
-use cloister_terms::moment::{Civil, DAY_MICROS, Moment};
 use cloister_terms::ColumnType;
+use cloister_terms::moment::{Civil, DAY_MICROS, Moment};
 use std::borrow::Cow;
 
 /// Years a timestamp may have to be written as text, so that what is written can be read.
@@ -61,7 +61,7 @@ fn time_text(moment: Moment) -> Option<String> {
 }
 
 /// Microseconds since 1970 of `YYYY-MM-DD[ HH:MM:SS[.ffffff]]`, `T` for the blank allowed.
-pub(crate) fn parse_time(text: &str) -> Option<i64> {
+pub fn parse_time(text: &str) -> Option<i64> {
     let (date, clock) = match text.get(10..) {
         Some("") | None => (text, None),
         Some(rest) => (text.get(..10)?, Some(rest.strip_prefix([' ', 'T'])?)),

@@ -22,9 +22,7 @@ enum Part {
 
 /// Whether the whole text fits the pattern.
 pub(super) fn fits(text: &str, pattern: &str, escape: Option<char>, ignore_case: bool) -> bool {
-    let same = |a: char, b: char| {
-        a == b || (ignore_case && a.to_lowercase().eq(b.to_lowercase()))
-    };
+    let same = |a: char, b: char| a == b || (ignore_case && a.to_lowercase().eq(b.to_lowercase()));
     let (mut at, mut rest) = (pattern, text);
     // Where to go on when the rest does not fit: after the last `%`, which takes one character more.
     let mut retry: Option<(&str, &str)> = None;

@@ -19,7 +19,7 @@ use std::borrow::Cow;
 use std::cmp::Ordering;
 
 pub use calendar::{next_unit, truncated};
-pub(crate) use cast::parse_time;
+pub use cast::parse_time;
 pub(crate) use like::is_pattern;
 
 /// A value that is not NULL. Floats are settled.
@@ -94,7 +94,8 @@ pub fn apply<'a>(function: &Function, of: &[Option<Datum<'a>>]) -> Option<Datum<
 
 fn extreme<'a>(of: &[Option<Datum<'a>>], wanted: Ordering) -> Option<Datum<'a>> {
     let known = of.iter().flatten();
-    let best = known.reduce(|best, next| if next.order(best) == Some(wanted) { next } else { best });
+    let best =
+        known.reduce(|best, next| if next.order(best) == Some(wanted) { next } else { best });
     best.cloned()
 }
 

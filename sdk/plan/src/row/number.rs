@@ -86,7 +86,11 @@ fn at_digits(x: f64, digits: i8, round: impl Fn(f64) -> f64) -> f64 {
     }
     let scaled = x * power;
     // From 2^52 on every float is whole: there is nothing left to round.
-    if scaled.is_finite() && scaled.abs() < 4_503_599_627_370_496.0 { round(scaled) / power } else { x }
+    if scaled.is_finite() && scaled.abs() < 4_503_599_627_370_496.0 {
+        round(scaled) / power
+    } else {
+        x
+    }
 }
 
 fn bucket(x: f64, low: FloatBits, high: FloatBits, buckets: u32) -> i64 {

@@ -45,10 +45,45 @@ fn bits(value: f64) -> FloatBits {
 fn every() -> Vec<Function> {
     use Function::*;
     let mut all = vec![
-        Add, Subtract, Multiply, Modulo, Least, Greatest, Abs, Sign, Floor, Ceiling, SquareRoot,
-        Exponential, NaturalLog, Log10, Log2, LogOf, Power, Sine, Cosine, Tangent, ArcSine,
-        ArcCosine, ArcTangent, ArcTangent2, Radians, Degrees, Lower, Upper, Substring, Left, Right,
-        Length, Join, Concat, Position, StartsWith, EndsWith, Contains, Epoch,
+        Add,
+        Subtract,
+        Multiply,
+        Modulo,
+        Least,
+        Greatest,
+        Abs,
+        Sign,
+        Floor,
+        Ceiling,
+        SquareRoot,
+        Exponential,
+        NaturalLog,
+        Log10,
+        Log2,
+        LogOf,
+        Power,
+        Sine,
+        Cosine,
+        Tangent,
+        ArcSine,
+        ArcCosine,
+        ArcTangent,
+        ArcTangent2,
+        Radians,
+        Degrees,
+        Lower,
+        Upper,
+        Substring,
+        Left,
+        Right,
+        Length,
+        Join,
+        Concat,
+        Position,
+        StartsWith,
+        EndsWith,
+        Contains,
+        Epoch,
     ];
     for digits in [-15, -1, 0, 2, 15] {
         all.extend([Round { digits }, Truncate { digits }]);
@@ -63,10 +98,10 @@ fn every() -> Vec<Function> {
         all.push(Replace { from: from.into(), to: to.into() });
     }
     for part in [i64::MIN, -1, 1, 2, i64::MAX, 0] {
-        all.extend(["", "a", "é"].map(|delimiter| SplitPart {
-            delimiter: delimiter.into(),
-            part: IntText(part),
-        }));
+        all.extend(
+            ["", "a", "é"]
+                .map(|delimiter| SplitPart { delimiter: delimiter.into(), part: IntText(part) }),
+        );
     }
     for pattern in ["", "%", "_", "%a%", "\\%", "a%a%a%a%b", "É%", "\\"] {
         let pattern = || pattern.to_owned();
@@ -94,17 +129,41 @@ fn hostile(column_type: ColumnType) -> Vec<Option<Datum<'static>>> {
             .map(|micros| Some(Datum::Timestamp(micros)))
             .collect(),
         ColumnType::Float64 => {
-            let floats = [
-                f64::MIN, -1e15, -2.5, -0.5, 0.0, 5e-324, 0.5, 1.0, 2.5, 1e15, 9.3e18, f64::MAX,
-            ];
+            let floats =
+                [f64::MIN, -1e15, -2.5, -0.5, 0.0, 5e-324, 0.5, 1.0, 2.5, 1e15, 9.3e18, f64::MAX];
             floats.map(|float| Some(Datum::Float(float))).to_vec()
         }
         ColumnType::Text => {
             let texts = [
-                "", " ", "a", "A", "é", "É", "ß", "ΑΣ", "\u{130}", "e\u{301}", "%", "_", "\\",
-                "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "\0", "\u{10ffff}", "NaN", "inf",
-                "-9223372036854775808", "9223372036854775808", "1e999", "1e-999", "-0", " 1.5 ",
-                "true", "2019-02-29", "2019-07-01 10:00:00.25", "0000-01-01", "2019-07-01é",
+                "",
+                " ",
+                "a",
+                "A",
+                "é",
+                "É",
+                "ß",
+                "ΑΣ",
+                "\u{130}",
+                "e\u{301}",
+                "%",
+                "_",
+                "\\",
+                "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+                "\0",
+                "\u{10ffff}",
+                "NaN",
+                "inf",
+                "-9223372036854775808",
+                "9223372036854775808",
+                "1e999",
+                "1e-999",
+                "-0",
+                " 1.5 ",
+                "true",
+                "2019-02-29",
+                "2019-07-01 10:00:00.25",
+                "0000-01-01",
+                "2019-07-01é",
             ];
             let mut texts = texts.map(|text| Some(Datum::Text(text.into()))).to_vec();
             texts.push(Some(Datum::Text(long.into())));
@@ -127,7 +186,10 @@ fn check(function: &Function, of: &[Option<Datum<'static>>], wanted: Option<Colu
     }
     match &given {
         Datum::Float(float) => {
-            assert!(float.is_finite() && float.to_bits() != (-0.0f64).to_bits(), "{function:?}{of:?}");
+            assert!(
+                float.is_finite() && float.to_bits() != (-0.0f64).to_bits(),
+                "{function:?}{of:?}"
+            );
         }
         Datum::Text(text) => {
             let longest = of.iter().flatten().map(|datum| match datum {
@@ -303,7 +365,8 @@ fn texts_are_cut_by_characters() {
     assert_eq!(text(Position, &["héllo", "l"]), Some(Datum::Int(3)));
     assert_eq!(text(Position, &["héllo", ""]), Some(Datum::Int(1)));
     assert_eq!(text(Position, &["", "l"]), Some(Datum::Int(0)));
-    let split = |delimiter: &str, part| SplitPart { delimiter: delimiter.into(), part: IntText(part) };
+    let split =
+        |delimiter: &str, part| SplitPart { delimiter: delimiter.into(), part: IntText(part) };
     assert_eq!(text(split(",", 2), &["a,b,c"]), made("b"));
     assert_eq!(text(split(",", -1), &["a,b,c"]), made("c"));
     assert_eq!(text(split(",", -3), &["a,b,c"]), made("a"));
@@ -345,14 +408,30 @@ fn patterns_fit_whole_texts() {
         text(function, &[of]) == Some(Datum::Bool(true))
     };
     for (of, pattern) in [
-        ("", ""), ("", "%"), ("", "%%"), ("abc", "abc"), ("abc", "a%"), ("abc", "%c"), ("abc", "a_c"),
-        ("é", "_"), ("abcabc", "%abc"), ("aXbXc", "a%b%c"), ("a%c", "a\\%c"), ("a\\c", "a\\\\c"),
-        ("aab", "%ab"), ("mississippi", "%iss%ip%"),
+        ("", ""),
+        ("", "%"),
+        ("", "%%"),
+        ("abc", "abc"),
+        ("abc", "a%"),
+        ("abc", "%c"),
+        ("abc", "a_c"),
+        ("é", "_"),
+        ("abcabc", "%abc"),
+        ("aXbXc", "a%b%c"),
+        ("a%c", "a\\%c"),
+        ("a\\c", "a\\\\c"),
+        ("aab", "%ab"),
+        ("mississippi", "%iss%ip%"),
     ] {
         assert!(fits(of, pattern, Some('\\'), false), "{of} {pattern}");
     }
     for (of, pattern) in [
-        ("", "_"), ("abc", "b"), ("abc", "ab"), ("abc", "A%"), ("axc", "a\\%c"), ("é", "__"),
+        ("", "_"),
+        ("abc", "b"),
+        ("abc", "ab"),
+        ("abc", "A%"),
+        ("axc", "a\\%c"),
+        ("é", "__"),
         ("mississippi", "%iss%ix%"),
     ] {
         assert!(!fits(of, pattern, Some('\\'), false), "{of} {pattern}");
@@ -380,13 +459,22 @@ fn at(function: Function, text: &str) -> Option<Datum<'static>> {
 fn units_start_where_the_calendar_says() {
     let of = "2019-08-14 15:16:17.25";
     let starts = [
-        "2019-01-01", "2019-07-01", "2019-08-01", "2019-08-12", "2019-08-14", "2019-08-14 15:00:00",
-        "2019-08-14 15:16:00", "2019-08-14 15:16:17",
+        "2019-01-01",
+        "2019-07-01",
+        "2019-08-01",
+        "2019-08-12",
+        "2019-08-14",
+        "2019-08-14 15:00:00",
+        "2019-08-14 15:16:00",
+        "2019-08-14 15:16:17",
     ];
     for (unit, start) in UNITS.into_iter().zip(starts) {
         assert_eq!(at(Function::DateTrunc { unit }, of), Some(Datum::Timestamp(time(start))));
         assert_eq!(truncated(unit, time(start)), Some(time(start)), "a start is its own");
-        assert_eq!(truncated(unit, time(start) - 1).and_then(|before| next_unit(unit, before)), Some(time(start)));
+        assert_eq!(
+            truncated(unit, time(start) - 1).and_then(|before| next_unit(unit, before)),
+            Some(time(start))
+        );
         assert_eq!(truncated(unit, i64::MIN), None, "the first unit starts before int64");
         assert!(truncated(unit, i64::MAX).is_some());
     }
@@ -454,7 +542,10 @@ fn a_cast_that_fails_is_null() {
     assert_eq!(to(text("-0"), Float64), Some(Datum::Float(0.0)));
     assert_eq!(to(text("Yes"), Bool), Some(Datum::Bool(true)));
     assert_eq!(to(text("maybe"), Bool), None);
-    assert_eq!(to(text("2019-07-01T10:00:00"), Timestamp), Some(Datum::Timestamp(time("2019-07-01 10:00:00"))));
+    assert_eq!(
+        to(text("2019-07-01T10:00:00"), Timestamp),
+        Some(Datum::Timestamp(time("2019-07-01 10:00:00")))
+    );
     assert_eq!(to(text("2019-02-29"), Timestamp), None);
     assert_eq!(to(Datum::Float(2.5), Int64), Some(Datum::Int(2)));
     assert_eq!(to(Datum::Float(-3.5), Int64), Some(Datum::Int(-4)));

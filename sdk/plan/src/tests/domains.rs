@@ -36,14 +36,16 @@ fn fields_buckets_and_remainders_have_domains_of_their_own() {
     ] {
         assert_eq!(domain(key, ""), numbers(from, to), "{key}");
     }
-    for key in ["start_city LIKE 'A%'", "CAST(zone AS BOOLEAN)", "STARTS_WITH(start_station, 'a')"] {
+    for key in ["start_city LIKE 'A%'", "CAST(zone AS BOOLEAN)", "STARTS_WITH(start_station, 'a')"]
+    {
         assert_eq!(domain(key, ""), ["false", "true"], "{key}");
     }
 }
 
 #[test]
 fn functions_map_the_domain_of_a_column() {
-    let cities = ["Amherst", "Easthampton", "Holyoke", "Northampton", "South Hadley", "Springfield"];
+    let cities =
+        ["Amherst", "Easthampton", "Holyoke", "Northampton", "South Hadley", "Springfield"];
     assert_eq!(domain("UPPER(start_city)", ""), cities.map(str::to_uppercase));
     assert_eq!(domain("LEFT(start_city, 1)", ""), ["A", "E", "H", "N", "S"]);
     assert_eq!(domain("zone + 1", ""), ["4", "2", "3"]);
@@ -68,13 +70,22 @@ fn a_filter_lists_the_values_of_a_key() {
     // A column with a domain keeps its order, and only its own values.
     assert_eq!(domain("zone", "zone IN (1, 3, 9)"), ["3", "1"]);
     for filter in [
-        "start_station <> 'a'", "start_station IN ('a') OR is_member", "NOT (start_station = 'a')",
-        "start_station LIKE 'a%'", "end_city IN ('a')", "start_station IN ('a') OR start_city IN ('b')",
+        "start_station <> 'a'",
+        "start_station IN ('a') OR is_member",
+        "NOT (start_station = 'a')",
+        "start_station LIKE 'a%'",
+        "end_city IN ('a')",
+        "start_station IN ('a') OR start_city IN ('b')",
     ] {
         let error = error(&query("start_station", filter));
         assert!(matches!(error, PlanError::NoDomain { .. }), "{filter}: {error:?}");
     }
-    for filter in ["ping_count > 3", "ping_count < 3", "ping_count BETWEEN zone AND 6", "ping_count > 6 AND ping_count < 2"] {
+    for filter in [
+        "ping_count > 3",
+        "ping_count < 3",
+        "ping_count BETWEEN zone AND 6",
+        "ping_count > 6 AND ping_count < 2",
+    ] {
         let error = error(&query("ping_count", filter));
         assert!(matches!(error, PlanError::NoDomain { .. }), "{filter}: {error:?}");
     }
@@ -99,7 +110,10 @@ fn q2_months_come_from_the_range_of_times() {
     }
     assert_eq!(domain(month, "EXTRACT(year FROM start_time_local) = 2019").len(), 12);
     assert_eq!(
-        domain("EXTRACT(year FROM start_time_utc)", "start_time_utc >= DATE '2018-06-28' AND start_time_utc < DATE '2020-01-01'"),
+        domain(
+            "EXTRACT(year FROM start_time_utc)",
+            "start_time_utc >= DATE '2018-06-28' AND start_time_utc < DATE '2020-01-01'"
+        ),
         ["2018", "2019"]
     );
     let week = "start_time_utc >= DATE '2019-07-01' AND start_time_utc < DATE '2019-07-15'";
@@ -108,14 +122,24 @@ fn q2_months_come_from_the_range_of_times() {
     assert_eq!(domain("date_trunc('month', CAST(start_time_utc AS DATE))", week), ["2019-07-01"]);
     assert_eq!(domain("date_trunc('hour', start_time_utc)", week)[1], "2019-07-01 01:00:00");
     assert_eq!(
-        domain("start_time_utc", "start_time_utc IN (DATE '2019-07-01', TIMESTAMP '2019-07-01 12:00:00')"),
+        domain(
+            "start_time_utc",
+            "start_time_utc IN (DATE '2019-07-01', TIMESTAMP '2019-07-01 12:00:00')"
+        ),
         ["2019-07-01", "2019-07-01 12:00:00"]
     );
-    for filter in ["", "start_time_local >= DATE '2019-07-01'", "start_time_utc BETWEEN DATE '2019-07-01' AND DATE '2019-08-01'"] {
+    for filter in [
+        "",
+        "start_time_local >= DATE '2019-07-01'",
+        "start_time_utc BETWEEN DATE '2019-07-01' AND DATE '2019-08-01'",
+    ] {
         let error = error(&query(month, filter));
         assert!(matches!(error, PlanError::NoDomain { .. }), "{filter}: {error:?}");
     }
-    let error = error(&query("date_trunc('second', start_time_utc)", "EXTRACT(year FROM start_time_utc) = 2019"));
+    let error = error(&query(
+        "date_trunc('second', start_time_utc)",
+        "EXTRACT(year FROM start_time_utc) = 2019",
+    ));
     assert!(matches!(error, PlanError::TooMany { .. }), "{error:?}");
 }
 
@@ -123,7 +147,9 @@ fn q2_months_come_from_the_range_of_times() {
 fn a_short_text_cannot_make_a_long_search() {
     let mut branches = String::new();
     for i in 0..300 {
-        branches.push_str(&format!(" WHEN zone = {i} THEN ping_count % 2 + ping_count - ping_count + {i} * 0"));
+        branches.push_str(&format!(
+            " WHEN zone = {i} THEN ping_count % 2 + ping_count - ping_count + {i} * 0"
+        ));
     }
     let key = format!("CASE{branches} END");
     let error = error(&query(&key, "ping_count BETWEEN 0 AND 90000"));

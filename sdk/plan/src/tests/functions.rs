@@ -62,9 +62,15 @@ fn one_spelling_is_shown_for_each_form() {
         ("start_city NOT ILIKE 'a%'", "start_city not ilike 'a%'"),
         ("start_city LIKE 'a!%' ESCAPE '!'", "start_city like 'a!%' escape '!'"),
         ("start_time_utc - INTERVAL '1' YEAR", "start_time_utc + interval '-1 years'"),
-        ("INTERVAL '1 month 2 days' + start_time_utc", "start_time_utc + interval '1 months 2 days'"),
+        (
+            "INTERVAL '1 month 2 days' + start_time_utc",
+            "start_time_utc + interval '1 months 2 days'",
+        ),
         ("start_time_utc + INTERVAL 90 MINUTE", "start_time_utc + interval '90 minutes'"),
-        ("date_diff('week', start_time_utc, start_time_local)", "date_diff('week', start_time_utc, start_time_local)"),
+        (
+            "date_diff('week', start_time_utc, start_time_local)",
+            "date_diff('week', start_time_utc, start_time_local)",
+        ),
         ("IF(is_member, zone, 0)", "case when is_member then zone else 0 end"),
         ("IFNULL(speed, zone)", "coalesce(speed, zone)"),
         ("-duration_s", "0 - duration_s"),
@@ -109,7 +115,15 @@ fn whole_numbers_stay_whole_but_in_quotients() {
     let is_int = |text: &str| {
         lowered(text).column_type(&|_| Some(ColumnType::Int64)) == Some(ColumnType::Int64)
     };
-    for text in ["zone + 1", "zone * zone - 2", "-zone", "zone % 3", "ABS(zone)", "FLOOR(zone)", "ROUND(zone)"] {
+    for text in [
+        "zone + 1",
+        "zone * zone - 2",
+        "-zone",
+        "zone % 3",
+        "ABS(zone)",
+        "FLOOR(zone)",
+        "ROUND(zone)",
+    ] {
         assert!(is_int(text), "{text}");
     }
     for text in ["zone / 2", "zone + 1.5", "ROUND(zone, -1)", "SQRT(zone)"] {
@@ -143,16 +157,29 @@ fn a06_ranges_follow_functions() {
         ("clamp(LN(duration_s), 0, 5)", 0.0, 5.0, 20),
     ] {
         let (found_low, found_high, found_bits) = bounds(text);
-        assert!((found_low - low).abs() < 1e-5 && (found_high - high).abs() < 1e-5, "{text}: {found_low} to {found_high}");
+        assert!(
+            (found_low - low).abs() < 1e-5 && (found_high - high).abs() < 1e-5,
+            "{text}: {found_low} to {found_high}"
+        );
         assert_eq!(found_bits, grid_bits, "{text}");
     }
     for text in [
-        "LEAST(speed, 2000)", "GREATEST(speed, 0)", "LEAST(duration_s, ping_count)", "LN(duration_s)",
-        "TAN(distance_m)", "LENGTH(start_city)", "EXTRACT(year FROM start_time_utc)",
-        "EXTRACT(epoch FROM start_time_utc)", "CAST(start_city AS BIGINT)", "ping_count * 0",
-        "date_diff('day', start_time_utc, start_time_local)", "EXP(speed)", "POWER(duration_s, -1)",
+        "LEAST(speed, 2000)",
+        "GREATEST(speed, 0)",
+        "LEAST(duration_s, ping_count)",
+        "LN(duration_s)",
+        "TAN(distance_m)",
+        "LENGTH(start_city)",
+        "EXTRACT(year FROM start_time_utc)",
+        "EXTRACT(epoch FROM start_time_utc)",
+        "CAST(start_city AS BIGINT)",
+        "ping_count * 0",
+        "date_diff('day', start_time_utc, start_time_local)",
+        "EXP(speed)",
+        "POWER(duration_s, -1)",
         // Any NULL leaves the other argument alone.
-        "LEAST(duration_s, speed)", "GREATEST(NULLIF(0, zone), speed)",
+        "LEAST(duration_s, speed)",
+        "GREATEST(NULLIF(0, zone), speed)",
     ] {
         let error = error(&format!("SELECT SUM({text}) AS s FROM trips"));
         assert!(matches!(error, PlanError::Unbounded { .. }), "{text}: {error:?}");
@@ -162,26 +189,61 @@ fn a06_ranges_follow_functions() {
 #[test]
 fn wrong_arguments_say_what_is_taken() {
     for text in [
-        "ROUND(speed, zone)", "ROUND(speed, 16)", "ROUND(speed, 1, 2)", "LOG()", "POWER(speed)", "PI(1)",
-        "width_bucket(speed, 10, 0, 5)", "width_bucket(speed, 0, 10, 0)", "width_bucket(speed, 0, zone, 3)",
-        "width_bucket(speed, 0, 10, 99999)", "width_bucket(speed, -1e308, 1e308, 5)",
-        "REPLACE(start_city, start_city, 'a')", "SPLIT_PART(start_city, ',', 0)",
-        "SPLIT_PART(start_city, ',', zone)", "SUBSTR(start_city)", "LEFT(start_city)",
-        "TRIM(start_city FROM end_city)", "date_trunc('decade', start_time_utc)",
-        "date_trunc(start_city, start_time_utc)", "date_trunc('day')", "date_diff('day', start_time_utc)",
-        "date_diff('day', start_time_utc, start_time_utc, start_time_utc)", "date_part('tz', start_time_utc)",
-        "EXTRACT(century FROM start_time_utc)", "start_city LIKE 'a\\'", "LEAST()", "CONCAT()", "IF(is_member, 1)",
+        "ROUND(speed, zone)",
+        "ROUND(speed, 16)",
+        "ROUND(speed, 1, 2)",
+        "LOG()",
+        "POWER(speed)",
+        "PI(1)",
+        "width_bucket(speed, 10, 0, 5)",
+        "width_bucket(speed, 0, 10, 0)",
+        "width_bucket(speed, 0, zone, 3)",
+        "width_bucket(speed, 0, 10, 99999)",
+        "width_bucket(speed, -1e308, 1e308, 5)",
+        "REPLACE(start_city, start_city, 'a')",
+        "SPLIT_PART(start_city, ',', 0)",
+        "SPLIT_PART(start_city, ',', zone)",
+        "SUBSTR(start_city)",
+        "LEFT(start_city)",
+        "TRIM(start_city FROM end_city)",
+        "date_trunc('decade', start_time_utc)",
+        "date_trunc(start_city, start_time_utc)",
+        "date_trunc('day')",
+        "date_diff('day', start_time_utc)",
+        "date_diff('day', start_time_utc, start_time_utc, start_time_utc)",
+        "date_part('tz', start_time_utc)",
+        "EXTRACT(century FROM start_time_utc)",
+        "start_city LIKE 'a\\'",
+        "LEAST()",
+        "CONCAT()",
+        "IF(is_member, 1)",
         "LOWER(start_city, 1)",
     ] {
         let error = refused(text);
         assert!(matches!(error, PlanError::Arguments { .. }), "{text}: {error:?}");
     }
     for text in [
-        "LOWER(zone)", "CONCAT(start_city, zone)", "start_city || zone", "SUBSTR(start_city, 1.5)", "ABS(start_city)",
-        "SQRT(is_member)", "FLOOR(start_city)", "zone % start_city", "LEAST(zone, start_city)",
-        "date_trunc('day', start_city)", "EXTRACT(year FROM zone)", "start_time_utc + 1", "zone LIKE 'a'",
-        "zone + INTERVAL '1' DAY", "CAST(start_time_utc AS BIGINT)", "CAST(zone AS TIMESTAMP)",
-        "CAST(speed AS BOOLEAN)", "zone IS TRUE", "zone IS UNKNOWN", "IF(zone, 1, 2)", "LENGTH(zone)",
+        "LOWER(zone)",
+        "CONCAT(start_city, zone)",
+        "start_city || zone",
+        "SUBSTR(start_city, 1.5)",
+        "ABS(start_city)",
+        "SQRT(is_member)",
+        "FLOOR(start_city)",
+        "zone % start_city",
+        "LEAST(zone, start_city)",
+        "date_trunc('day', start_city)",
+        "EXTRACT(year FROM zone)",
+        "start_time_utc + 1",
+        "zone LIKE 'a'",
+        "zone + INTERVAL '1' DAY",
+        "CAST(start_time_utc AS BIGINT)",
+        "CAST(zone AS TIMESTAMP)",
+        "CAST(speed AS BOOLEAN)",
+        "zone IS TRUE",
+        "zone IS UNKNOWN",
+        "IF(zone, 1, 2)",
+        "LENGTH(zone)",
     ] {
         let error = refused(text);
         assert!(matches!(error, PlanError::Type { .. }), "{text}: {error:?}");
@@ -200,10 +262,27 @@ fn wrong_arguments_say_what_is_taken() {
 fn s21_functions_never_read_identifiers() {
     for column in ["trip_id", "bike_id"] {
         for text in [
-            "LEAST({}, {})", "CAST({} AS TEXT)", "{} IS DISTINCT FROM {}", "ABS({})", "COALESCE({}, {})",
-            "LOWER({})", "SUBSTR({}, 1, 1)", "{} || 'x'", "{} LIKE 'a'", "LENGTH({})", "POSITION('a' IN {})",
-            "TRIM({})", "IF({} IS NULL, 1, 2)", "{}::text", "width_bucket({}, 0, 9, 3)", "{} % 2",
-            "FLOOR({})", "SPLIT_PART({}, '-', 1)", "CONCAT({})", "GREATEST({})", "MOD({}, 2)",
+            "LEAST({}, {})",
+            "CAST({} AS TEXT)",
+            "{} IS DISTINCT FROM {}",
+            "ABS({})",
+            "COALESCE({}, {})",
+            "LOWER({})",
+            "SUBSTR({}, 1, 1)",
+            "{} || 'x'",
+            "{} LIKE 'a'",
+            "LENGTH({})",
+            "POSITION('a' IN {})",
+            "TRIM({})",
+            "IF({} IS NULL, 1, 2)",
+            "{}::text",
+            "width_bucket({}, 0, 9, 3)",
+            "{} % 2",
+            "FLOOR({})",
+            "SPLIT_PART({}, '-', 1)",
+            "CONCAT({})",
+            "GREATEST({})",
+            "MOD({}, 2)",
         ] {
             let error = refused(&text.replace("{}", column));
             assert!(matches!(error, PlanError::Identifier { .. }), "{text}: {error:?}");
@@ -214,25 +293,42 @@ fn s21_functions_never_read_identifiers() {
 
 #[test]
 fn from_of_a_test_begins_no_clause() {
-    let text = "SELECT COUNT(*) AS n FROM trips WHERE zone IN (1, 2) AND zone IS NOT DISTINCT FROM 1 + 1";
+    let text =
+        "SELECT COUNT(*) AS n FROM trips WHERE zone IN (1, 2) AND zone IS NOT DISTINCT FROM 1 + 1";
     planned(text, rho("1")).unwrap();
     let text = "SELECT COUNT(zone IS DISTINCT FROM 1) AS n FROM trips, bank";
     assert!(matches!(error(text), PlanError::Refused { construct: Construct::Join, .. }));
     // The parser would read `(is_member AND speed > 1)` as what is compared.
-    for rest in ["AND speed > 1", "OR speed > 1", "IS NULL", "= is_member", "IN (true)", "BETWEEN false AND true"] {
+    for rest in [
+        "AND speed > 1",
+        "OR speed > 1",
+        "IS NULL",
+        "= is_member",
+        "IN (true)",
+        "BETWEEN false AND true",
+    ] {
         let text = format!(
             "SELECT COUNT(*) AS n FROM trips WHERE is_member IS DISTINCT FROM is_member {rest}"
         );
         let error = error(&text);
-        assert!(matches!(error, PlanError::Refused { construct: Construct::OpenTest, .. }), "{rest}: {error:?}");
+        assert!(
+            matches!(error, PlanError::Refused { construct: Construct::OpenTest, .. }),
+            "{rest}: {error:?}"
+        );
     }
 }
 
 #[test]
 fn nested_words_that_the_parser_retries_are_bounded() {
     for (open, close) in [
-        ("CAST(", " AS BIGINT)"), ("TRIM(", ")"), ("POSITION('a' IN ", ")"), ("FLOOR(", ")"),
-        ("EXTRACT(year FROM ", ")"), ("SUBSTR(", ", 1)"), ("ABS(", ")"), ("LEAST(", ")"),
+        ("CAST(", " AS BIGINT)"),
+        ("TRIM(", ")"),
+        ("POSITION('a' IN ", ")"),
+        ("FLOOR(", ")"),
+        ("EXTRACT(year FROM ", ")"),
+        ("SUBSTR(", ", 1)"),
+        ("ABS(", ")"),
+        ("LEAST(", ")"),
     ] {
         for depth in [7, 31, 1_000] {
             for closed in [depth, 0] {
@@ -242,7 +338,10 @@ fn nested_words_that_the_parser_retries_are_bounded() {
             }
         }
     }
-    assert!(matches!(refused(&format!("speed{}", "::bigint::double".repeat(40))), PlanError::TooDeep { .. }));
+    assert!(matches!(
+        refused(&format!("speed{}", "::bigint::double".repeat(40))),
+        PlanError::TooDeep { .. }
+    ));
 }
 
 #[test]
