@@ -50,6 +50,8 @@ mod lower;
 mod lower_calls;
 /// Times and intervals to expressions.
 mod lower_times;
+/// Forms with words between their parts to expressions.
+mod lower_words;
 /// The module front end.
 mod module;
 /// Noise from what a round may cost.

@@ -11,8 +11,9 @@ pub const NESTING_MAX: usize = 32;
 /// Recursion the parser may use, a second line of defence behind [`NESTING_MAX`].
 pub const PARSER_RECURSION_MAX: usize = 100;
 /// Deepest expression, chains of `AND` and `OR` counted once. A level becomes at most six levels of
-/// JSON (`NOT BETWEEN` of a whole number read as a float), but a level below such a one at most four,
-/// so a plan stays readable by readers that stop at 128, its own levels included.
+/// JSON (`NOT BETWEEN` of a whole number read as a float, a text cast to a date), but then the level
+/// below or above it at most four, and a function of a whole number read as a float five: five a level on
+/// average, so that a plan stays readable by readers that stop at 128, its own levels included.
 pub const EXPRESSION_DEPTH_MAX: usize = 24;
 /// Most `NOT (` and `CASE (` open at once. The parser tries each as an operator and, when that
 /// fails, again as a function, so its work doubles with each one.
