@@ -113,7 +113,7 @@ pub fn agreement_from_toml(text: &str) -> Result<Agreement, DraftError> {
         quorum: draft.quorum,
         coordinator: draft.coordinator,
         run_time_max_ms: draft.run_time_max_s.saturating_mul(1_000),
-        dictionary: Dictionary { datasets },
+        dictionary: Dictionary { datasets, public_tables: Vec::new() },
     };
     agreement.check()?;
     Ok(agreement)

@@ -19,6 +19,8 @@ pub mod dictionary;
 pub mod limits;
 /// Validated names of partners, people, datasets and columns.
 pub mod name;
+/// Public tables that everybody may read.
+pub mod public;
 /// Positive exact rationals: noise scales and variances.
 pub mod ratio;
 /// The closed set of refusals that may be seen outside a node.
@@ -39,6 +41,7 @@ pub use budget::{Budget, Cost, Delta, Epsilon, Rho};
 pub use bytes::{Digest, Nonce, PublicKey};
 pub use dictionary::{Column, Dataset, Dictionary};
 pub use name::Name;
+pub use public::{FloatText, PublicField, PublicTable, PublicValue};
 pub use ratio::Ratio;
 pub use refusal::Refusal;
 pub use release::ReleaseRecord;
