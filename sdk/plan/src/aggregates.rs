@@ -7,7 +7,7 @@ use crate::expr::Expr;
 use crate::functions::{AggregateName, aggregate};
 use crate::ir::LaneExpr;
 use crate::lower::lower;
-use crate::range::{Range, is_never_null};
+use crate::range::Range;
 use crate::scope::Scope;
 use crate::syntax::{Call, call, unwrapped};
 use crate::text::place;
@@ -36,7 +36,7 @@ impl Aggregate {
     pub fn heading(&self, scope: &Scope<'_>) -> String {
         match self {
             Self::Rows => "count(*)".to_owned(),
-            Self::Units => format!("count(distinct {})", scope.dataset.unit_column),
+            Self::Units => format!("count(distinct {})", scope.unit_called()),
             Self::NonNull(expr) => format!("count({expr})"),
             Self::Sum(typed) => format!("sum({})", typed.expr),
             Self::Avg(typed) => format!("avg({})", typed.expr),
@@ -66,6 +66,9 @@ pub(crate) fn of_item(scope: &Scope<'_>, ast: &Ast) -> Result<Option<Aggregate>,
     };
     if name == AggregateName::Count && scope.is_unit(unwrapped(arg)) {
         return Err(PlanError::refused(Construct::CountUnit, at));
+    }
+    if let (AggregateName::Count, Some(found)) = (name, scope.unit_marker(arg)) {
+        return Ok(Some(Aggregate::NonNull(found)));
     }
     let typed = lower(scope, arg)?;
     let is_number = matches!(typed.column_type, ColumnType::Int64 | ColumnType::Float64);
@@ -122,11 +125,11 @@ impl Lanes {
         match aggregate {
             Aggregate::Rows => Ok(Formula::Total { lane: self.index(LaneExpr::CountRows)? }),
             Aggregate::Units => Ok(Formula::Total { lane: self.index(LaneExpr::CountUnits)? }),
-            Aggregate::NonNull(expr) => Ok(Formula::Total { lane: self.count(expr)? }),
+            Aggregate::NonNull(expr) => Ok(Formula::Total { lane: self.count(expr, scope)? }),
             Aggregate::Sum(typed) => Ok(Formula::Total { lane: self.sum(typed, scope)? }),
             Aggregate::Avg(typed) => Ok(Formula::Ratio {
                 numerator: self.sum(typed, scope)?,
-                denominator: self.count(&typed.expr)?,
+                denominator: self.count(&typed.expr, scope)?,
             }),
         }
     }
@@ -136,8 +139,8 @@ impl Lanes {
         self.lanes
     }
 
-    fn count(&mut self, expr: &Expr) -> Result<u32, PlanError> {
-        if is_never_null(expr) {
+    fn count(&mut self, expr: &Expr, scope: &Scope<'_>) -> Result<u32, PlanError> {
+        if scope.never_null(expr) {
             return self.index(LaneExpr::CountRows);
         }
         self.index(LaneExpr::CountNonNull { expr: expr.clone() })

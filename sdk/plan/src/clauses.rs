@@ -7,11 +7,13 @@ use crate::limits::{LIST_TERMS_MAX, RESULT_COLUMNS_MAX};
 use crate::text::place;
 use sqlparser::ast::{
     Expr as Ast, GroupByExpr, Ident, Query, Select, SelectFlavor, SelectItem, SetExpr,
-    TableWithJoins,
+    TableWithJoins, With,
 };
 
 /// The allowed clauses of a query.
 pub(crate) struct Clauses<'q> {
+    /// WITH.
+    pub with: Option<&'q With>,
     /// What is selected, with its alias.
     pub items: Vec<(&'q Ast, Option<&'q Ident>)>,
     /// FROM.
@@ -53,13 +55,12 @@ pub(crate) fn clauses(query: &Query) -> Result<Clauses<'_>, PlanError> {
     refuse_any(
         at,
         &[
-            (with.is_some(), Construct::Cte),
             (order_by.is_some(), Construct::OrderBy),
             (limit_clause.is_some() || fetch.is_some(), Construct::Limit),
             (other, Construct::Clause),
         ],
     )?;
-    of_select(select, at)
+    of_select(select, with.as_ref(), at)
 }
 
 fn refuse_body<'q>(construct: Construct) -> Result<Clauses<'q>, PlanError> {
@@ -73,7 +74,11 @@ fn refuse_any(place: Place, found: &[(bool, Construct)]) -> Result<(), PlanError
     }
 }
 
-fn of_select(select: &Select, at: Place) -> Result<Clauses<'_>, PlanError> {
+fn of_select<'q>(
+    select: &'q Select,
+    with: Option<&'q With>,
+    at: Place,
+) -> Result<Clauses<'q>, PlanError> {
     let Select {
         select_token: _,
         optimizer_hints,
@@ -135,7 +140,7 @@ fn of_select(select: &Select, at: Place) -> Result<Clauses<'_>, PlanError> {
         }
     }
     let items = projection.iter().map(|item| of_item(item, at)).collect::<Result<_, _>>()?;
-    Ok(Clauses { items, from, filter: selection.as_ref(), group_by, place: at })
+    Ok(Clauses { with, items, from, filter: selection.as_ref(), group_by, place: at })
 }
 
 fn of_item(item: &SelectItem, at: Place) -> Result<(&Ast, Option<&Ident>), PlanError> {

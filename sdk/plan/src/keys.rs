@@ -26,6 +26,13 @@ pub(crate) fn key(typed: &Typed, scope: &Scope<'_>) -> Result<KeyExpr, PlanError
     Ok(KeyExpr { expr: typed.expr.clone(), domain: domain.values })
 }
 
+/// Every value an expression can have but NULL, when they are public and few enough for a key.
+pub(crate) fn values(expr: &Expr, scope: &Scope<'_>) -> Option<Vec<KeyValue>> {
+    let mut domain = Domain::default();
+    let is_known = domain.add(expr, scope) && domain.values.len() <= DOMAIN_VALUES_MAX;
+    is_known.then_some(domain.values)
+}
+
 /// Values in the order they first stand in the dictionary or the text.
 #[derive(Default)]
 struct Domain {

@@ -4,6 +4,8 @@
 
 /// Aggregates as lanes.
 mod aggregates;
+/// Aggregates and windows inside a subquery.
+mod calls;
 /// The clauses of the one query.
 mod clauses;
 /// SQL that is refused, and what to write instead.
@@ -16,12 +18,16 @@ pub mod error;
 mod explain;
 /// Row-wise expressions: total, typed, of no engine.
 pub mod expr;
+/// The things in FROM.
+mod from;
 /// Names of functions.
 mod functions;
 /// Headings of the answer.
 mod headings;
 /// The contribution plan.
 pub mod ir;
+/// Joins on the person, and with public tables.
+mod joins;
 /// Public domains of keys.
 mod keys;
 /// Limits of the planner alone.
@@ -36,16 +42,24 @@ mod module;
 mod noise;
 /// What a plan does, in plain words.
 mod notes;
+/// The clauses of a subquery.
+mod parts;
 /// Question to plan.
 mod planned;
 /// Ranges, clamping bounds and grids.
 mod range;
+/// FROM, WITH and WHERE as a relation.
+mod relate;
 /// How one person's rows are made of her rows in the tables.
 pub mod relation;
-/// The one dataset and its names.
+/// Names and what is known of them.
 mod scope;
 /// The SQL front end.
 mod sql;
+/// Filters, columns and order of a relation.
+mod steps;
+/// A SELECT inside a query.
+mod subquery;
 /// Places, parentheses and calls in a syntax tree.
 mod syntax;
 /// Text to syntax tree, in bounded time and memory.

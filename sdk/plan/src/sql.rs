@@ -8,19 +8,18 @@ use crate::construct::Construct;
 use crate::error::{Place, PlanError, excerpt};
 use crate::expr::{Expr, Literal};
 use crate::headings::Headings;
-use crate::ir::{Contribute, KeyExpr, LaneExpr, ReadColumn, RowPlan, SqlContribution};
+use crate::ir::{Contribute, KeyExpr, LaneExpr, SqlContribution};
 use crate::keys;
-use crate::lower::{condition, lower};
+use crate::lower::lower;
 use crate::planned::{Draft, DraftLane};
-use crate::relation::Relation;
+use crate::relate::Related;
 use crate::scope::{Scope, folded};
-use crate::syntax::{place_of, unwrapped};
+use crate::syntax::{argument, place_of, unwrapped};
 use crate::text::{parse, place};
 use crate::typed::Typed;
 use cloister_terms::limits::DIMENSIONS_MAX;
-use cloister_terms::{Dataset, Dictionary, Formula, KeyDimension, Name, ResultColumn};
+use cloister_terms::{Dictionary, Formula, KeyDimension, ResultColumn};
 use sqlparser::ast::{Expr as Ast, Ident};
-use std::collections::BTreeSet;
 
 /// Plans a SQL text but for its noise.
 pub(crate) fn draft(
@@ -30,59 +29,32 @@ pub(crate) fn draft(
 ) -> Result<Draft, PlanError> {
     let query = parse(text)?;
     let clauses = clauses(&query)?;
-    let scope = Scope::of_from(dictionary, clauses.from, clauses.place)?;
-    let filter = clauses.filter.map(|filter| condition(&scope, filter)).transpose()?;
-    let row_cap = row_cap_asked.min(scope.dataset.rows_per_unit_max);
+    let related = Related::of(dictionary, &clauses)?;
+    let scope = related.scope();
+    let row_cap = u32::try_from(related.rows_max()).unwrap_or(u32::MAX).min(row_cap_asked);
     let items = items(&scope, &clauses)?;
     let group_by = group_by(&scope, clauses.group_by, &items)?;
     let keys = group_by.iter().map(|key| keys::key(key, &scope)).collect::<Result<Vec<_>, _>>()?;
     let (columns, lanes) = columns(&scope, &items, &group_by, row_cap)?;
     let dimensions = dimensions(&columns, &keys);
-    let exprs = filter.iter().chain(keys.iter().map(|key| &key.expr));
-    let rows = RowPlan {
-        dataset: scope.dataset.name.clone(),
-        unit_column: scope.dataset.unit_column.clone(),
-        columns: columns_read(scope.dataset, exprs.chain(lanes.iter().filter_map(LaneExpr::expr))),
-        filter: filter.clone(),
-        order_columns: Vec::new(),
-        table_row_cap: scope.dataset.rows_per_unit_max,
-    };
+    let exprs = keys.iter().map(|key| &key.expr);
+    let exprs: Vec<&Expr> = exprs.chain(lanes.iter().filter_map(LaneExpr::expr)).collect();
+    let (relation, tables) = related.finish(&exprs);
     let draft_lane = |lane: &LaneExpr| DraftLane {
         name: excerpt(&lane.label()),
         grid_bits: lane.grid_bits(),
         sensitivity_steps: lane.sensitivity_steps(row_cap),
     };
     Ok(Draft {
-        tables: vec![rows],
+        tables,
         keys: dimensions,
         lanes: lanes.iter().map(draft_lane).collect(),
-        contribute: Contribute::Sql(SqlContribution {
-            relation: Relation::Table { table: 0 },
-            keys,
-            lanes,
-        }),
+        contribute: Contribute::Sql(SqlContribution { relation, keys, lanes }),
         columns,
         row_cap,
         // Each row is in one cell, so a person's rows reach no more cells than there are rows.
         cells_per_person_max: row_cap.into(),
     })
-}
-
-/// The columns of a dataset that some expressions read, in dictionary order.
-pub(crate) fn columns_read<'e>(
-    dataset: &Dataset,
-    exprs: impl Iterator<Item = &'e Expr>,
-) -> Vec<ReadColumn> {
-    let mut read: BTreeSet<&Name> = BTreeSet::new();
-    for expr in exprs {
-        expr.each_column(&mut |name| {
-            read.insert(name);
-        });
-    }
-    let columns = dataset.columns.iter().filter(|column| read.contains(&column.name));
-    columns
-        .map(|column| ReadColumn { name: column.name.clone(), column_type: column.column_type })
-        .collect()
 }
 
 /// One selected item.
@@ -119,7 +91,7 @@ fn item(
     };
     let own = match &kind {
         ItemKind::Aggregate(aggregate) => aggregate.heading(scope),
-        ItemKind::Key(typed) => typed.expr.to_string(),
+        ItemKind::Key(typed) => scope.called(ast).unwrap_or_else(|| typed.expr.to_string()),
     };
     let place = alias.map_or_else(|| place_of(ast), |alias| place(alias.span.start));
     let heading = match alias {
@@ -127,7 +99,10 @@ fn item(
         None => own.clone(),
     };
     // A heading that names a column but holds something else would be read as that column (row A7).
-    let is_that_column = matches!(&kind, ItemKind::Key(_)) && heading == own;
+    let is_that_column = match &kind {
+        ItemKind::Key(_) => heading == own,
+        ItemKind::Aggregate(_) => argument(ast).and_then(|arg| scope.called(arg)).as_ref() == Some(&heading),
+    };
     if scope.has_column(&heading) && !is_that_column {
         return Err(PlanError::HeadingIsColumn { name: excerpt(&heading), place });
     }
