@@ -313,7 +313,11 @@ fn placed(
             let offset = offset.filter(|offset| (1..=ROW_CAP_MAX).contains(offset));
             (value, offset.ok_or_else(|| wrong("a value and a whole number of rows, from 1"))?)
         }
-        _ => return Err(wrong("a value and a number of rows; write COALESCE around it for a default")),
+        _ => {
+            return Err(wrong(
+                "a value and a number of rows; write COALESCE around it for a default",
+            ));
+        }
     };
     let Typed { expr: of, column_type, .. } = lower(scope, value)?;
     match name {

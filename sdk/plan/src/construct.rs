@@ -165,18 +165,15 @@ impl Construct {
                 "put it into FROM or WITH and JOIN it on the person",
             ),
             Self::Join => ("a comma in FROM", "write JOIN ... ON a.person_id = b.person_id"),
-            Self::OtherJoin => (
-                "this kind of join",
-                "write JOIN, LEFT JOIN or RIGHT JOIN with ON or USING",
-            ),
+            Self::OtherJoin => {
+                ("this kind of join", "write JOIN, LEFT JOIN or RIGHT JOIN with ON or USING")
+            }
             Self::Lateral => ("LATERAL", "group by person in a subquery and JOIN it on the person"),
             Self::Values => ("VALUES in FROM", "use a public table of the agreement, or CASE"),
-            Self::TableFunction => {
-                (
-                    "this in FROM",
-                    "name a dataset or public table of the agreement, or write (SELECT ...) AS name",
-                )
-            }
+            Self::TableFunction => (
+                "this in FROM",
+                "name a dataset or public table of the agreement, or write (SELECT ...) AS name",
+            ),
             Self::FileTable => ("a file in FROM", "name one dataset of the dictionary in FROM"),
             Self::Schema => {
                 ("a schema before a name", "name the dataset alone, as the dictionary has it")

@@ -201,7 +201,9 @@ pub enum PlanError {
         place: Place,
     },
     /// Unit columns of two types.
-    #[error("the people{place} are named by {left} on one side and by {right} on the other: ask of each on its own")]
+    #[error(
+        "the people{place} are named by {left} on one side and by {right} on the other: ask of each on its own"
+    )]
     UnitTypes {
         /// One type.
         left: ColumnType,
@@ -279,7 +281,9 @@ pub enum PlanError {
         place: Place,
     },
     /// The plan's structure is too deep to be written so that every reader can read it.
-    #[error("the query is nested too deeply in all: use fewer steps inside each other, or flatter expressions")]
+    #[error(
+        "the query is nested too deeply in all: use fewer steps inside each other, or flatter expressions"
+    )]
     PlanTooDeep,
     /// An identifier column was used.
     #[error("`{column}`{place} identifies people or records and cannot be used: leave it out")]

@@ -34,6 +34,8 @@ struct Sides<'s> {
     scope: Scope<'s>,
     /// How many sources are of the left side.
     left: usize,
+    /// Whether the right side is a public table.
+    is_public: bool,
 }
 
 impl<'q> Builder<'q> {
@@ -78,7 +80,7 @@ impl<'q> Builder<'q> {
     ) -> Result<Rows, PlanError> {
         distinct_names(&left.sources, &right.sources, at)?;
         let (mut right, marker) = self.beside(&left, right, kind);
-        let sides = Sides::of(&left.sources, &right.sources);
+        let sides = Sides::of(&left.sources, &right.sources, false);
         let mut found = conditions(&sides, constraint, at)?;
         let Some((left_type, right_type)) = found.units else {
             let unit = |sources: &[Source]| {
@@ -90,7 +92,11 @@ impl<'q> Builder<'q> {
                 })
             };
             let (left, right) = (unit(&left.sources), unit(&right.sources));
-            return Err(PlanError::UnitNotJoined { left, right, place: constraint_place(constraint, at) });
+            return Err(PlanError::UnitNotJoined {
+                left,
+                right,
+                place: constraint_place(constraint, at),
+            });
         };
         if left_type != right_type {
             return Err(PlanError::UnitTypes { left: left_type, right: right_type, place: at });
@@ -137,7 +143,10 @@ impl<'q> Builder<'q> {
         let mut columns: Vec<NamedExpr> = before
             .into_iter()
             .zip(&names)
-            .map(|(before, name)| NamedExpr { name: name.clone(), expr: Expr::Column { name: before } })
+            .map(|(before, name)| NamedExpr {
+                name: name.clone(),
+                expr: Expr::Column { name: before },
+            })
             .collect();
         for source in &mut right.sources {
             rename_columns(&mut source.columns, &columns);
@@ -177,9 +186,9 @@ impl<'q> Builder<'q> {
         for (column, name) in public.columns.iter_mut().zip(names) {
             column.name = name;
         }
-        let sides = Sides::of(&left.sources, &sources);
+        let sides = Sides::of(&left.sources, &sources, true);
         let found = conditions(&sides, constraint, at)?;
-        if found.keys.is_empty() {
+        if !found.keys.iter().any(|key| sides.is_left(&key.left) == Some(true)) {
             let place = constraint_place(constraint, place);
             return Err(PlanError::NoJoinKey { table: excerpt(&called), place });
         }
@@ -213,9 +222,9 @@ impl<'q> Builder<'q> {
 }
 
 impl Sides<'_> {
-    fn of(left: &[Source], right: &[Source]) -> Self {
+    fn of(left: &[Source], right: &[Source], is_public: bool) -> Self {
         let sources = left.iter().chain(right).cloned().collect();
-        Self { scope: Scope { sources, calls: None }, left: left.len() }
+        Self { scope: Scope { sources, calls: None }, left: left.len(), is_public }
     }
 
     /// Whether columns read are all of one side: `Some(true)` for the left. `None` when they are of
@@ -308,12 +317,14 @@ impl Conditions {
             }
             let (one, other) = (lower(scope, left)?, lower(scope, right)?);
             let (one, other, _) = unify_pair(one, other)?;
+            // A public table has no filter of its own: there a constant is a key like any other.
+            let is_key = |expr: &Expr| sides.is_public && reads(expr).is_empty();
             match (sides.is_left(&one), sides.is_left(&other)) {
-                (Some(true), Some(false)) => {
+                (side, Some(false)) if side == Some(true) || is_key(&one) => {
                     self.keys.push(JoinKey { left: one, right: other });
                     return Ok(());
                 }
-                (Some(false), Some(true)) => {
+                (Some(false), side) if side == Some(true) || is_key(&other) => {
                     self.keys.push(JoinKey { left: other, right: one });
                     return Ok(());
                 }

@@ -16,7 +16,8 @@ use crate::syntax::{place_of, unwrapped};
 use crate::text::parse;
 use cloister_terms::limits::{DIMENSIONS_MAX, DOMAIN_VALUES_MAX};
 use cloister_terms::{
-    Column, ColumnType, Dataset, Dictionary, Formula, KeyDimension, KeyValue, ModuleBody, Name, ResultColumn,
+    Column, ColumnType, Dataset, Dictionary, Formula, KeyDimension, KeyValue, ModuleBody, Name,
+    ResultColumn,
 };
 use sqlparser::ast::{Expr as Ast, Ident};
 use std::collections::BTreeSet;

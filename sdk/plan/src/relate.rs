@@ -184,12 +184,7 @@ impl<'q> Builder<'q> {
     }
 
     /// The rows of a query inside a query: one source, whose columns are the step's in order.
-    pub fn query(
-        &mut self,
-        query: &'q Query,
-        env: &Env<'q>,
-        at: Place,
-    ) -> Result<Rows, PlanError> {
+    pub fn query(&mut self, query: &'q Query, env: &Env<'q>, at: Place) -> Result<Rows, PlanError> {
         self.step(at)?;
         if self.depth >= QUERY_DEPTH_MAX {
             let what = "subqueries inside each other, those of WITH counted";
@@ -260,7 +255,15 @@ impl<'q> Builder<'q> {
         // Steps of a union have the same names; those of the first part are taken.
         let names = parts.first().map(|part| self.tables.outputs(&part.relation));
         let names = names.unwrap_or_default();
-        let of = parts.into_iter().map(|part| {
+        let of = parts.into_iter().map(|mut part| {
+            if let Relation::Project { columns, .. } = &mut part.relation
+                && columns.len() == names.len()
+            {
+                columns.iter_mut().zip(&names).for_each(|(column, name)| {
+                    column.name.clone_from(name);
+                });
+                return part.relation;
+            }
             let own = self.tables.outputs(&part.relation);
             let columns = names.iter().zip(own).map(|(name, own)| NamedExpr {
                 name: name.clone(),
@@ -276,9 +279,9 @@ impl<'q> Builder<'q> {
     /// Each different row of a subquery once.
     pub fn distinct(&mut self, rows: Rows) -> Rows {
         let columns = rows.columns().iter().filter(|column| column.is_plain());
-        let different = columns.map(ScopeColumn::values_max).try_fold(1u64, |product, values| {
-            Some(product.saturating_mul(values?.max(1)))
-        });
+        let different = columns
+            .map(ScopeColumn::values_max)
+            .try_fold(1u64, |product, values| Some(product.saturating_mul(values?.max(1))));
         let rows_max = rows.rows_max.min(different.unwrap_or(u64::MAX));
         let relation = Relation::Distinct { of: Box::new(rows.relation) };
         Rows { relation, sources: rows.sources, rows_max }

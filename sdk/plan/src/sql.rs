@@ -101,7 +101,9 @@ fn item(
     // A heading that names a column but holds something else would be read as that column (row A7).
     let is_that_column = match &kind {
         ItemKind::Key(_) => heading == own,
-        ItemKind::Aggregate(_) => argument(ast).and_then(|arg| scope.called(arg)).as_ref() == Some(&heading),
+        ItemKind::Aggregate(_) => {
+            argument(ast).and_then(|arg| scope.called(arg)).as_ref() == Some(&heading)
+        }
     };
     if scope.has_column(&heading) && !is_that_column {
         return Err(PlanError::HeadingIsColumn { name: excerpt(&heading), place });

@@ -27,9 +27,10 @@ struct TableDraft<'q> {
 impl<'q> Tables<'q> {
     /// Adds a table; its step.
     pub fn add(&mut self, dataset: &'q Dataset) -> Relation {
-        let readable = dataset.columns.iter().filter(|column| {
-            !column.identifier && column.name != dataset.unit_column
-        });
+        let readable = dataset
+            .columns
+            .iter()
+            .filter(|column| !column.identifier && column.name != dataset.unit_column);
         let columns = readable
             .map(|column| ReadColumn { name: column.name.clone(), column_type: column.column_type })
             .collect();
@@ -259,16 +260,15 @@ impl<'q> Tables<'q> {
         mut columns: Vec<NamedExpr>,
         needed: &BTreeSet<Name>,
     ) -> Relation {
-        let first = columns.first().map(|column| column.name.clone());
         columns.retain(|column| needed.contains(&column.name));
-        if let (true, Some(name)) = (columns.is_empty(), first) {
-            // Rows without columns cannot be written: a constant stands in.
-            columns.push(NamedExpr { name, expr: Expr::literal(Literal::Bool(true)) });
+        if columns.is_empty() {
+            return self.pruned(of, &BTreeSet::new());
         }
         let below = with(&BTreeSet::new(), columns.iter().map(|column| &column.expr));
         let of = self.pruned(of, &below);
         let is_same = |(column, name): (&NamedExpr, Name)| {
-            column.name == name && matches!(&column.expr, Expr::Column { name: read } if *read == name)
+            column.name == name
+                && matches!(&column.expr, Expr::Column { name: read } if *read == name)
         };
         let outputs = self.outputs(&of);
         if outputs.len() == columns.len() && columns.iter().zip(outputs).all(is_same) {
@@ -280,17 +280,21 @@ impl<'q> Tables<'q> {
     /// A pruned step that has none but the needed columns.
     fn exactly(&mut self, relation: Relation, needed: &BTreeSet<Name>) -> Relation {
         let before = self.outputs(&relation);
-        let mut wanted: Vec<Name> =
+        let wanted: Vec<Name> =
             before.iter().filter(|name| needed.contains(name)).cloned().collect();
         let relation = self.pruned(relation, needed);
         let after = self.outputs(&relation);
         if after.iter().all(|name| wanted.contains(name)) {
             return relation;
         }
-        if wanted.is_empty() {
-            wanted.extend(after.into_iter().take(1));
+        match before.into_iter().next() {
+            // Nothing is needed, but a projection has a column: a constant stands in.
+            Some(name) if wanted.is_empty() => {
+                let columns = vec![NamedExpr { name, expr: Expr::literal(Literal::Bool(true)) }];
+                Relation::Project { of: Box::new(relation), columns }
+            }
+            _ => self.narrowed(relation, &wanted),
         }
-        self.narrowed(relation, &wanted)
     }
 
     /// A step with these columns of its own, in this order.

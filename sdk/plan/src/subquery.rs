@@ -105,7 +105,8 @@ impl<'q> Builder<'q> {
         for key in keys {
             let column = self.known(&key.typed, scope, key.name.clone())?;
             let values = column.values_max();
-            groups = groups.zip(values).map(|(groups, values)| groups.saturating_mul(values.max(1)));
+            groups =
+                groups.zip(values).map(|(groups, values)| groups.saturating_mul(values.max(1)));
             columns.push(column);
         }
         let mut measures: Vec<NamedMeasure> = Vec::new();
@@ -158,7 +159,8 @@ impl<'q> Builder<'q> {
             for column in &columns {
                 steps.columns.push(self.windowed(column, &scope, steps.rows_max)?);
             }
-            let before = std::mem::replace(&mut steps.relation, Relation::Table { table: u32::MAX });
+            let before =
+                std::mem::replace(&mut steps.relation, Relation::Table { table: u32::MAX });
             let of = Box::new(before);
             steps.relation = Relation::Window { of, partition, order, columns };
         }
@@ -259,7 +261,16 @@ impl<'q> Builder<'q> {
         let domain = self.domain(domain)?;
         let (called, role) = (String::new(), Role::Plain);
         let name = name.clone();
-        Ok(ScopeColumn { called, name, column_type, range, domain, never_null, role, is_hidden: false })
+        Ok(ScopeColumn {
+            called,
+            name,
+            column_type,
+            range,
+            domain,
+            never_null,
+            role,
+            is_hidden: false,
+        })
     }
 
     fn windowed(
@@ -282,7 +293,16 @@ impl<'q> Builder<'q> {
         let never_null = matches!(function, WindowFunction::RowNumber);
         let domain = self.domain(domain)?;
         let (called, role) = (String::new(), Role::Plain);
-        Ok(ScopeColumn { called, name, column_type, range, domain, never_null, role, is_hidden: false })
+        Ok(ScopeColumn {
+            called,
+            name,
+            column_type,
+            range,
+            domain,
+            never_null,
+            role,
+            is_hidden: false,
+        })
     }
 }
 
@@ -469,9 +489,8 @@ fn regroup(expr: &mut Expr, keys: &[Key]) {
 
 /// Errors when an expression reads a column that is neither a key nor an aggregate nor a window.
 fn grouped(expr: &Expr, steps: &Steps, calls: &Calls, place: Place) -> Result<(), PlanError> {
-    let is_known = |name: &Name| {
-        calls.made(name) || steps.columns.iter().any(|column| column.name == *name)
-    };
+    let is_known =
+        |name: &Name| calls.made(name) || steps.columns.iter().any(|column| column.name == *name);
     if reads(expr).iter().all(is_known) {
         return Ok(());
     }

@@ -267,7 +267,12 @@ impl Screen {
             // `IS DISTINCT FROM` is no clause.
             Keyword::FROM if before != Some(Keyword::DISTINCT) => self.enter(Part::Tables),
             Keyword::LATERAL => return refused(Construct::Lateral),
-            Keyword::UNNEST if self.is_in(Part::Tables) => return refused(Construct::TableFunction),
+            Keyword::UNNEST if self.is_in(Part::Tables) => {
+                return refused(Construct::TableFunction);
+            }
+            Keyword::TABLESAMPLE if self.is_in(Part::Tables) => {
+                return refused(Construct::TableOption);
+            }
             Keyword::JOIN => self.enter(Part::Tables),
             Keyword::ON | Keyword::USING if self.is_in(Part::Tables) => self.enter(Part::On),
             Keyword::WHERE | Keyword::GROUP | Keyword::HAVING | Keyword::ORDER => {

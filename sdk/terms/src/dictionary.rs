@@ -2,9 +2,7 @@
 //! each partner stores them. It holds bounds and public domains, never anything read off records.
 
 use crate::Name;
-use crate::limits::{
-    COLUMNS_MAX, DATASETS_MAX, DOMAIN_VALUES_MAX, PUBLIC_TABLES_MAX, ROW_CAP_MAX,
-};
+use crate::limits::{COLUMNS_MAX, DATASETS_MAX, DOMAIN_VALUES_MAX, PUBLIC_TABLES_MAX, ROW_CAP_MAX};
 use crate::public::PublicTable;
 use crate::value::{Bounds, ColumnType, KeyValue};
 use serde::{Deserialize, Serialize};
