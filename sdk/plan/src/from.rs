@@ -14,6 +14,7 @@ use sqlparser::ast::{
     Ident, ObjectName, ObjectNamePart, Query, TableAlias, TableFactor, TableWithJoins,
 };
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// How many dataset names an error lists.
 const NAMES_LISTED_MAX: usize = 8;
@@ -162,10 +163,10 @@ impl<'q> Builder<'q> {
         called: String,
         place: Place,
     ) -> Result<PublicSource, PlanError> {
-        let mut columns = Vec::new();
-        for (index, field) in table.columns.iter().enumerate() {
-            columns.push(self.public_column(table, index, field)?);
-        }
+        self.cells(table.rows.len().saturating_mul(table.columns.len()), place)?;
+        let fields = table.columns.iter().enumerate();
+        let columns = fields.map(|(index, field)| self.public_column(table, index, field));
+        let columns = columns.collect();
         let named = |field: &PublicField| PublicColumn {
             name: field.name.clone(),
             column_type: field.column_type,
@@ -185,7 +186,7 @@ impl<'q> Builder<'q> {
         table: &PublicTable,
         index: usize,
         field: &PublicField,
-    ) -> Result<ScopeColumn, PlanError> {
+    ) -> ScopeColumn {
         let values: Vec<Option<Literal>> =
             table.values(index).map(|value| value.and_then(literal)).collect();
         let range = match field.bounds {
@@ -193,19 +194,20 @@ impl<'q> Builder<'q> {
             None => Range::union(values.iter().flatten().map(Range::constant)),
         };
         let domain = match &field.domain {
-            Some(domain) => Some(domain.clone()),
-            None => different(values.iter().flatten()),
+            Some(domain) => Some(Arc::from(domain.as_slice())),
+            None if self.listed(values.len()) => different(values.iter().flatten()).map(Arc::from),
+            None => None,
         };
-        Ok(ScopeColumn {
+        ScopeColumn {
             called: field.name.to_string(),
             name: field.name.clone(),
             column_type: field.column_type,
             range,
-            domain: self.domain(domain)?,
+            domain,
             never_null: values.iter().all(Option::is_some),
             role: Role::Plain,
             is_hidden: false,
-        })
+        }
     }
 
     fn unknown(&self, name: &str, place: Place) -> PlanError {

@@ -64,6 +64,8 @@ mod subquery;
 mod syntax;
 /// Text to syntax tree, in bounded time and memory.
 mod text;
+/// A relation in plain words.
+mod told;
 /// Values made one type.
 mod typed;
 /// Expressions in words.

@@ -41,8 +41,10 @@ pub const STEPS_MAX: usize = 64;
 pub const QUERY_DEPTH_MAX: usize = 16;
 /// Most names in one `WITH`.
 pub const CTES_MAX: usize = 64;
-/// Most public values of all columns of all steps of one query.
-pub const DOMAIN_VALUES_IN_ALL_MAX: usize = 2_000_000;
+/// Most public values that are listed for computed columns of one query; columns beyond have none.
+pub const DOMAIN_VALUES_IN_ALL_MAX: usize = 500_000;
+/// Most cells of the public tables of one query, each use counted.
+pub const PUBLIC_CELLS_IN_ALL_MAX: usize = 2_000_000;
 /// Largest count whose numbers are listed as its public values: at most so many groups of "how often".
 pub const COUNTED_VALUES_MAX: u64 = 1_000;
 /// Deepest nesting of a plan's JSON; readers stop at 128.

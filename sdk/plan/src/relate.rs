@@ -6,13 +6,16 @@ use crate::construct::Construct;
 use crate::error::{Place, PlanError, excerpt};
 use crate::expr::Expr;
 use crate::ir::RowPlan;
-use crate::limits::{CTES_MAX, DOMAIN_VALUES_IN_ALL_MAX, QUERY_DEPTH_MAX, STEPS_MAX};
+use crate::keys;
+use crate::limits::{
+    CTES_MAX, DOMAIN_VALUES_IN_ALL_MAX, PUBLIC_CELLS_IN_ALL_MAX, QUERY_DEPTH_MAX, STEPS_MAX,
+};
 use crate::lower::condition;
 use crate::parts::query_parts;
 use crate::range::Range;
 use crate::relation::{NamedExpr, Relation};
 use crate::scope::{Scope, ScopeColumn, Source, folded, place_of_ident};
-use crate::steps::Tables;
+use crate::steps::{Tables, reads};
 use cloister_terms::{Dataset, Dictionary, KeyValue, Name};
 use sqlparser::ast::{Query, SetExpr, SetOperator, SetQuantifier, TableFactor, With};
 use std::cell::Cell;
@@ -43,6 +46,7 @@ pub(crate) struct Builder<'q> {
     steps: usize,
     depth: usize,
     domain_values: usize,
+    public_cells: usize,
 }
 
 /// The names that WITH has given so far.
@@ -60,8 +64,14 @@ pub(crate) struct Frame<'q> {
 impl<'q> Related<'q> {
     /// The relation of a query. Errors on everything in FROM, WITH and WHERE that is not offered.
     pub fn of(dictionary: &'q Dictionary, clauses: &Clauses<'q>) -> Result<Self, PlanError> {
-        let (tables, steps, depth, domain_values) = (Tables::default(), 0, 0, 0);
-        let mut builder = Builder { dictionary, tables, steps, depth, domain_values };
+        let mut builder = Builder {
+            dictionary,
+            tables: Tables::default(),
+            steps: 0,
+            depth: 0,
+            domain_values: 0,
+            public_cells: 0,
+        };
         let env = builder.bound(clauses.with, &Env::default())?;
         let mut rows = builder.from(clauses.from, &env, clauses.place)?;
         env.all_used(clauses.with)?;
@@ -131,18 +141,28 @@ impl<'q> Builder<'q> {
         Ok(())
     }
 
-    /// Public values of a column, shared by whoever reads them. Errors when a query makes too many.
-    pub fn domain(
-        &mut self,
-        values: Option<Vec<KeyValue>>,
-    ) -> Result<Option<Arc<[KeyValue]>>, PlanError> {
-        let Some(values) = values else { return Ok(None) };
-        self.domain_values = self.domain_values.saturating_add(values.len());
-        if self.domain_values > DOMAIN_VALUES_IN_ALL_MAX {
-            let (what, max) = ("public values in all steps", DOMAIN_VALUES_IN_ALL_MAX);
-            return Err(PlanError::TooMany { what, max, place: Place::default() });
+    /// Every value an expression can have but NULL, where they are public and not too many in all.
+    pub fn values(&mut self, expr: &Expr, scope: &Scope<'_>) -> Option<Arc<[KeyValue]>> {
+        let columns = reads(expr);
+        let domains = columns.iter().filter_map(|name| scope.entry(name)?.domain.as_ref());
+        let work = domains.fold(1usize, |sum, domain| sum.saturating_add(domain.len()));
+        self.listed(work).then(|| keys::values(expr, scope).map(Arc::from)).flatten()
+    }
+
+    /// Whether so many more values may be listed.
+    pub fn listed(&mut self, count: usize) -> bool {
+        self.domain_values = self.domain_values.saturating_add(count);
+        self.domain_values <= DOMAIN_VALUES_IN_ALL_MAX
+    }
+
+    /// Counts the cells of a public table that is read. Errors when they are too many in all.
+    pub fn cells(&mut self, count: usize, place: Place) -> Result<(), PlanError> {
+        self.public_cells = self.public_cells.saturating_add(count);
+        if self.public_cells > PUBLIC_CELLS_IN_ALL_MAX {
+            let (what, max) = ("values of public tables", PUBLIC_CELLS_IN_ALL_MAX);
+            return Err(PlanError::TooMany { what, max, place });
         }
-        Ok(Some(values.into()))
+        Ok(())
     }
 
     /// The names of WITH added to those there are.
@@ -249,7 +269,10 @@ impl<'q> Builder<'q> {
             let others: Vec<&ScopeColumn> = others.collect();
             column.range = Range::union(others.iter().map(|other| other.range));
             column.never_null = others.iter().all(|other| other.never_null);
-            column.domain = self.domain(united_domain(&others))?;
+            let work =
+                others.iter().filter_map(|other| other.domain.as_ref()).map(|d| d.len()).sum();
+            column.domain =
+                self.listed(work).then(|| united_domain(&others)).flatten().map(Arc::from);
         }
         let rows_max = parts.iter().fold(0u64, |sum, part| sum.saturating_add(part.rows_max));
         // Steps of a union have the same names; those of the first part are taken.

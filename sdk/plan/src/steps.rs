@@ -214,15 +214,16 @@ impl<'q> Tables<'q> {
             Relation::Union { of } => {
                 // Every part gives the same columns in the same order.
                 let first = of.first().map_or_else(Vec::new, |part| self.outputs(part));
-                let mut wanted: Vec<Name> =
+                let wanted: Vec<Name> =
                     first.iter().filter(|name| needed.contains(name)).cloned().collect();
-                if wanted.is_empty() {
-                    wanted.extend(first.into_iter().take(1));
-                }
                 let below: BTreeSet<Name> = wanted.iter().cloned().collect();
+                let stand_in = first.first().filter(|_| wanted.is_empty());
                 let of = of.into_iter().map(|part| {
                     let part = self.pruned(part, &below);
-                    self.narrowed(part, &wanted)
+                    match stand_in {
+                        Some(name) => constant(part, name.clone()),
+                        None => self.narrowed(part, &wanted),
+                    }
                 });
                 Relation::Union { of: of.collect() }
             }
@@ -288,11 +289,7 @@ impl<'q> Tables<'q> {
             return relation;
         }
         match before.into_iter().next() {
-            // Nothing is needed, but a projection has a column: a constant stands in.
-            Some(name) if wanted.is_empty() => {
-                let columns = vec![NamedExpr { name, expr: Expr::literal(Literal::Bool(true)) }];
-                Relation::Project { of: Box::new(relation), columns }
-            }
+            Some(name) if wanted.is_empty() => constant(relation, name),
             _ => self.narrowed(relation, &wanted),
         }
     }
@@ -473,6 +470,12 @@ impl WindowFunction {
             Self::Whole { measure } | Self::Running { measure } => measure.column_type(of),
         }
     }
+}
+
+/// The same rows when nothing of them is needed: a constant stands in for their columns.
+fn constant(relation: Relation, name: Name) -> Relation {
+    let columns = vec![NamedExpr { name, expr: Expr::literal(Literal::Bool(true)) }];
+    Relation::Project { of: Box::new(relation), columns }
 }
 
 /// The columns an expression reads.

@@ -5,7 +5,6 @@ use crate::calls::{Calls, WindowOver};
 use crate::construct::Construct;
 use crate::error::{Place, PlanError, excerpt};
 use crate::expr::{Expr, Literal};
-use crate::keys;
 use crate::limits::{COUNTED_VALUES_MAX, RESULT_COLUMNS_MAX};
 use crate::lower::{condition, lower};
 use crate::parts::{SelectParts, is_plain_wildcard, select_parts};
@@ -23,6 +22,7 @@ use sqlparser::ast::{
     Expr as Ast, Ident, ObjectNamePart, Select, SelectItem, SelectItemQualifiedWildcardKind,
 };
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// One selected column.
 struct Item {
@@ -103,7 +103,7 @@ impl<'q> Builder<'q> {
         let mut columns = Vec::new();
         let mut groups = Some(1u64);
         for key in keys {
-            let column = self.known(&key.typed, scope, key.name.clone())?;
+            let column = self.known(&key.typed, scope, key.name.clone());
             let values = column.values_max();
             groups =
                 groups.zip(values).map(|(groups, values)| groups.saturating_mul(values.max(1)));
@@ -111,7 +111,7 @@ impl<'q> Builder<'q> {
         }
         let mut measures: Vec<NamedMeasure> = Vec::new();
         for (measure, _) in calls.measures.borrow().iter() {
-            columns.push(self.measured(measure, scope, steps.rows_max)?);
+            columns.push(self.measured(measure, scope, steps.rows_max));
             measures.push(measure.clone());
         }
         if keys.is_empty() && measures.is_empty() {
@@ -157,7 +157,7 @@ impl<'q> Builder<'q> {
         for ((partition, order), columns) in cuts {
             self.step(place)?;
             for column in &columns {
-                steps.columns.push(self.windowed(column, &scope, steps.rows_max)?);
+                steps.columns.push(self.windowed(column, &scope, steps.rows_max));
             }
             let before =
                 std::mem::replace(&mut steps.relation, Relation::Table { table: u32::MAX });
@@ -194,7 +194,7 @@ impl<'q> Builder<'q> {
                     let name = fresh(wanted, |name| taken.contains(name));
                     taken.insert(name.clone());
                     columns.push(NamedExpr { name: name.clone(), expr: typed.expr.clone() });
-                    self.known(&typed, &scope, name)?
+                    self.known(&typed, &scope, name)
                 }
             };
             known.push(ScopeColumn { called: item.called, ..column });
@@ -213,27 +213,22 @@ impl<'q> Builder<'q> {
     }
 
     /// What is known of a value, as a column of that name.
-    fn known(
-        &mut self,
-        typed: &Typed,
-        scope: &Scope<'_>,
-        name: Name,
-    ) -> Result<ScopeColumn, PlanError> {
+    fn known(&mut self, typed: &Typed, scope: &Scope<'_>, name: Name) -> ScopeColumn {
         if let Expr::Column { name: read } = &typed.expr
             && let Some(column) = scope.entry(read)
         {
-            return Ok(ScopeColumn { name, is_hidden: false, ..column.clone() });
+            return ScopeColumn { name, is_hidden: false, ..column.clone() };
         }
-        Ok(ScopeColumn {
+        ScopeColumn {
             called: String::new(),
             name,
             column_type: typed.column_type,
             range: Range::of(&typed.expr, scope),
-            domain: self.domain(keys::values(&typed.expr, scope))?,
+            domain: self.values(&typed.expr, scope),
             never_null: scope.never_null(&typed.expr),
             role: Role::Plain,
             is_hidden: false,
-        })
+        }
     }
 
     fn measured(
@@ -241,36 +236,35 @@ impl<'q> Builder<'q> {
         NamedMeasure { name, measure }: &NamedMeasure,
         scope: &Scope<'_>,
         rows_max: u64,
-    ) -> Result<ScopeColumn, PlanError> {
+    ) -> ScopeColumn {
         let types = |name: &Name| scope.entry(name).map(|column| column.column_type);
         let column_type = measure.column_type(&types).unwrap_or(ColumnType::Float64);
         let range = measure.of().and_then(|of| Range::of(of, scope));
         let (range, domain) = match measure {
-            Measure::CountRows => (Some(Range::whole(0, rows_max)), counts(1, rows_max)),
+            Measure::CountRows => (Some(Range::whole(0, rows_max)), self.counts(1, rows_max)),
             Measure::CountNonNull { .. } | Measure::CountDistinct { .. } => {
-                (Some(Range::whole(0, rows_max)), counts(0, rows_max))
+                (Some(Range::whole(0, rows_max)), self.counts(0, rows_max))
             }
             Measure::Sum { .. } => (range.and_then(|range| range.summed(rows_max)), None),
             Measure::Avg { .. } => (range.map(Range::averaged), None),
-            Measure::Min { of } | Measure::Max { of } => (range, keys::values(of, scope)),
+            Measure::Min { of } | Measure::Max { of } => (range, self.values(of, scope)),
         };
         let never_null = matches!(
             measure,
             Measure::CountRows | Measure::CountNonNull { .. } | Measure::CountDistinct { .. }
         );
-        let domain = self.domain(domain)?;
         let (called, role) = (String::new(), Role::Plain);
         let name = name.clone();
-        Ok(ScopeColumn {
-            called,
-            name,
-            column_type,
-            range,
-            domain,
-            never_null,
-            role,
-            is_hidden: false,
-        })
+        ScopeColumn { called, name, column_type, range, domain, never_null, role, is_hidden: false }
+    }
+
+    /// The numbers a count can be, where they are few.
+    fn counts(&mut self, low: u64, high: u64) -> Option<Arc<[KeyValue]>> {
+        if high > COUNTED_VALUES_MAX || !self.listed(usize::try_from(high).unwrap_or(usize::MAX)) {
+            return None;
+        }
+        let (low, high) = (i64::try_from(low).ok()?, i64::try_from(high).ok()?);
+        Some((low..=high).map(KeyValue::Int).collect())
     }
 
     fn windowed(
@@ -278,7 +272,7 @@ impl<'q> Builder<'q> {
         NamedWindow { name, function }: &NamedWindow,
         scope: &Scope<'_>,
         rows_max: u64,
-    ) -> Result<ScopeColumn, PlanError> {
+    ) -> ScopeColumn {
         let name = name.clone();
         if let WindowFunction::Whole { measure } | WindowFunction::Running { measure } = function {
             let measure = measure.clone();
@@ -287,22 +281,12 @@ impl<'q> Builder<'q> {
         let types = |name: &Name| scope.entry(name).map(|column| column.column_type);
         let column_type = function.column_type(&types).unwrap_or(ColumnType::Int64);
         let (range, domain) = match function.of() {
-            Some(of) => (Range::of(of, scope), keys::values(of, scope)),
-            None => (Some(Range::whole(1, rows_max)), counts(1, rows_max)),
+            Some(of) => (Range::of(of, scope), self.values(of, scope)),
+            None => (Some(Range::whole(1, rows_max)), self.counts(1, rows_max)),
         };
         let never_null = matches!(function, WindowFunction::RowNumber);
-        let domain = self.domain(domain)?;
         let (called, role) = (String::new(), Role::Plain);
-        Ok(ScopeColumn {
-            called,
-            name,
-            column_type,
-            range,
-            domain,
-            never_null,
-            role,
-            is_hidden: false,
-        })
+        ScopeColumn { called, name, column_type, range, domain, never_null, role, is_hidden: false }
     }
 }
 
@@ -495,13 +479,4 @@ fn grouped(expr: &Expr, steps: &Steps, calls: &Calls, place: Place) -> Result<()
         return Ok(());
     }
     Err(PlanError::NotGrouped { expression: excerpt(&expr.to_string()), place })
-}
-
-/// The numbers a count can be, where they are few.
-fn counts(low: u64, high: u64) -> Option<Vec<KeyValue>> {
-    let high = i64::try_from(high.min(COUNTED_VALUES_MAX.saturating_add(1))).ok()?;
-    if high.unsigned_abs() > COUNTED_VALUES_MAX {
-        return None;
-    }
-    Some((i64::try_from(low).ok()?..=high).map(KeyValue::Int).collect())
 }
