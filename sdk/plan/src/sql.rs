@@ -102,7 +102,8 @@ fn item(
     let is_that_column = match &kind {
         ItemKind::Key(_) => heading == own,
         ItemKind::Aggregate(_) => {
-            argument(ast).and_then(|arg| scope.called(arg)).as_ref() == Some(&heading)
+            let column = argument(ast).and_then(|arg| scope.named_column(arg));
+            matches!(column, Some(Ok(column)) if column.called == heading)
         }
     };
     if scope.has_column(&heading) && !is_that_column {

@@ -1,6 +1,7 @@
 //! The draft of an agreement: the document's fields with dates as people write them, budgets whose
 //! absent columns are zero, and domains as plain lists.
 
+use super::public::PublicDraft;
 use super::{BudgetDraft, DraftError, key_values, parse, seconds};
 use cloister_terms::{
     Agreement, Bounds, Calendar, Column, ColumnType, DOCUMENT_VERSION, Dataset, Dictionary, Name,
@@ -50,6 +51,8 @@ struct ResearcherDraft {
 #[serde(deny_unknown_fields)]
 struct DictionaryDraft {
     datasets: Vec<DatasetDraft>,
+    #[serde(default)]
+    public_tables: Vec<PublicDraft>,
 }
 
 #[derive(Deserialize)]
@@ -82,6 +85,8 @@ pub fn agreement_from_toml(text: &str) -> Result<Agreement, DraftError> {
     let draft: AgreementDraft = parse(text)?;
     let not_before_s = seconds("from", &draft.from)?;
     let datasets = draft.dictionary.datasets.into_iter().map(dataset).collect::<Result<_, _>>()?;
+    let public_tables = draft.dictionary.public_tables.into_iter();
+    let public_tables = public_tables.map(PublicDraft::table).collect::<Result<_, _>>()?;
     let party = |party: PartyDraft| Party {
         partner: party.partner,
         organisation: party.organisation,
@@ -113,7 +118,7 @@ pub fn agreement_from_toml(text: &str) -> Result<Agreement, DraftError> {
         quorum: draft.quorum,
         coordinator: draft.coordinator,
         run_time_max_ms: draft.run_time_max_s.saturating_mul(1_000),
-        dictionary: Dictionary { datasets, public_tables: Vec::new() },
+        dictionary: Dictionary { datasets, public_tables },
     };
     agreement.check()?;
     Ok(agreement)

@@ -3,6 +3,7 @@
 
 mod agreement;
 mod analysis;
+mod public;
 
 pub use agreement::agreement_from_toml;
 pub use analysis::{AnalysisDraft, analysis_from_toml, document_of};
@@ -60,6 +61,11 @@ pub enum DraftError {
     /// A domain value is no text, integer or truth value.
     #[error("`{0}` cannot be a value of a public domain: use texts, integers or true/false")]
     Value(String),
+    /// A value of a public table is not of its column's type.
+    #[error(
+        "`{0}` in a public table is not of its column's type: correct it, or write {{}} for a missing value"
+    )]
+    PublicValue(String),
     /// The name is none of the agreement's.
     #[error(
         "`{0}` is not among the agreement's {1}: `cloister agreement show` lists them; correct the name, or agree on a new agreement"

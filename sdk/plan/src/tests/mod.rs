@@ -3,6 +3,7 @@
 
 mod digests;
 mod explained;
+mod formed;
 mod hostile;
 mod modules;
 mod questions;
