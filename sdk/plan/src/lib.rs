@@ -6,6 +6,8 @@
 mod aggregate_names;
 /// Aggregates with their arguments lowered.
 mod aggregates;
+/// Aggregates and windows inside a subquery.
+mod calls;
 /// Deviations from the middle of a range.
 mod centred;
 /// The clauses of the one query.
@@ -24,6 +26,8 @@ pub mod expr;
 mod figure_notes;
 /// Arithmetic on aggregates.
 mod figures;
+/// The things in FROM.
+mod from;
 /// The functions a plan may call.
 pub mod function;
 /// What people read about each function.
@@ -34,6 +38,8 @@ mod functions;
 mod headings;
 /// The contribution plan.
 pub mod ir;
+/// Joins on the person, and with public tables.
+mod joins;
 /// Public domains of keys.
 mod keys;
 /// The lanes of a question.
@@ -58,6 +64,8 @@ mod module;
 mod noise;
 /// What a plan does, in plain words.
 mod notes;
+/// The clauses of a subquery.
+mod parts;
 /// What a filter says about the values of an expression.
 mod pinned;
 /// Question to plan.
@@ -68,18 +76,26 @@ mod range;
 mod range_calls;
 /// HAVING, ORDER BY and LIMIT as post-processing.
 mod recipe;
+/// FROM, WITH and WHERE as a relation.
+mod relate;
 /// How one person's rows are made of her rows in the tables.
 pub mod relation;
 /// What functions give, one value at a time.
 pub mod row;
-/// The one dataset and its names.
+/// Names and what is known of them.
 mod scope;
 /// The SQL front end.
 mod sql;
+/// Filters, columns and order of a relation.
+mod steps;
+/// A SELECT inside a query.
+mod subquery;
 /// Places, parentheses and calls in a syntax tree.
 mod syntax;
 /// Text to syntax tree, in bounded time and memory.
 mod text;
+/// A relation in plain words.
+mod told;
 /// Values made one type.
 mod typed;
 /// Expressions in words.

@@ -1,6 +1,7 @@
 //! The draft of an agreement: the document's fields with dates as people write them, budgets whose
 //! absent columns are zero, and domains as plain lists.
 
+use super::public::PublicDraft;
 use super::{BudgetDraft, DraftError, key_values, parse, seconds};
 use cloister_terms::{
     Agreement, Bounds, Calendar, Column, ColumnType, DOCUMENT_VERSION, Dataset, Dictionary,
@@ -63,6 +64,8 @@ struct ResearcherDraft {
 #[serde(deny_unknown_fields)]
 struct DictionaryDraft {
     datasets: Vec<DatasetDraft>,
+    #[serde(default)]
+    public_tables: Vec<PublicDraft>,
 }
 
 #[derive(Deserialize)]
@@ -171,7 +174,9 @@ pub fn dictionary_from_toml(text: &str) -> Result<Dictionary, DraftError> {
 impl DictionaryDraft {
     fn document(self) -> Result<Dictionary, DraftError> {
         let datasets = self.datasets.into_iter().map(dataset).collect::<Result<_, _>>()?;
-        Ok(Dictionary { datasets, holdings: Vec::new() })
+        let public_tables = self.public_tables.into_iter().map(PublicDraft::table);
+        let public_tables = public_tables.collect::<Result<_, _>>()?;
+        Ok(Dictionary { datasets, holdings: Vec::new(), public_tables })
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod agreement;
 mod analysis;
+mod public;
 
 pub use agreement::{agreement_from_toml, dictionary_from_toml};
 pub use analysis::{AnalysisDraft, analysis_from_toml, document_of};
@@ -62,6 +63,11 @@ pub enum DraftError {
         "`{0}` cannot be a value of a public domain: use texts, integers, true/false or times without a zone"
     )]
     Value(String),
+    /// A value of a public table is not of its column's type.
+    #[error(
+        "`{0}` in a public table is not of its column's type: correct it, or write {{}} for a missing value"
+    )]
+    PublicValue(String),
     /// The name is none of the agreement's.
     #[error(
         "`{0}` is not among the agreement's {1}: `cloister agreement show` lists them; correct the name, or agree on a new agreement"
