@@ -12,6 +12,7 @@ use crate::ledger::Charge;
 use crate::scan::persons::PersonBlocks;
 use crate::scan::{EngineOptions, scan};
 use cloister_plan::{Contribute, ContributionPlan};
+use cloister_sandbox::Workers;
 use std::sync::Arc;
 use tokio::task::JoinSet;
 
@@ -49,7 +50,7 @@ pub async fn measure(
             Contribute::Sql(_) => tasks.spawn(part.sql()),
             Contribute::Module(_) => {
                 let wasm = charge.module().ok_or(Fault::NoModule)?.to_vec();
-                tasks.spawn(part.module(wasm))
+                tasks.spawn(part.module(wasm, options.workers.clone()))
             }
         };
     }
@@ -86,12 +87,12 @@ impl Part {
         Ok(exact)
     }
 
-    async fn module(mut self, wasm: Vec<u8>) -> Result<Exact, Fault> {
+    async fn module(mut self, wasm: Vec<u8>, workers: Workers) -> Result<Exact, Fault> {
         let Contribute::Module(module) = &self.plan.contribute else {
             return Err(Fault::PlanShape { what: "contributions" });
         };
         let mut exact = Exact::zero(&self.plan.shape)?;
-        let mut rows = ModuleRows::start(&self.plan, module, wasm, self.caps).await?;
+        let mut rows = ModuleRows::start(&self.plan, module, wasm, self.caps, workers).await?;
         while let Some(block) = self.blocks.next().await? {
             rows.add_block(&block, &mut exact).await?;
         }

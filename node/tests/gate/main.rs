@@ -6,6 +6,7 @@ mod accounts;
 mod admission;
 mod commands;
 mod crashes;
+mod modules;
 mod network;
 mod offers;
 mod repeats;

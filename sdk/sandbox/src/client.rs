@@ -121,6 +121,12 @@ impl Workers {
         Workers { kind, cache: None }
     }
 
+    /// Worker processes of this very program, behind every protection: see [`WorkerProgram::this_one`].
+    pub fn of_this_program(requires_isolation: bool) -> Workers {
+        let program = WorkerProgram::this_one();
+        Workers::new(WorkerKind::Process { program, requires_isolation })
+    }
+
     /// With a compile cache; worker processes alone use it.
     #[must_use]
     pub fn with_cache(self, cache: CompileCache) -> Workers {

@@ -116,18 +116,14 @@ pub struct WorkerProgram {
 }
 
 impl WorkerProgram {
-    /// This very program, also when its file was replaced meanwhile. Its `main` must begin with
-    /// [`worker_main_if_asked`].
-    ///
-    /// # Errors
-    /// The system's, where a program cannot find itself.
-    pub fn this_one() -> io::Result<WorkerProgram> {
-        let path = if cfg!(target_os = "linux") {
-            PathBuf::from("/proc/self/exe")
-        } else {
-            std::env::current_exe()?
-        };
-        Ok(WorkerProgram::at(path))
+    /// This very program, on Linux also when its file was replaced meanwhile. Its `main` must begin with
+    /// [`worker_main_if_asked`]. A program that cannot find itself finds no worker either.
+    pub fn this_one() -> WorkerProgram {
+        let itself = PathBuf::from("/proc/self/exe");
+        if cfg!(target_os = "linux") {
+            return WorkerProgram::at(itself);
+        }
+        WorkerProgram::at(std::env::current_exe().unwrap_or(itself))
     }
 
     /// The program at `path`, whose `main` begins with [`worker_main_if_asked`].

@@ -50,7 +50,7 @@ fn main() -> ExitCode {
 }
 
 fn processes() -> Workers {
-    workers(WorkerProgram::this_one().unwrap(), true)
+    Workers::of_this_program(true)
 }
 
 fn workers(program: WorkerProgram, requires_isolation: bool) -> Workers {
@@ -232,7 +232,7 @@ fn another_program_is_no_worker() {
 }
 
 fn missing_protections_are_refused() {
-    let old = || WorkerProgram::this_one().unwrap().with_argument(tries::BARE_WORKER);
+    let old = || WorkerProgram::this_one().with_argument(tries::BARE_WORKER);
     let refused = workers(old(), true).protections().unwrap_err();
     assert_eq!(refused, RunnerError::NotIsolated { missing: "landlock, seccomp".to_owned() });
     assert!(refused.to_string().contains("require_kernel_isolation = false"), "{refused}");
