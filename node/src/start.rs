@@ -105,7 +105,6 @@ pub fn terms(
     config: &Config,
     agreement: SignedAgreement,
     ledger: &Ledger,
-    workers: Workers,
     now_s: i64,
 ) -> Result<Terms, StartError> {
     let run_time_max_ms = agreement.document().run_time_max_ms;
@@ -116,6 +115,7 @@ pub fn terms(
     ledger.pin_first(agreement.digest(), now_s)?;
     ledger.note_lifetime_caps(&agreement.own().unit_namespace, config.lifetime_caps, now_s)?;
     let lifetime_caps = config.lifetime_caps;
+    let workers = Workers::of_this_program(config.sandbox.require_kernel_isolation);
     Ok(Terms { agreement, lifetime_caps, release_slot_ms: slot_ms, workers })
 }
 
@@ -187,7 +187,7 @@ pub fn start(
             let mut tables = tables(config, &agreement)?;
             tables.options.workers = workers.clone();
             let work: Arc<dyn Work> = Arc::new(tables);
-            let terms = terms(config, agreement, &ledger, workers, now_s)?;
+            let terms = Terms { workers, ..terms(config, agreement, &ledger, now_s)? };
             let pace = Arc::new(SystemPace::default());
             let runs = Runs::new(ledger, work, node_key, clock, pace, terms);
             let runs = Arc::new(runs);
