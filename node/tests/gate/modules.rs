@@ -214,7 +214,9 @@ async fn a14_a_killed_worker_is_one_withheld_answer_and_the_node_goes_on() {
     // The analysis is frozen; the node answers the next question.
     assert_eq!(partner.ask(&analysis, Some(&wasm), 2).await, Err(Refusal::Frozen));
     let harmless = evil("state_memory");
-    let next = partner.take(Some(&harmless), asks(&harmless, 1_000)).await.unwrap();
+    let next = partner.federation.analysis(asks(&harmless, 1_000));
+    partner.federation.grant("north", &next, &partner.runs.ledger);
+    let next = partner.ask(&next, Some(&harmless), 3).await.unwrap();
     partner.committed(1).await;
     partner.pace.set_ms(2 * SLOT_MS);
     partner.departed(2).await;
@@ -279,7 +281,7 @@ async fn e_modules_that_break_a_rule_are_refused_before_they_are_charged() {
     let wasm = evil("state_memory");
     let edits: [fn(&mut ModuleBody); 5] = [
         |body| body.fuel_per_person = 0,
-        |body| body.fuel_per_person = u64::MAX,
+        |body| body.fuel_per_person = (1 << 53) + 2,
         |body| body.keys[0].values.clear(),
         |body| body.rows = "SELECT person_id FROM trips".into(),
         |body| body.rows = "DROP TABLE trips".into(),
