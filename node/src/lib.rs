@@ -57,3 +57,6 @@ pub mod slot;
 pub mod start;
 /// The state folder: keys, certificate, ledger file.
 pub mod state;
+
+/// Call first in the `main` of every program that runs a node: it is its own module worker.
+pub use cloister_sandbox::worker_main_if_asked;

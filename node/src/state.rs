@@ -20,6 +20,7 @@ const TRANSPORT_KEY: &str = "transport.key.pem";
 const AUTHORITY: &str = "authority.pem";
 const COORDINATOR: &str = "coordinator.address";
 const LEDGER: &str = "ledger.sqlite";
+const MODULES: &str = "modules";
 const LOCK: &str = "node.lock";
 
 /// A state folder.
@@ -106,6 +107,11 @@ impl StateFolder {
     /// Where the ledger lies.
     pub fn ledger_path(&self) -> PathBuf {
         self.file(LEDGER)
+    }
+
+    /// Where machine code of modules is kept between runs.
+    pub fn modules_path(&self) -> PathBuf {
+        self.file(MODULES)
     }
 
     /// Where the steward's sealed key lies, for signing an agreement.

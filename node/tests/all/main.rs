@@ -9,6 +9,7 @@ mod admission;
 mod commands;
 mod crashes;
 mod kills;
+mod module_gate;
 mod network;
 mod offers;
 mod repeats;
