@@ -39,6 +39,8 @@ pub mod ledger;
 pub mod measure;
 /// Exact sums and their charge -> noised lanes.
 pub mod noise;
+/// Groups of lanes that are charged once.
+pub mod one_of;
 /// Canonical bytes of rows and units.
 pub mod row_bytes;
 /// One run: charge, measure, noise, release, wait for the slot.
