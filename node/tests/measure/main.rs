@@ -6,6 +6,7 @@
 
 mod caps;
 mod column_types;
+mod composites;
 mod local_reports;
 mod modules;
 mod sample_data;
