@@ -39,6 +39,8 @@ pub mod ledger;
 pub mod measure;
 /// Exact sums and their charge -> noised lanes.
 pub mod noise;
+/// Groups of lanes that are charged once.
+pub mod one_of;
 /// One person's rows of several tables -> the rows that a plan's relation makes of them.
 pub mod relate;
 /// Canonical bytes of rows and units.

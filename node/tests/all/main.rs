@@ -7,6 +7,7 @@
 mod accounts;
 mod admission;
 mod commands;
+mod composites;
 mod crashes;
 mod kills;
 mod module_gate;
