@@ -58,7 +58,9 @@ pub enum DraftError {
     #[error("the module has {0} bytes: at most {max} are allowed", max = cloister_terms::limits::MODULE_BYTES_MAX)]
     ModuleSize(usize),
     /// A domain value is no text, integer, truth value or time without a zone.
-    #[error("`{0}` cannot be a value of a public domain: use texts, integers, true/false or times without a zone")]
+    #[error(
+        "`{0}` cannot be a value of a public domain: use texts, integers, true/false or times without a zone"
+    )]
     Value(String),
     /// The name is none of the agreement's.
     #[error(
@@ -95,7 +97,8 @@ fn seconds(key: &'static str, text: &str) -> Result<i64, DraftError> {
 }
 
 fn key_values(values: &[toml::Value]) -> Result<Vec<KeyValue>, DraftError> {
-    let wrong = |value: &toml::Value| DraftError::Value(value.to_string().chars().take(40).collect());
+    let wrong =
+        |value: &toml::Value| DraftError::Value(value.to_string().chars().take(40).collect());
     let value = |value: &toml::Value| match value {
         toml::Value::String(text) => Ok(KeyValue::Text(text.clone())),
         toml::Value::Integer(int) => Ok(KeyValue::Int(*int)),
