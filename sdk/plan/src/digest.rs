@@ -10,8 +10,12 @@ impl ContributionPlan {
     /// made by this crate is.
     pub fn digest(&self) -> Result<Digest, PlanError> {
         let bytes = serde_json_canonicalizer::to_vec(self).map_err(|_| PlanError::Unwritable)?;
-        let hash = ring::digest::digest(&ring::digest::SHA256, &bytes);
-        let hash: [u8; 32] = hash.as_ref().try_into().map_err(|_| PlanError::Unwritable)?;
-        Ok(Digest::new(hash))
+        sha256(&bytes).ok_or(PlanError::Unwritable)
     }
+}
+
+/// SHA-256 of bytes; always there.
+pub(crate) fn sha256(bytes: &[u8]) -> Option<Digest> {
+    let hash = ring::digest::digest(&ring::digest::SHA256, bytes);
+    hash.as_ref().try_into().ok().map(Digest::new)
 }

@@ -10,12 +10,16 @@ mod clauses;
 pub mod construct;
 /// A plan's digest.
 mod digest;
+/// Agreements, dictionaries and analyses as people write them, in TOML.
+pub mod draft;
 /// Why there is no plan.
 pub mod error;
 /// A plan told to people.
 mod explain;
 /// Row-wise expressions: total, typed, of no engine.
 pub mod expr;
+/// Error against cost, before anything is spent.
+pub mod forecast;
 /// Names of functions.
 mod functions;
 /// Headings of the answer.
@@ -38,8 +42,12 @@ mod noise;
 mod notes;
 /// Question to plan.
 mod planned;
+/// The place of a refusal in the text.
+pub mod pointed;
 /// Ranges, clamping bounds and grids.
 mod range;
+/// The reference page: every construct with an example that is run.
+pub mod reference;
 /// How one person's rows are made of her rows in the tables.
 pub mod relation;
 /// The one dataset and its names.
@@ -63,12 +71,14 @@ pub use construct::Construct;
 pub use error::{Place, PlanError};
 pub use explain::{ColumnAccuracy, Explanation, explain};
 pub use expr::{ArithmeticOp, Branch, CompareOp, Expr, FloatBits, IntText, Literal};
+pub use forecast::{Forecast, ForecastError, Proposal, forecast, propose};
 pub use ir::{
     Contribute, ContributionPlan, KeyExpr, LaneExpr, ModuleColumn, ModuleColumnKind,
     ModuleContribution, PLAN_VERSION, ReadColumn, RowPlan, SqlContribution,
 };
 pub use noise::Spend;
 pub use planned::{Planned, Question, plan, replan};
+pub use pointed::Pointed;
 pub use relation::{
     JoinKey, JoinKind, Measure, NamedExpr, NamedMeasure, NamedWindow, OrderKey, PublicColumn,
     PublicRows, Relation, WindowFunction,

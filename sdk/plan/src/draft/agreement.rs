@@ -52,9 +52,10 @@ struct DictionaryDraft {
     datasets: Vec<DatasetDraft>,
 }
 
-#[derive(Deserialize)]
+/// One dataset as it is written in a draft; [`datasets_of`] makes the document's.
+#[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct DatasetDraft {
+pub struct DatasetDraft {
     name: Name,
     description: String,
     unit_column: Name,
@@ -64,7 +65,7 @@ struct DatasetDraft {
     columns: Vec<ColumnDraft>,
 }
 
-#[derive(Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ColumnDraft {
     name: Name,
@@ -81,7 +82,6 @@ struct ColumnDraft {
 pub fn agreement_from_toml(text: &str) -> Result<Agreement, DraftError> {
     let draft: AgreementDraft = parse(text)?;
     let not_before_s = seconds("from", &draft.from)?;
-    let datasets = draft.dictionary.datasets.into_iter().map(dataset).collect::<Result<_, _>>()?;
     let party = |party: PartyDraft| Party {
         partner: party.partner,
         organisation: party.organisation,
@@ -113,10 +113,17 @@ pub fn agreement_from_toml(text: &str) -> Result<Agreement, DraftError> {
         quorum: draft.quorum,
         coordinator: draft.coordinator,
         run_time_max_ms: draft.run_time_max_s.saturating_mul(1_000),
-        dictionary: Dictionary { datasets },
+        dictionary: datasets_of(draft.dictionary.datasets)?,
     };
     agreement.check()?;
     Ok(agreement)
+}
+
+/// The dictionary of drafted datasets. Errors on domain values of no key type; the dictionary itself is
+/// checked by whoever signs it.
+pub fn datasets_of(drafts: Vec<DatasetDraft>) -> Result<Dictionary, DraftError> {
+    let datasets = drafts.into_iter().map(dataset).collect::<Result<_, _>>()?;
+    Ok(Dictionary { datasets })
 }
 
 fn dataset(draft: DatasetDraft) -> Result<Dataset, DraftError> {
