@@ -1,6 +1,7 @@
 //! `node.toml`: what the steward declares about this node. Read whole or refused with the line and
 //! the key; it holds no secret, and nothing here is ever taken from the coordinator.
 
+use crate::alone::LocalConfig;
 use crate::catalog::SourceConfig;
 use cloister_terms::{Budget, Name};
 use serde::Deserialize;
@@ -32,6 +33,9 @@ pub struct Config {
     pub release_slot_ms: u64,
     /// What all analyses together may ever spend.
     pub lifetime_caps: Budget,
+    /// What `cloister-node answer` goes by while there is no agreement.
+    #[serde(default)]
+    pub local: LocalConfig,
     /// The partner's tables.
     #[serde(default, rename = "source")]
     pub sources: Vec<SourceConfig>,
@@ -94,6 +98,7 @@ impl Config {
         let folder = path.parent().unwrap_or(Path::new("")).to_owned();
         config.state = folder.join(&config.state);
         config.agreement = folder.join(&config.agreement);
+        config.local.file = folder.join(&config.local.file);
         for source in &mut config.sources {
             source.resolve(&folder);
         }

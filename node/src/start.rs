@@ -108,6 +108,7 @@ pub fn terms(
     if slot_ms > run_time_max_ms {
         return Err(StartError::SlotTooLong { slot_ms, run_time_max_ms });
     }
+    ledger.check_namespace(&agreement.own().unit_namespace)?;
     ledger.pin_first(agreement.digest(), now_s)?;
     ledger.note_lifetime_caps(&agreement.own().unit_namespace, config.lifetime_caps, now_s)?;
     let lifetime_caps = config.lifetime_caps;

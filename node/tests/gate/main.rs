@@ -4,6 +4,7 @@
 
 mod accounts;
 mod admission;
+mod answer;
 mod commands;
 mod crashes;
 mod network;
