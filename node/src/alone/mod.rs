@@ -76,7 +76,7 @@ pub enum AloneError {
     #[error(
         "the run failed and is withheld; its cost stays spent, since a failure too may depend on the records: {0}"
     )]
-    Failed(#[from] WorkFault),
+    Failed(Box<WorkFault>),
     /// The question was withheld before.
     #[error(
         "an earlier run of this question failed and was withheld: look for its cause (`cloister-node check`), then ask with --again; it is charged anew"
@@ -278,7 +278,7 @@ impl Alone {
             },
             Err(fault) => {
                 self.ledger.withhold(id, now_s)?;
-                Err(fault.into())
+                Err(AloneError::Failed(Box::new(fault)))
             }
         }
     }

@@ -48,7 +48,7 @@ pub(super) struct Answer {
 #[derive(Debug, thiserror::Error)]
 pub(super) enum AnswerError {
     #[error(transparent)]
-    Alone(#[from] AloneError),
+    Alone(Box<AloneError>),
     #[error(transparent)]
     Local(#[from] crate::alone::LocalError),
     #[error(transparent)]
@@ -56,7 +56,7 @@ pub(super) enum AnswerError {
     #[error(transparent)]
     Draft(#[from] DraftError),
     #[error("{error}\n{pointed}")]
-    Pointed { error: DraftError, pointed: Pointed },
+    Pointed { error: Box<DraftError>, pointed: Box<Pointed> },
     #[error("the answer cannot be shown: {0}")]
     Report(#[from] cloister_report::ReportError),
     #[error("`{0}` is not UTF-8 text: give an analysis in TOML")]
@@ -87,7 +87,7 @@ impl Answer {
         let node_key = opened.state.node_key_file()?.open(&passphrase)?;
         let caps = opened.config.lifetime_caps;
         let alone = Alone::new(opened.ledger, tables, &local, caps, steward, node_key, now_s());
-        let alone = alone.map_err(AnswerError::from)?;
+        let alone = alone.map_err(in_a_box)?;
         let (analysis, planned) = alone.plan(&draft).map_err(|error| pointed(error, &draft))?;
         if !alone.is_charged(&analysis, now_s())? && !self.yes {
             agree(&planned, alone.left()?, &local)?;
@@ -95,7 +95,7 @@ impl Answer {
         let module = draft.module.as_deref();
         let answered = super::run::runtime()?
             .block_on(alone.ask(&analysis, module, self.again, now_s()))
-            .map_err(AnswerError::from)?;
+            .map_err(in_a_box)?;
         if self.json {
             return Ok(format!("{}\n", json(&answered, &analysis, &local, caps)?));
         }
@@ -140,6 +140,11 @@ impl Answer {
     }
 }
 
+/// Errors travel in boxes, since some are large.
+fn in_a_box(error: AloneError) -> AnswerError {
+    AnswerError::Alone(Box::new(error))
+}
+
 /// A refusal with the line it is about.
 fn pointed(error: DraftError, draft: &AnalysisDraft) -> AnswerError {
     let found = match &error {
@@ -147,7 +152,9 @@ fn pointed(error: DraftError, draft: &AnalysisDraft) -> AnswerError {
         _ => None,
     };
     match found {
-        Some(pointed) => AnswerError::Pointed { error, pointed },
+        Some(pointed) => {
+            AnswerError::Pointed { error: Box::new(error), pointed: Box::new(pointed) }
+        }
         None => error.into(),
     }
 }

@@ -66,12 +66,22 @@ impl PlanError {
         let index = usize::try_from(line).ok()?.checked_sub(1)?;
         let at = usize::try_from(column).ok()?.checked_sub(1)?;
         let whole: Vec<char> = text.split('\n').nth(index)?.chars().collect();
+        let at = start_of_call(&whole, at);
         let from = if whole.len() > SHOWN_CHARS_MAX { at.saturating_sub(BEFORE_CHARS) } else { 0 };
         let kept = whole.iter().skip(from).take(SHOWN_CHARS_MAX).copied();
         let shown: String = kept.map(|c| if is_plain(c) { c } else { ' ' }).collect();
         let shown_column = at.checked_sub(from)?.checked_add(1)?;
         Some(Pointed { line, column, text: shown.trim_end().to_owned(), shown_column })
     }
+}
+
+/// The start of the name before a parenthesis: a call is refused there, but meant by its name.
+fn start_of_call(line: &[char], at: usize) -> usize {
+    if line.get(at) != Some(&'(') {
+        return at;
+    }
+    let name = line.iter().take(at).rev().take_while(|c| c.is_ascii_alphanumeric() || **c == '_');
+    at.saturating_sub(name.count())
 }
 
 /// One cell of a terminal, as far as a caret must know.
@@ -118,6 +128,10 @@ mod tests {
         let lines: Vec<_> = shown_text.lines().collect();
         assert_eq!(lines[0], "  3 |  WHERE zone = 1 AND  nowhere = 2");
         assert_eq!(lines[0].find("nowhere"), lines[1].find('^'));
+        let text = "SELECT zone, MAX(ping_count) AS most FROM trips";
+        let shown_text = shown(text);
+        let lines: Vec<_> = shown_text.lines().collect();
+        assert_eq!(lines[0].find("MAX"), lines[1].find('^'));
         // What the parser finds, in its own words.
         let text = "SELECT COUNT(*) AS n\nFROM trips WHERE zone = 1 1";
         let shown_text = shown(text);

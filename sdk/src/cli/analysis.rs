@@ -84,11 +84,7 @@ pub(super) async fn prepared(
     plan(&arguments.analysis, agreement, researcher)
 }
 
-fn plan(
-    path: &Path,
-    agreement: Opened<Agreement>,
-    researcher: Name,
-) -> Result<Prepared, CliError> {
+fn plan(path: &Path, agreement: Opened<Agreement>, researcher: Name) -> Result<Prepared, CliError> {
     let folder = path.parent().unwrap_or(Path::new("."));
     let dictionary = &agreement.document().dictionary;
     let module = |file: &Path| std::fs::read(folder.join(file));
@@ -106,18 +102,29 @@ fn pointed(error: DraftError, draft: &AnalysisDraft) -> CliError {
         _ => None,
     };
     match found {
-        Some(pointed) => CliError::Pointed { error, pointed },
+        Some(pointed) => CliError::Pointed { error: Box::new(error), pointed: Box::new(pointed) },
         None => error.into(),
     }
 }
 
 /// Why a question is refused, for scripts: what, where, and what to write.
 pub(super) fn refusal_json(error: &CliError) -> serde_json::Value {
-    let (message, place) = match error {
-        CliError::Pointed { error, pointed } => (error.to_string(), Some(pointed)),
-        other => (other.to_string(), None),
+    let (message, place, kind) = match error {
+        CliError::Pointed { error, pointed } => {
+            (error.to_string(), Some(pointed), refusal_kind(error))
+        }
+        CliError::Draft(error) => (error.to_string(), None, refusal_kind(error)),
+        other => (other.to_string(), None, None),
     };
-    serde_json::json!({ "refused": { "message": message, "place": place } })
+    serde_json::json!({ "refused": { "kind": kind, "message": message, "place": place } })
+}
+
+/// The name the reference page gives a refusal of the planner.
+fn refusal_kind(error: &DraftError) -> Option<String> {
+    match error {
+        DraftError::Plan(error) => Some(cloister_plan::reference::refusal_name(error)),
+        _ => None,
+    }
 }
 
 pub(super) async fn submit(

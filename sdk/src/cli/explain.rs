@@ -54,7 +54,11 @@ impl FromStr for TargetError {
         if !(number.is_finite() && number > 0.0) {
             return Err(wrong());
         }
-        Ok(if text.ends_with('%') { Self::Relative(number / 100.0) } else { Self::Absolute(number) })
+        Ok(if text.ends_with('%') {
+            Self::Relative(number / 100.0)
+        } else {
+            Self::Absolute(number)
+        })
     }
 }
 
@@ -87,12 +91,16 @@ pub(super) async fn explain(
     Ok(())
 }
 
-async fn tell(person: &PersonArguments, arguments: &ExplainArguments) -> Result<Explained, CliError> {
+async fn tell(
+    person: &PersonArguments,
+    arguments: &ExplainArguments,
+) -> Result<Explained, CliError> {
     let Prepared { agreement, researcher, draft, analysis, planned } =
         prepared(person, &arguments.question).await?;
-    let answers = arguments.bundle.iter().map(|path| {
-        verify_bundle(&read(path)?).map_err(CliError::NotProven)
-    });
+    let answers = arguments
+        .bundle
+        .iter()
+        .map(|path| verify_bundle(&read(path)?).map_err(CliError::NotProven));
     let answers: Vec<Answer> = answers.collect::<Result<_, _>>()?;
     let document = agreement.document();
     let spent_known = spent(&answers, agreement.digest(), &researcher);
@@ -111,9 +119,7 @@ async fn tell(person: &PersonArguments, arguments: &ExplainArguments) -> Result<
     let wanted = match arguments.target_error {
         None => None,
         Some(TargetError::Absolute(error)) => Some(error),
-        Some(TargetError::Relative(share)) => {
-            Some(share * typical.ok_or(CliError::NoTypical)?)
-        }
+        Some(TargetError::Relative(share)) => Some(share * typical.ok_or(CliError::NoTypical)?),
     };
     let propose_for = |wanted| {
         let column = arguments.column.as_deref();
@@ -174,11 +180,8 @@ fn typical_of(report: &Report, column: &str) -> Option<f64> {
 
 impl Explained {
     fn in_words(&self, verbose: bool) -> String {
-        let mut text = if verbose {
-            format!("{:#}", self.explanation)
-        } else {
-            self.explanation.to_string()
-        };
+        let mut text =
+            if verbose { format!("{:#}", self.explanation) } else { self.explanation.to_string() };
         if let Some(share) = self.share_of_left_percent {
             let known = if self.spent_known.is_zero() {
                 "what you may spend at each partner; name earlier answers with --bundle to count them"
@@ -216,6 +219,74 @@ impl Explained {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What a command line of `explain` tells about a question, offline.
+    async fn told(sql: &str, more: &[&str]) -> Result<Explained, CliError> {
+        use clap::Parser;
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name).display().to_string();
+        let dictionary = cloister_plan::reference::dictionary().unwrap();
+        let agreement = crate::dry_run::tests::agreement(&dictionary, &["north", "south"]);
+        let envelope = cloister_wire::Envelope::unsigned(&agreement).unwrap();
+        std::fs::write(at("agreement.json"), envelope.to_bytes()).unwrap();
+        let text = format!(
+            "name = \"q\"\nquestion = \"?\"\npurpose = \"https://w3id.org/dpv#ScientificResearch\"\n\
+             row_cap = 4\ngroup_cap = 2\nspend = {{ rho = \"0.1\" }}\nsql = '''{sql}'''"
+        );
+        std::fs::write(at("q.toml"), text).unwrap();
+        let (question, agreement) = (at("q.toml"), at("agreement.json"));
+        let line = ["cloister", "explain", &question, "--agreement", &agreement];
+        let line = line.iter().chain(&["--researcher", "ada"]).chain(more);
+        let parsed = super::super::Arguments::try_parse_from(line).unwrap();
+        let super::super::Command::Explain(arguments) = &parsed.command else { panic!() };
+        tell(&parsed.person, arguments).await
+    }
+
+    const TOWNS: &str = "SELECT town, COUNT(*) AS trips FROM trips GROUP BY town";
+
+    #[tokio::test]
+    async fn shares_errors_and_the_cost_of_a_target_are_told_before_anything_is_spent() {
+        let found = told(TOWNS, &["--target-error", "5%", "--typical", "2000"]).await.unwrap();
+        assert_eq!(found.share_of_left_percent, Some(10.0));
+        let proposal = found.proposal.as_ref().unwrap();
+        assert!(proposal.wanted == 100.0 && proposal.plus_minus <= 100.0);
+        let text = found.in_words(false);
+        for said in ["One round takes 10.0 %", "x 1/4", "trips", "spend = { rho = ", "% sure"] {
+            assert!(text.contains(said), "`{said}` not in:\n{text}");
+        }
+        let json = found.json();
+        assert_eq!(json["forecast"]["options"].as_array().unwrap().len(), 5);
+        assert_eq!(json["proposal"]["column"], "trips");
+        assert!(json["reads"].is_array() && json["share_of_left_percent"] == 10.0);
+        let nothing = told(TOWNS, &["--target-error", "5%"]).await;
+        assert!(matches!(nothing, Err(CliError::NoTypical)));
+        let wrong = told(TOWNS, &["--typical=-3"]).await;
+        assert!(matches!(wrong, Err(CliError::Typical(_))));
+    }
+
+    #[tokio::test]
+    async fn a_refusal_shows_the_line_and_a_caret() {
+        let refused = told("SELECT town,\n  MAX(minutes) AS m\nFROM trips", &[]).await;
+        let error = refused.err().unwrap();
+        let text = error.to_string();
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[1].find("MAX"), lines[2].find('^'), "{text}");
+        let refused = &super::super::analysis::refusal_json(&error)["refused"];
+        assert_eq!(refused["kind"], "Aggregate");
+        assert_eq!(refused["place"]["line"], 2);
+    }
+
+    #[test]
+    fn an_earlier_answer_tells_what_a_cell_holds() {
+        let dictionary = cloister_plan::reference::dictionary().unwrap();
+        let planned = cloister_plan::reference::planned(&dictionary, TOWNS, false).unwrap();
+        let shape = &planned.plan.shape;
+        let vector = [("north".parse().unwrap(), vec![100, -900, 300])];
+        let combined = cloister_report::Combined::new(shape, 1, &vector).unwrap();
+        let report = cloister_report::report(shape, &combined).unwrap();
+        assert_eq!(typical_of(&report, "trips"), Some(300.0));
+        assert_eq!(typical_of(&report, "town"), None);
+    }
 
     #[test]
     fn targets_are_absolute_or_relative_and_hostile_ones_are_refused() {

@@ -84,10 +84,12 @@ pub(crate) enum CliError {
     #[error(transparent)]
     Draft(#[from] DraftError),
     #[error("{error}\n{pointed}")]
-    Pointed { error: DraftError, pointed: cloister_plan::Pointed },
+    Pointed { error: Box<DraftError>, pointed: Box<cloister_plan::Pointed> },
     #[error(transparent)]
     Forecast(#[from] cloister_plan::ForecastError),
-    #[error("a target in percent needs to know of what: add --typical N, or --bundle FILE with an earlier answer")]
+    #[error(
+        "a target in percent needs to know of what: add --typical N, or --bundle FILE with an earlier answer"
+    )]
     NoTypical,
     #[error("a cell cannot hold {0}: give --typical a number above 0")]
     Typical(f64),

@@ -131,7 +131,8 @@ fn dates(sql: &str) -> Vec<i64> {
     let mut found = Vec::new();
     for quoted in sql.split('\'') {
         let mut parts = quoted.get(..10).unwrap_or_default().split('-');
-        let numbers = [parts.next(), parts.next(), parts.next()].map(|part| part?.parse::<i32>().ok());
+        let numbers =
+            [parts.next(), parts.next(), parts.next()].map(|part| part?.parse::<i32>().ok());
         let [Some(year), Some(month), Some(day)] = numbers else { continue };
         let month = u8::try_from(month).ok().and_then(|month| Month::try_from(month).ok());
         let (Some(month), Ok(day)) = (month, u8::try_from(day)) else { continue };
@@ -173,7 +174,7 @@ impl Draws {
         Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
     }
 
-    fn next(&mut self) -> u64 {
+    fn bits(&mut self) -> u64 {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;
@@ -182,11 +183,11 @@ impl Draws {
 
     /// In (0, 1].
     fn share(&mut self) -> f64 {
-        ((self.next() >> 11) as f64 + 1.0) / (1u64 << 53) as f64
+        ((self.bits() >> 11) as f64 + 1.0) / (1u64 << 53) as f64
     }
 
     fn below(&mut self, n: u64) -> u64 {
-        (self.next() >> 11).checked_rem(n).unwrap_or(0)
+        (self.bits() >> 11).checked_rem(n).unwrap_or(0)
     }
 
     fn one_in(&mut self, n: u64) -> bool {
@@ -277,7 +278,8 @@ mod tests {
         assert!(span.from_s < day("2019-07-01") && span.from_s > day("2019-06-01"));
         assert!(span.to_s > day("2019-10-01") && span.to_s < day("2019-11-01"));
         assert_eq!(timestamp(day("2024-02-29")), "2024-02-29 00:00:00");
-        for odd in ["", "'9999999-01-01'", "'2019-13-01'", "'2019-02-30'", "'-'", "'äöüß-äöü'"] {
+        for odd in ["", "'9999999-01-01'", "'2019-13-01'", "'2019-02-30'", "'-'", "'äöüß-äöü'"]
+        {
             assert_eq!(dates(odd), Vec::<i64>::new(), "{odd}");
         }
     }

@@ -77,7 +77,7 @@ pub enum DryRunError {
     Draft(#[from] DraftError),
     /// The node does not answer.
     #[error("on mock records, {0}")]
-    Node(#[from] AloneError),
+    Node(Box<AloneError>),
     /// The mock releases do not combine.
     #[error(transparent)]
     Combine(#[from] CombineError),
@@ -108,7 +108,8 @@ pub async fn dry_run(
         let tables = Tables { catalog, options: MeasureOptions::default() };
         let alone = scratch(folder.path(), tables, partner, analysis, dictionary, now_s)?;
         let (own, _) = alone.plan(draft)?;
-        let answered = alone.ask(&own, draft.module.as_deref(), false, now_s).await?;
+        let answered =
+            alone.ask(&own, draft.module.as_deref(), false, now_s).await.map_err(boxed)?;
         let values = answered.release.document().values.iter().map(|value| value.0);
         vectors.push((partner.clone(), values.collect::<Vec<i128>>()));
     }
@@ -141,7 +142,11 @@ fn scratch(
     };
     let ledger = Ledger::open(&folder.join("ledger.sqlite"))?;
     let (steward, node) = (SigningKey::generate()?, SigningKey::generate()?);
-    Ok(Alone::new(ledger, tables, &local, caps, steward, node, now_s)?)
+    Alone::new(ledger, tables, &local, caps, steward, node, now_s).map_err(boxed)
+}
+
+fn boxed(error: AloneError) -> DryRunError {
+    DryRunError::Node(Box::new(error))
 }
 
 impl MockAnswer {
@@ -177,14 +182,18 @@ impl MockAnswer {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use cloister_plan::draft::{DatasetDraft, analysis_from_toml, datasets_of};
     use cloister_plan::reference;
 
     const NOW_S: i64 = 1_790_000_000;
 
-    fn agreement(dictionary: &Dictionary, partners: &[&str]) -> cloister_terms::Agreement {
+    /// An agreement over `dictionary` under which `ada` may spend a rho of 1.
+    pub(crate) fn agreement(
+        dictionary: &Dictionary,
+        partners: &[&str],
+    ) -> cloister_terms::Agreement {
         let key = |seed: u8| SigningKey::from_seed(&[seed; 32]).unwrap().public_key();
         let caps = Budget { rho: "1".parse().unwrap(), ..Budget::ZERO };
         let party = |(at, name): (usize, &&str)| cloister_terms::Party {
@@ -204,7 +213,12 @@ mod tests {
             not_after_s: 4_000_000_000,
             calendar: Calendar { start_s: 0, length_s: 86_400 },
             parties: partners.iter().enumerate().map(party).collect(),
-            researchers: vec![],
+            researchers: vec![cloister_terms::Researcher {
+                name: "ada".parse().unwrap(),
+                organisation: "university".to_owned(),
+                key: key(1),
+                caps,
+            }],
             reviewers: vec![],
             quorum: cloister_terms::Quorum { approvals: 1, organisations: 1 },
             coordinator: "hub".parse().unwrap(),

@@ -195,7 +195,8 @@ fn heading(group: Group) -> (&'static str, &'static str) {
 const INTRODUCTION: &str = "# SQL in Cloister
 
 This page is made from code: `cargo run -p cloister-plan --example reference` writes it, and a test runs
-every example through the planner and compares the page. What is not on this page is refused.
+every example through the planner and compares the page. What is neither here nor made of what is here
+is refused.
 
 An analysis is one `SELECT` over the agreement's dictionary. Unknown (`NULL`) counts as no in `WHERE`,
 and adds nothing to sums. The examples use this dictionary:
