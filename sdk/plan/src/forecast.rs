@@ -87,8 +87,8 @@ pub enum ForecastError {
 }
 
 /// Plans `question` at a few multiples of the cost it was `planned` with, for `nodes` partners that
-/// answer. `left` is what the budget still holds; `typical` the number of rows or people that a cell is
-/// thought to hold, by which averages get a least error.
+/// answer. `left` is what the budget still holds; `typical` the number of rows that a cell is thought to
+/// hold, for which averages get a least error.
 pub fn forecast(
     dictionary: &Dictionary,
     question: &Question<'_>,
@@ -230,7 +230,8 @@ fn in_words(accuracy: Accuracy, typical: Option<f64>) -> String {
     let total = |plus_minus: f64| Accuracy::Total { plus_minus }.to_string();
     match (accuracy, typical) {
         (Accuracy::Ratio { numerator_plus_minus, .. }, Some(typical)) => {
-            format!("at least {}", total(numerator_plus_minus / typical))
+            // The sum's error alone: what the count is off by comes on top, and depends on the average.
+            format!("{} or more at {typical:.0} rows", total(numerator_plus_minus / typical))
         }
         (Accuracy::Ratio { numerator_plus_minus, denominator_plus_minus }, None) => {
             format!("({}) / ({})", total(numerator_plus_minus), total(denominator_plus_minus))
@@ -373,6 +374,8 @@ mod tests {
             let errors: Vec<_> = forecast.options.iter().map(error).collect();
             assert!(errors.is_sorted_by(|a, b| a > b), "{errors:?}");
             let text = forecast.to_string();
+            let typical = super::forecast(&dictionary, &question, &planned, 4, None, Some(700.0));
+            assert!(typical.unwrap().to_string().contains("or more at 700 rows"));
             for said in ["x 1/4", "50.0 %", "more than there is", "riders", "±"] {
                 assert!(text.contains(said), "`{said}` not in:\n{text}");
             }
