@@ -62,6 +62,8 @@ pub struct Admitted {
     /// SHA-256 of the grant's envelope.
     pub(crate) grant: Digest,
     pub(crate) now_s: i64,
+    /// The answer is the steward's own and is never sent.
+    pub(crate) stays_home: bool,
     release_slot_ms: u64,
 }
 
@@ -420,6 +422,7 @@ fn admitted(
         nonce: request.document().nonce,
         grant,
         now_s,
+        stays_home: terms.agreement.is_of_one(),
         release_slot_ms: terms.release_slot_ms,
     })
 }

@@ -1,6 +1,7 @@
 //! `node.toml`: what the steward declares about this node. Read whole or refused with the line and
 //! the key; it holds no secret, and nothing here is ever taken from the coordinator.
 
+use crate::alone::LocalConfig;
 use crate::catalog::SourceConfig;
 use cloister_terms::{Budget, Name};
 use serde::Deserialize;
@@ -35,6 +36,9 @@ pub struct Config {
     /// What keeps modules in.
     #[serde(default)]
     pub sandbox: SandboxConfig,
+    /// What `cloister-node answer` goes by while there is no agreement.
+    #[serde(default)]
+    pub local: LocalConfig,
     /// The partner's tables.
     #[serde(default, rename = "source")]
     pub sources: Vec<SourceConfig>,
@@ -119,6 +123,7 @@ impl Config {
         let folder = path.parent().unwrap_or(Path::new("")).to_owned();
         config.state = folder.join(&config.state);
         config.agreement = folder.join(&config.agreement);
+        config.local.file = folder.join(&config.local.file);
         for source in &mut config.sources {
             source.resolve(&folder);
         }

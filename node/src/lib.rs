@@ -12,6 +12,8 @@ pub mod admit;
 pub mod aggregate;
 /// The agreement, opened only with every party's signature.
 pub mod agreement;
+/// One partner alone: the same gate, ledger and pipeline without a coordinator.
+pub mod alone;
 /// Raw contributions -> bounded ones.
 pub mod bound;
 /// The partner's tables as the dictionary's datasets.

@@ -118,6 +118,7 @@ pub fn terms(
     now_s: i64,
 ) -> Result<Terms, StartError> {
     check_slot(config, &agreement)?;
+    ledger.check_namespace(&agreement.own().unit_namespace)?;
     ledger.pin_first(agreement.digest(), now_s)?;
     ledger.note_lifetime_caps(&agreement.own().unit_namespace, config.lifetime_caps, now_s)?;
     let lifetime_caps = config.lifetime_caps;

@@ -6,6 +6,8 @@
 // The gate.
 mod accounts;
 mod admission;
+mod answer;
+mod answer;
 mod commands;
 mod composites;
 mod crashes;
