@@ -8,8 +8,8 @@ use std::thread::{self, JoinHandle};
 
 use crate::batch::PersonBatch;
 use crate::frames::{
-    Abort, Answer, Counters, FrameError, PersonOutput, ReadError, Refusal, Setup, read_answer,
-    read_frame, write_batch, write_finish, write_setup,
+    Abort, Answer, Counters, FrameError, Outputs, PersonOutput, ReadError, Refusal, Setup,
+    read_answer, read_frame, write_batch, write_finish, write_setup,
 };
 use crate::limits::WORKER_STACK_BYTES;
 use crate::shape::Shape;
@@ -108,6 +108,14 @@ impl Runner {
     /// # Errors
     /// Any [`RunnerError`] ends the job, but for [`RunnerError::OtherShape`].
     pub fn run_batch(&mut self, batch: &PersonBatch) -> Result<Vec<PersonOutput>, RunnerError> {
+        Ok(self.run_batch_flat(batch)?.to_persons())
+    }
+
+    /// The same with all pairs in one array: nothing is allocated for each person.
+    ///
+    /// # Errors
+    /// As [`Runner::run_batch`].
+    pub fn run_batch_flat(&mut self, batch: &PersonBatch) -> Result<Outputs, RunnerError> {
         if batch.shape() != &self.shape {
             return Err(RunnerError::OtherShape);
         }

@@ -7,11 +7,19 @@
 //! - [`limits`]: every number that bounds a module or a job
 //! - `vet_error`: the named reasons for refusing a module
 //! - `body`: the limits on one function's code
+//! - `writes`: what the code can write
 //! - [`vet()`]: bytes of a module -> [`Vetted`], or a named reason
+//! - [`tier`]: what must be undone after each person, chosen from what the code can write
+//! - `rewrite`: [`Vetted`] -> the same module with marks before its writes
+//! - `recheck`: the rewritten bytes, read as if a stranger had written them
 //! - [`shape`]: row cap, columns and outputs -> where each value lies in the module's buffers
 //! - [`batch`]: the node's rows -> [`PersonBatch`]
+//! - `persons`: a batch, checked once and then sliced
 //! - [`engine`]: [`Vetted`] -> [`Compiled`]
-//! - [`job`]: one person at a time through a fresh instance
+//! - `image`: memory and globals as they must stand before each person
+//! - `live`: one instance
+//! - [`job`]: one person at a time, and the restore after each
+//! - `outputs`: what a batch gave
 //! - `watchdog`: stops a job that hangs
 //! - [`frames`]: what travels between client and worker
 //! - [`worker`]: the side that holds the engine
@@ -24,18 +32,31 @@ pub mod engine;
 pub mod frames;
 #[cfg(test)]
 mod hostile_frames;
+mod image;
 pub mod job;
 pub mod limits;
+mod live;
+mod outputs;
+mod persons;
+mod recheck;
+mod rewrite;
 pub mod shape;
+pub mod tier;
 pub mod vet;
 mod vet_error;
 mod watchdog;
 pub mod worker;
+mod writes;
 
 pub use batch::{BatchError, ColumnData, PersonBatch};
 pub use client::{Runner, RunnerError};
-pub use engine::{CompileError, Compiled, compile};
-pub use frames::{Counters, FrameError, Pair, PersonOutput, Refusal, Setup};
+pub use engine::{CompileError, Compiled, compile, compile_in};
+pub use frames::{Counters, FrameError, Refusal, Setup};
+pub use job::{Job, JobError};
 pub use limits::{Limit, Limits};
+pub use outputs::{Outputs, Pair, PersonOutput};
+pub use persons::Persons;
+pub use rewrite::RewriteError;
 pub use shape::{ColumnKind, Shape, ShapeError};
+pub use tier::Tier;
 pub use vet::{VetError, Vetted, vet};

@@ -7,11 +7,12 @@ use std::io::{self, Read, Write};
 
 use crate::engine::{CompileError, compile};
 use crate::frames::{
-    Abort, Answer, FrameError, ReadError, Refusal, Request, Setup, read_frame, read_persons,
+    Abort, Answer, FrameError, Outputs, ReadError, Refusal, Request, Setup, read_frame,
     read_request, write_answer,
 };
 use crate::job::{Job, JobError};
 use crate::limits::Limits;
+use crate::persons::Persons;
 use crate::vet::{VetError, vet};
 
 /// Why a worker ended without a finish frame.
@@ -88,8 +89,9 @@ fn serve_frames(input: &mut impl Read, output: &mut impl Write) -> Result<(), Wo
         match read_request(&frame)? {
             Request::Setup(_) => return Err(WorkerError::Order { frame: "setup" }),
             Request::Batch(body) => {
-                let persons = read_persons(body, job.shape())?;
-                let outputs = job.run_batch(persons.into_iter())?;
+                let persons = Persons::read(body, job.shape())?;
+                let mut outputs = Outputs::default();
+                job.run_batch(&persons, &mut outputs)?;
                 answer(output, &Answer::Outputs(outputs))?;
             }
             Request::Finish => return answer(output, &Answer::Finished(*job.counters())),
