@@ -23,7 +23,8 @@ const LAYOUT_BYTES: usize = 16;
 /// Fuel for the trial instance: it runs no code of the module.
 const TRIAL_FUEL: u64 = 1_000_000;
 
-/// A vetted module as machine code, ready to be instantiated.
+/// A vetted module as machine code, ready to be instantiated. A clone shares the code and the one pooled slot.
+#[derive(Clone)]
 pub struct Compiled {
     pub(crate) engine: Engine,
     pub(crate) ready: InstancePre<()>,

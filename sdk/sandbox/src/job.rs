@@ -162,7 +162,7 @@ impl Job {
 
     /// A fresh instance, its input buffer zeroed. Its first state is the image.
     fn start(&mut self) -> Result<Live, JobError> {
-        let mut live = Live::start(&self.compiled, self.fuel_per_person)?;
+        let mut live = Live::start(&self.compiled)?;
         input_of(&mut live, self.input)?.fill(0);
         if self.image.is_none() && self.compiled.restore != Restore::Instance {
             self.image = Some(Image::of(&mut live));

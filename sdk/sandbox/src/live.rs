@@ -6,6 +6,7 @@ use wasmtime::{Extern, Global, Memory, ModuleExport, Store, TypedFunc};
 
 use crate::engine::{Compiled, Restore};
 use crate::job::JobError;
+use crate::limits::FUEL_PER_PERSON_MAX;
 
 /// An instance in a store of its own.
 pub(crate) struct Live {
@@ -23,10 +24,10 @@ impl Live {
     ///
     /// # Errors
     /// [`JobError::Sandbox`] when the engine cannot give one.
-    pub(crate) fn start(compiled: &Compiled, fuel: u64) -> Result<Live, JobError> {
+    pub(crate) fn start(compiled: &Compiled) -> Result<Live, JobError> {
         let mut store = Store::new(&compiled.engine, ());
-        // Instantiation may use fuel; the job sets the allowance anew before each call.
-        store.set_fuel(fuel).map_err(sandbox)?;
+        // Setting up memory uses fuel, which is not the person's; the job sets the allowance before each call.
+        store.set_fuel(FUEL_PER_PERSON_MAX).map_err(sandbox)?;
         store.set_epoch_deadline(1);
         let instance = compiled.ready.instantiate(&mut store).map_err(sandbox)?;
         let gone = || JobError::Sandbox { detail: "an export is gone".to_owned() };

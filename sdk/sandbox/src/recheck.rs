@@ -285,3 +285,52 @@ fn before_bulk(own: u32, card_bytes_log2: u32) -> Vec<Operator<'static>> {
         get(length),
     ]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::Limits;
+    use crate::rewrite::rewrite;
+    use crate::vet::vet;
+
+    fn evil(name: &str) -> Vetted {
+        let path = format!("{}/../../tests/evil/{name}.wat", env!("CARGO_MANIFEST_DIR"));
+        vet(&wat::parse_file(path).unwrap(), &Limits::V1).unwrap()
+    }
+
+    #[test]
+    fn what_the_rewriter_makes_passes_and_any_changed_byte_does_not() {
+        for name in ["state_global", "state_bulk", "simd_lane_straddle", "indirect_store"] {
+            let vetted = evil(name);
+            for marks in [false, true] {
+                let rewritten = rewrite(&vetted, marks).unwrap();
+                assert_eq!(recheck(&vetted, &rewritten, marks), Ok(()), "{name}");
+                // Not what was asked for.
+                assert!(recheck(&vetted, &rewritten, !marks).is_err(), "{name}");
+                for at in 0..rewritten.len() {
+                    for bit in [1, 2, 0x40, 0x80] {
+                        let mut changed = rewritten.clone();
+                        changed[at] ^= bit;
+                        let found = recheck(&vetted, &changed, marks);
+                        assert!(found.is_err(), "{name}: byte {at} of {}", rewritten.len());
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_missing_or_foreign_mark_is_named() {
+        let vetted = evil("state_straddle");
+        // The module itself: neither the second memory nor a mark.
+        let unmarked = recheck(&vetted, vetted.bytes(), true).unwrap_err();
+        assert_eq!(unmarked, RecheckError::Differs("a memory differs".to_owned()));
+        // Marks of another module.
+        let other = rewrite(&evil("state_memory"), true).unwrap();
+        assert!(recheck(&vetted, &other, true).is_err());
+        assert_eq!(
+            recheck(&vetted, &vec![0; REWRITTEN_BYTES_MAX + 1], true),
+            Err(RecheckError::TooLarge)
+        );
+    }
+}
