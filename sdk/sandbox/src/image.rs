@@ -78,15 +78,27 @@ impl Image {
             if first >= cards {
                 break;
             }
-            if chunk.iter().fold(0, |any, mark| any | mark) != 0 {
-                let marked = chunk.iter().enumerate().filter(|(_, mark)| **mark != 0);
-                self.dirty.extend(marked.map(|(nth, _)| first + nth));
+            if *chunk != [0; MARKS_AT_ONCE] {
+                self.dirty.extend(marked(chunk).map(|nth| first + nth));
                 chunk.fill(0);
             }
             first += MARKS_AT_ONCE;
         }
         Some(())
     }
+}
+
+/// Indices of the bytes that are not zero, found eight at a time.
+fn marked(chunk: &[u8; MARKS_AT_ONCE]) -> impl Iterator<Item = usize> {
+    let (words, _) = chunk.as_chunks::<8>();
+    words.iter().enumerate().flat_map(|(word_nth, word)| {
+        let mut word = u64::from_le_bytes(*word);
+        std::iter::from_fn(move || {
+            let byte = (word != 0).then(|| word.trailing_zeros() / 8)?;
+            word &= !(0xff << (byte * 8));
+            Some(word_nth * 8 + byte as usize)
+        })
+    })
 }
 
 fn copy(data: &mut [u8], image: &[u8], start: usize, end: usize) -> Option<()> {
@@ -103,5 +115,23 @@ fn same(one: &Val, other: &Val) -> bool {
         (Val::F64(one), Val::F64(other)) => one == other,
         (Val::V128(one), Val::V128(other)) => one.as_u128() == other.as_u128(),
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_mark_is_found_whatever_its_value() {
+        let mut chunk = [0; MARKS_AT_ONCE];
+        assert_eq!(marked(&chunk).count(), 0);
+        let mut want = Vec::new();
+        for (nth, value) in [(0, 1), (1, 0x80), (7, 0xff), (8, 2), (30, 1), (31, 1), (63, 1)] {
+            chunk[nth] = value;
+            want.push(nth);
+            assert_eq!(marked(&chunk).collect::<Vec<_>>(), want);
+        }
+        assert_eq!(marked(&[1; MARKS_AT_ONCE]).count(), MARKS_AT_ONCE);
     }
 }
