@@ -164,13 +164,13 @@ impl OperandStack {
             None => {}
             Some(MemoryWrite::Store(store)) => {
                 writes.any = true;
-                let address = self.from_top(1);
+                let address = self.nth_from_top(1);
                 let end = address.high.saturating_add(store.offset).saturating_add(store.bytes);
                 writes.reach(address.low.saturating_add(store.offset), end);
             }
             Some(MemoryWrite::Bulk) => {
                 writes.any = true;
-                let (to, length) = (self.from_top(2), self.from_top(0));
+                let (to, length) = (self.nth_from_top(2), self.nth_from_top(0));
                 writes.reach(to.low, to.high.saturating_add(length.high));
             }
         }
@@ -179,7 +179,7 @@ impl OperandStack {
     /// The stack after the operator, which is `height` high, its topmost `pushed` being new.
     /// `None` for `pushed`: nothing is known any more.
     pub(crate) fn after(&mut self, operator: &Operator<'_>, pushed: Option<u32>, height: u32) {
-        let (left, right) = (self.from_top(1), self.from_top(0));
+        let (left, right) = (self.nth_from_top(1), self.nth_from_top(0));
         let top = result(operator, left, right);
         let (height, pushed) = (height as usize, pushed.unwrap_or(height) as usize);
         self.entries.truncate(height.saturating_sub(pushed));
@@ -191,7 +191,7 @@ impl OperandStack {
         }
     }
 
-    fn from_top(&self, depth: usize) -> Interval {
+    fn nth_from_top(&self, depth: usize) -> Interval {
         let at = self.entries.len().checked_sub(depth + 1);
         at.and_then(|at| self.entries.get(at)).copied().unwrap_or(ANY)
     }
