@@ -30,6 +30,8 @@ pub mod ir;
 mod joins;
 /// Public domains of keys.
 mod keys;
+/// What a filter says of columns.
+mod learnt;
 /// Limits of the planner alone.
 pub mod limits;
 /// Constants.

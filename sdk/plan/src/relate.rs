@@ -7,6 +7,7 @@ use crate::error::{Place, PlanError, excerpt};
 use crate::expr::Expr;
 use crate::ir::RowPlan;
 use crate::keys;
+use crate::learnt::learn;
 use crate::limits::{
     CTES_MAX, DOMAIN_VALUES_IN_ALL_MAX, PUBLIC_CELLS_IN_ALL_MAX, QUERY_DEPTH_MAX, STEPS_MAX,
 };
@@ -77,6 +78,7 @@ impl<'q> Related<'q> {
         env.all_used(clauses.with)?;
         if let Some(filter) = clauses.filter {
             let filter = condition(&Scope::of(&rows.sources), filter)?;
+            learn(&mut rows.sources, &filter);
             rows.relation = builder.tables.filtered(rows.relation, filter);
         }
         Ok(Self { builder, rows })

@@ -5,6 +5,7 @@ use crate::calls::{Calls, WindowOver};
 use crate::construct::Construct;
 use crate::error::{Place, PlanError, excerpt};
 use crate::expr::{Expr, Literal};
+use crate::learnt::learn;
 use crate::limits::{COUNTED_VALUES_MAX, RESULT_COLUMNS_MAX};
 use crate::lower::{condition, lower};
 use crate::parts::{SelectParts, is_plain_wildcard, select_parts};
@@ -56,10 +57,12 @@ impl<'q> Builder<'q> {
     pub fn select(&mut self, select: &'q Select, env: &Env<'q>) -> Result<Rows, PlanError> {
         let parts = select_parts(select)?;
         let mut rows = self.from(parts.from, env, parts.place)?;
-        let plain = Scope::of(&rows.sources);
         if let Some(filter) = parts.filter {
-            rows.relation = self.tables.filtered(rows.relation, condition(&plain, filter)?);
+            let filter = condition(&Scope::of(&rows.sources), filter)?;
+            learn(&mut rows.sources, &filter);
+            rows.relation = self.tables.filtered(rows.relation, filter);
         }
+        let plain = Scope::of(&rows.sources);
         let calls = Calls::new(self.tables.outputs(&rows.relation));
         let scope = Scope { sources: rows.sources, calls: Some(&calls) };
         let mut items = items(&scope, &calls, &parts)?;

@@ -301,3 +301,44 @@ fn names_of_with_are_inlined_and_each_is_used() {
     let later = "WITH a AS (SELECT person_id FROM b), b AS (SELECT person_id FROM mob) SELECT COUNT(*) AS n FROM a";
     assert!(matches!(refused(later), PlanError::NoDataset { .. }));
 }
+
+#[test]
+fn a_filter_says_what_values_are_left() {
+    let text = |filter: &str| {
+        format!(
+            "SELECT station, COUNT(*) AS n, COUNT(speed) AS known FROM mob WHERE {filter} GROUP BY station"
+        )
+    };
+    let (sql, _) = related(&text("station IN ('Main St', 'Pleasant St', 'Main St') AND speed > 3"));
+    assert_eq!(
+        sql.keys[0].domain,
+        ["Main St", "Pleasant St"].map(|t| KeyValue::Text(t.to_owned()))
+    );
+    assert_eq!(sql.lanes, [LaneExpr::CountRows], "what was compared is not NULL");
+    let (sql, _) = related(&text("station = 'Main St'"));
+    assert_eq!((sql.keys[0].domain.len(), sql.lanes.len()), (1, 2));
+    for open in [
+        "station IN ('Main St') OR speed > 3",
+        "NOT (station IN ('Main St'))",
+        "station <> 'Main St'",
+        "COALESCE(station, 'Main St') = 'Main St'",
+        "station IS NOT NULL",
+    ] {
+        assert!(matches!(refused(&text(open)), PlanError::NoDomain { .. }), "{open}");
+    }
+    // The agreement's own list stays as it is.
+    let city = "SELECT city, COUNT(*) AS n FROM mob WHERE city = 'Holyoke' GROUP BY city";
+    assert_eq!(related(city).0.keys[0].domain.len(), 2);
+    // What is known on the side that may be missing is known no more after the join.
+    let left = "SELECT COUNT(b.speed) AS n FROM ret a LEFT JOIN \
+                (SELECT person_id, speed FROM mob WHERE speed > 3) b ON a.person_id = b.person_id";
+    assert!(matches!(related(left).0.lanes[..], [LaneExpr::CountNonNull { .. }]));
+    // NULL is one of a person's groups, unless a filter says otherwise.
+    let rows = |filter: &str| {
+        let text = format!(
+            "SELECT COUNT(*) AS n FROM (SELECT DISTINCT person_id, country FROM ret {filter}) s"
+        );
+        related(&text).1.plan.row_cap
+    };
+    assert_eq!((rows(""), rows("WHERE country IS NOT NULL")), (4, 3));
+}
