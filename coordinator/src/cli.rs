@@ -8,10 +8,17 @@ use clap::{Parser, Subcommand};
 use cloister_net::{Clock, Role, SystemClock, Token};
 use cloister_terms::Name;
 use std::ffi::OsString;
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+
+/// A line on standard output. A reader that closed the pipe has what it wanted: that is no error.
+macro_rules! say {
+    ($($text:tt)*) => {{
+        let _ = writeln!(std::io::stdout(), $($text)*);
+    }};
+}
 
 /// Most alerts `status` shows.
 const ALERTS_SHOWN: u32 = 10;
@@ -146,8 +153,8 @@ fn run(arguments: Arguments) -> Result<(), CliError> {
 fn init(folder: &Folder, name: &Name) -> Result<(), CliError> {
     let ca = folder.init(name, &SystemClock)?;
     Store::open(&folder.store())?;
-    println!("coordinator `{name}` made; its CA has fingerprint {}", ca.fingerprint());
-    println!("next: look at {}, then `cloister-coordinator run`", folder.config().display());
+    say!("coordinator `{name}` made; its CA has fingerprint {}", ca.fingerprint());
+    say!("next: look at {}, then `cloister-coordinator run`", folder.config().display());
     Ok(())
 }
 
@@ -157,6 +164,7 @@ fn listen_until_told(
     exit_with_stdin: bool,
 ) -> Result<(), CliError> {
     tracing_subscriber::fmt()
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr)
         .with_env_filter(
             tracing_subscriber::EnvFilter::try_from_env("CLOISTER_LOG")
@@ -171,7 +179,7 @@ fn listen_until_told(
             "listen": running.listen.to_string(),
             "enrol": running.enrol.to_string(),
         });
-        println!("{ready}");
+        say!("{ready}");
         std::io::stdout().flush()?;
         until_told(exit_with_stdin).await;
         running.stop().await;
@@ -231,21 +239,22 @@ fn invite(
             "name": name.as_str(), "role": role.to_string(),
             "token": token.to_string(), "expires_s": expires_s,
         });
-        println!("{line}");
+        say!("{line}");
     } else {
         eprintln!(
             "one-time token for the {role} `{name}`, good for {minutes} min; pass it on in private:"
         );
-        println!("{token}");
+        say!("{token}");
     }
     Ok(())
 }
 
 fn revoke(folder: &Folder, name: Name) -> Result<(), CliError> {
+    folder.load_config()?;
     if Store::open(&folder.store())?.revoke(&name)? == 0 {
         return Err(CliError::NotEnrolled(name));
     }
-    println!(
+    say!(
         "`{name}` is revoked; its live connections close within {} s",
         cloister_net::REVOCATION_SWEEP_S
     );
@@ -253,6 +262,8 @@ fn revoke(folder: &Folder, name: Name) -> Result<(), CliError> {
 }
 
 fn status(folder: &Folder, json: bool) -> Result<(), CliError> {
+    // Opening the store makes one: only where there is a coordinator.
+    folder.load_config()?;
     let store = Store::open(&folder.store())?;
     let peers = store.peers()?;
     let lines = crate::intake::list(&store).map_err(|e| CliError::Analyses(e.0))?;
@@ -270,26 +281,34 @@ fn status(folder: &Folder, json: bool) -> Result<(), CliError> {
             })).collect::<Vec<_>>(),
             "alerts": alerts,
         });
-        println!("{state}");
+        say!("{state}");
         return Ok(());
     }
-    println!("{:<24} {:<8} STATE", "NAME", "ROLE");
+    say!("{:<24} {:<8} STATE", "NAME", "ROLE");
     for peer in &peers {
         let state = match (peer.revoked, peer.connected) {
             (true, _) => "revoked",
             (false, true) => "connected",
             (false, false) => "away",
         };
-        println!("{:<24} {:<8} {state}", peer.name, peer.role);
+        say!("{:<24} {:<8} {state}", peer.name, peer.role);
     }
-    println!("\n{:<24} {:<16} {:<10} RUNS", "ANALYSIS", "RESEARCHER", "APPROVED");
+    say!("\n{:<24} {:<16} {:<10} RUNS", "ANALYSIS", "RESEARCHER", "APPROVED");
     for line in &lines {
         let approved =
             if line.approved { "yes".into() } else { format!("{} so far", line.approvals) };
-        println!("{:<24} {:<16} {approved:<10} {}", line.name, line.researcher, line.runs.len());
+        say!("{:<24} {:<16} {approved:<10} {}", line.name, line.researcher, line.runs.len());
     }
     for (at_s, what) in &alerts {
-        println!("alert at {at_s}: {what}");
+        say!("alert of {}: {what}", moment(*at_s));
     }
     Ok(())
+}
+
+/// A second since 1970 as people read it, in UTC.
+fn moment(at_s: i64) -> String {
+    use time::format_description::well_known::Rfc3339;
+    let moment = time::OffsetDateTime::from_unix_timestamp(at_s).ok();
+    let text = moment.and_then(|moment| moment.format(&Rfc3339).ok());
+    text.unwrap_or_else(|| at_s.to_string())
 }

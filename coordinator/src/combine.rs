@@ -23,7 +23,7 @@ pub fn combine(store: &Store, run: &StoredRun) -> Result<Vec<i128>, RejectionOr>
     let vectors: Option<Vec<_>> = run.releases.iter().map(vector).collect();
     let analysis = analysis.document();
     vectors
-        .and_then(|vectors| Combined::new(&analysis.shape, analysis.nodes.len(), &vectors).ok())
+        .and_then(|vectors| Combined::new(&analysis.shape, &analysis.nodes, &vectors).ok())
         .map(|combined| combined.lanes().to_vec())
         .ok_or(RejectionOr(Rejection::Unavailable))
 }

@@ -32,15 +32,17 @@ impl Default for Hub {
 
 impl Hub {
     /// Takes in a node's connection and returns its ticket. A second live connection of one name
-    /// takes the place of the first, which is told so: two nodes must not share a name.
+    /// takes the place of the first, which is told so. A node whose line broke dials again and
+    /// never hears this on the connection that it has given up; one that does hear it knows that
+    /// another process uses its certificate.
     pub fn join(&self, node: &Name, connection: Connection) -> u64 {
         let ticket = self.next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let old = self.lock().insert(node.clone(), (ticket, connection));
         if let Some((_, old)) = old
             && old.close_reason().is_none()
         {
-            tracing::warn!(%node, "a second node of this name connected; the first is closed");
-            old.close(CloseReason::TooMany);
+            tracing::warn!(%node, "connected again before its last connection ended, which is closed; if the node says that another machine took its place, stop one of the two");
+            old.close(CloseReason::Displaced);
         }
         ticket
     }

@@ -9,6 +9,7 @@
 use crate::aggregate::{Exact, SumOverflow};
 use crate::fault::Fault;
 use crate::row_bytes::RowBytes;
+use crate::sample::{RowsOf, Sampler, smallest};
 use cloister_dp::{PrfKey, prf_wide};
 use cloister_plan::ContributionPlan;
 use cloister_sandbox::Pair;
@@ -21,10 +22,8 @@ use std::sync::Arc;
 /// The cell of a row whose key is null or outside the public domain: the row is dropped.
 pub const NO_CELL: u32 = u32::MAX;
 
-/// PRF domains; a secret is used in these only.
+/// PRF domains of this file; those of `sample` are others. A secret is used in these only.
 const DOMAIN_SECRET: u8 = 1;
-const DOMAIN_ROW: u8 = 2;
-const DOMAIN_RANK: u8 = 3;
 const DOMAIN_CELL: u8 = 4;
 
 /// What one person adds to one cell, after every cap: at most the lane's sensitivity each.
@@ -53,6 +52,8 @@ pub enum LaneValues {
     EveryRow,
     /// 1 a person, however many rows.
     OncePerPerson,
+    /// 1 a person with any row where set.
+    OncePerPersonWith(BooleanBuffer),
     /// 1 where set.
     Counted(BooleanBuffer),
     /// Grid steps within the lane's clamping range, 0 for null.
@@ -71,18 +72,17 @@ pub struct RowValues {
 
 /// The caps of one plan with the secret that decides what is kept.
 pub struct Caps {
-    table_row_cap: usize,
+    table_row_caps: Vec<usize>,
     row_cap: usize,
     group_cap: usize,
     cells: u32,
     sensitivity_steps: Vec<i64>,
-    secret: PrfKey,
+    secret: Arc<PrfKey>,
 }
 
 impl Caps {
     /// From a plan and the charge's secret; an own secret is derived, so that partitions can share it.
     pub fn new(plan: &ContributionPlan, charge_key: &PrfKey) -> Result<Self, Fault> {
-        let table = plan.first_table().ok_or(Fault::PlanShape { what: "tables" })?;
         let size = |cap: u32| usize::try_from(cap).unwrap_or(usize::MAX);
         let wrong = |what| move |_| Fault::PlanShape { what };
         let lanes = plan.shape.lanes.iter();
@@ -90,21 +90,31 @@ impl Caps {
             lanes.map(|lane| i64::try_from(lane.sensitivity_steps)).collect::<Result<_, _>>();
         let derived = prf_wide(charge_key, DOMAIN_SECRET, &[b"caps"]);
         Ok(Self {
-            table_row_cap: size(table.table_row_cap),
+            table_row_caps: plan.tables.iter().map(|table| size(table.table_row_cap)).collect(),
             row_cap: size(plan.row_cap),
             group_cap: size(plan.group_cap),
             cells: u32::try_from(plan.shape.cells()?).map_err(wrong("cells"))?,
             sensitivity_steps: sensitivity_steps.map_err(wrong("sensitivities"))?,
-            secret: PrfKey::from_bytes(derived.to_le_bytes()),
+            secret: Arc::new(PrfKey::from_bytes(derived.to_le_bytes())),
         })
+    }
+
+    /// Rows of one person that are kept of a table; none of a table that the plan does not have.
+    pub fn table_row_cap(&self, table: usize) -> usize {
+        self.table_row_caps.get(table).copied().unwrap_or(0)
+    }
+
+    /// What decides which rows are kept.
+    pub fn sampler(&self) -> Sampler {
+        Sampler::new(Arc::clone(&self.secret))
     }
 }
 
 /// Bounds person after person; holds room that is used again, never anything of an earlier person.
 pub struct Bounder {
     caps: Arc<Caps>,
+    sampler: Sampler,
     unit: Vec<u8>,
-    bytes: Vec<u8>,
     rows: Vec<usize>,
     placed: Vec<(u32, usize)>,
     steps: Vec<i64>,
@@ -113,11 +123,13 @@ pub struct Bounder {
 impl Bounder {
     /// For one partition.
     pub fn new(caps: Arc<Caps>) -> Self {
-        let (unit, bytes, rows, placed, steps) = Default::default();
-        Self { caps, unit, bytes, rows, placed, steps }
+        let (unit, rows, placed, steps) = Default::default();
+        let sampler = caps.sampler();
+        Self { caps, sampler, unit, rows, placed, steps }
     }
 
-    /// Adds one person of a SQL plan to `exact`: rows `person` of the batch behind `bytes`.
+    /// Adds one person of a SQL plan that reads one table as it is to `exact`: rows `person` of the
+    /// batch behind `bytes`, whose units are one a row.
     pub fn add_rows(
         &mut self,
         bytes: &RowBytes,
@@ -128,15 +140,45 @@ impl Bounder {
         let mut rows = std::mem::take(&mut self.rows);
         rows.clear();
         rows.extend(person.clone());
-        let caps = &self.caps;
+        let table_row_cap = self.caps.table_row_cap(0);
         // With no more rows than the smallest cap nothing is ranked, and the unit is not needed.
-        if person.len() > caps.table_row_cap.min(caps.row_cap).min(caps.group_cap) {
+        if person.len() > table_row_cap.min(self.caps.row_cap).min(self.caps.group_cap) {
             bytes.unit(person.start, &mut self.unit);
         }
-        self.keep_rows(&mut rows, self.caps.table_row_cap, bytes);
+        self.sampler.keep(&mut rows, table_row_cap, RowsOf::Table(0), &self.unit, bytes);
+        self.add_kept(rows, RowsOf::Table(0), bytes, values, exact)
+    }
+
+    /// Adds one person of any other SQL plan to `exact`: rows `person` that its relation made of her
+    /// rows, of the batch behind `bytes`. Her unit stands at `unit_row` of its units.
+    pub fn add_made(
+        &mut self,
+        bytes: &RowBytes,
+        unit_row: usize,
+        person: Range<usize>,
+        values: &RowValues,
+        exact: &mut Exact,
+    ) -> Result<(), SumOverflow> {
+        let mut rows = std::mem::take(&mut self.rows);
+        rows.clear();
+        rows.extend(person.clone());
+        if person.len() > self.caps.row_cap.min(self.caps.group_cap) {
+            bytes.unit(unit_row, &mut self.unit);
+        }
+        self.add_kept(rows, RowsOf::Relation, bytes, values, exact)
+    }
+
+    fn add_kept(
+        &mut self,
+        mut rows: Vec<usize>,
+        of: RowsOf,
+        bytes: &RowBytes,
+        values: &RowValues,
+        exact: &mut Exact,
+    ) -> Result<(), SumOverflow> {
         let cell_of = |row: usize| values.cells.get(row).copied().unwrap_or(NO_CELL);
         rows.retain(|row| cell_of(*row) < self.caps.cells);
-        self.keep_rows(&mut rows, self.caps.row_cap, bytes);
+        self.sampler.keep(&mut rows, self.caps.row_cap, of, &self.unit, bytes);
         self.placed.clear();
         self.placed.extend(rows.iter().map(|row| (cell_of(*row), *row)));
         self.rows = rows;
@@ -194,32 +236,8 @@ impl Bounder {
         let Some(first) = rows.first() else { return };
         bytes.unit(*first, &mut self.unit);
         // The same ranks decide both caps, so the smaller one alone decides.
-        self.keep_rows(rows, self.caps.table_row_cap.min(self.caps.row_cap), bytes);
-    }
-
-    /// A fair sample: the `cap` rows with the smallest PRF of (unit, row bytes, copy number). The
-    /// unit makes the samples of two persons independent. Nothing is computed below the cap.
-    fn keep_rows(&mut self, rows: &mut Vec<usize>, cap: usize, bytes: &RowBytes) {
-        if rows.len() <= cap {
-            return;
-        }
-        let mut named = Vec::with_capacity(rows.len());
-        for (place, row) in rows.iter().enumerate() {
-            bytes.row(*row, &mut self.bytes);
-            named
-                .push((prf_wide(&self.caps.secret, DOMAIN_ROW, &[&self.unit, &self.bytes]), place));
-        }
-        named.sort_unstable();
-        let (mut copy, mut before) = (0u64, None);
-        let ranked = named.iter().map(|(name, place)| {
-            copy = if before == Some(*name) { copy.saturating_add(1) } else { 0 };
-            before = Some(*name);
-            let fields: [&[u8]; 2] = [&name.to_le_bytes(), &copy.to_le_bytes()];
-            (prf_wide(&self.caps.secret, DOMAIN_RANK, &fields), *place)
-        });
-        let mut kept: Vec<usize> = smallest(ranked.collect(), cap);
-        kept.sort_unstable();
-        *rows = kept.into_iter().filter_map(|place| rows.get(place).copied()).collect();
+        let cap = self.caps.table_row_cap(0).min(self.caps.row_cap);
+        self.sampler.keep(rows, cap, RowsOf::Table(0), &self.unit, bytes);
     }
 
     /// The cells to keep, sorted, when `placed` touches more than the group cap: those with the
@@ -283,6 +301,9 @@ fn sum_of(lane: &LaneValues, group: &[(u32, usize)]) -> i128 {
     match lane {
         LaneValues::EveryRow => group.len() as i128,
         LaneValues::OncePerPerson => 1,
+        LaneValues::OncePerPersonWith(set) => {
+            i128::from(group.iter().any(|(_, row)| *row < set.len() && set.value(*row)))
+        }
         LaneValues::Counted(set) => {
             group.iter().filter(|(_, row)| *row < set.len() && set.value(*row)).count() as i128
         }
@@ -298,15 +319,6 @@ fn sum_of(lane: &LaneValues, group: &[(u32, usize)]) -> i128 {
 fn within(sum: i128, limit: i64) -> i64 {
     let limit = i128::from(limit.max(0));
     i64::try_from(sum.clamp(-limit, limit)).unwrap_or(0)
-}
-
-/// The items of the `count` smallest ranks, in no order.
-fn smallest<T: Ord + Copy>(mut ranked: Vec<(u128, T)>, count: usize) -> Vec<T> {
-    if count < ranked.len() {
-        ranked.select_nth_unstable(count);
-        ranked.truncate(count);
-    }
-    ranked.into_iter().map(|(_, item)| item).collect()
 }
 
 #[cfg(test)]

@@ -8,22 +8,30 @@ use datafusion::arrow::array::ArrayRef;
 
 fn caps(row_cap: usize, group_cap: usize, limits: &[i64], secret: u8) -> Arc<Caps> {
     Arc::new(Caps {
-        table_row_cap: row_cap,
+        table_row_caps: vec![row_cap],
         row_cap,
         group_cap,
         cells: 1_000,
         sensitivity_steps: limits.to_vec(),
-        secret: PrfKey::from_bytes([secret; 16]),
+        secret: Arc::new(PrfKey::from_bytes([secret; 16])),
     })
 }
 
 /// An empty result of 1,000 cells, through a shape of that size.
 fn empty(lanes: usize) -> Exact {
     let noise = Noise::DiscreteLaplace { scale: Ratio::new(1, 1).unwrap() };
-    let lane = LaneShape { name: "n".into(), grid_bits: 0, sensitivity_steps: 1, noise };
+    let lane =
+        LaneShape { name: "n".into(), grid_bits: 0, sensitivity_steps: 1, noise, one_of: None };
     let values = (0..1_000).map(cloister_terms::KeyValue::Int).collect();
     let keys = vec![cloister_terms::KeyDimension { name: "k".into(), values }];
-    Exact::zero(&OutputShape { keys, lanes: vec![lane; lanes], columns: vec![] }).unwrap()
+    Exact::zero(&OutputShape {
+        keys,
+        lanes: vec![lane; lanes],
+        columns: vec![],
+        served: vec![],
+        recipe: Default::default(),
+    })
+    .unwrap()
 }
 
 /// Rows of persons with these units, each row's bytes being its text.

@@ -62,6 +62,9 @@ pub struct ColumnReport {
     pub outside_domain: u64,
     /// Values outside the bounds: sums clamp them.
     pub outside_bounds: u64,
+    /// Whether values are expected: a source maps it to something else than `NULL`, or it is the
+    /// column that names persons.
+    pub expected: bool,
 }
 
 /// A file that fails.
@@ -81,6 +84,7 @@ pub async fn check_data(catalog: &Catalog) -> Result<DataReport, Fault> {
         let mut tally = Tally::new(dataset)?;
         for source in catalog.sources(&dataset.name) {
             tally.report.sources += 1;
+            tally.expect(source);
             tally.report.files += source.paths().len() as u64;
             read_source(source, dataset, &mut tally).await?;
         }
@@ -125,6 +129,7 @@ impl Tally {
             nulls: 0,
             outside_domain: 0,
             outside_bounds: 0,
+            expected: column.name == dataset.unit_column,
         };
         let unit = dataset.columns.iter().position(|column| column.name == dataset.unit_column);
         let missing = Fault::UnknownColumn {
@@ -148,6 +153,13 @@ impl Tally {
                 columns: dataset.columns.iter().map(column).collect(),
             },
         })
+    }
+
+    fn expect(&mut self, source: &Source) {
+        for column in &mut self.report.columns {
+            let mapped = source.config().columns.get(&column.column);
+            column.expected |= mapped.is_some_and(|sql| !sql.trim().eq_ignore_ascii_case("null"));
+        }
     }
 
     fn add(&mut self, batch: &RecordBatch) -> Result<(), Fault> {
@@ -248,6 +260,16 @@ fn read_whole(source: &Source, path: &Path) -> Result<(), String> {
             let mut batches = builder.build(file).map_err(|error| error.to_string())?;
             batches.try_for_each(|batch| batch.map(drop)).map_err(|error| error.to_string())
         }
+    }
+}
+
+impl DatasetReport {
+    /// Columns without a value in any row, though the mapping gives them one: most likely a mistake
+    /// in an expression, since what cannot be converted is null.
+    pub fn empty_columns(&self) -> Vec<&Name> {
+        let is_empty =
+            |column: &&ColumnReport| column.expected && self.rows > 0 && column.nulls == self.rows;
+        self.columns.iter().filter(is_empty).map(|column| &column.column).collect()
     }
 }
 

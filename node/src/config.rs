@@ -66,6 +66,14 @@ pub enum ConfigError {
         /// The number found.
         found: u64,
     },
+    /// The coordinator's address is none.
+    #[error(
+        "`coordinator` is `{found}`: write host:port, such as \"coordinator.example.org:4433\""
+    )]
+    Coordinator {
+        /// The text found.
+        found: String,
+    },
     /// Nothing may ever be spent.
     #[error("`lifetime_caps` allow nothing: give at least one column a number above \"0\"")]
     NoBudget,
@@ -108,6 +116,9 @@ impl Config {
         if too_short || found > RELEASE_SLOT_MS_MAX {
             return Err(ConfigError::Slot { found });
         }
+        if let Some(found) = self.coordinator.as_ref().filter(|text| !is_host_and_port(text)) {
+            return Err(ConfigError::Coordinator { found: found.clone() });
+        }
         if self.lifetime_caps.is_zero() {
             return Err(ConfigError::NoBudget);
         }
@@ -118,6 +129,11 @@ impl Config {
 /// The sample with another partner's name.
 pub fn sample_for(name: &Name) -> String {
     SAMPLE.replacen(SAMPLE_NAME, &format!("name = \"{name}\""), 1)
+}
+
+fn is_host_and_port(text: &str) -> bool {
+    let parts = text.rsplit_once(':');
+    parts.is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok_and(|p| p > 0))
 }
 
 #[cfg(test)]
@@ -171,6 +187,14 @@ mod tests {
         let name = parse(&edit("north-mobile", "North Mobile")).unwrap_err();
         line_of(name, line("name"));
         assert!(parse("name = ").unwrap_err().contains("line 1"));
+        for address in ["nonsense", ":4433", "host:", "host:0", "host:65536"] {
+            let text = format!("coordinator = \"{address}\"\n{SAMPLE}");
+            let error = parse(&text).unwrap_err();
+            assert!(error.contains(address) && error.contains("host:port"), "{error}");
+        }
+        for address in ["coordinator.example.org:4433", "127.0.0.1:1", "[::1]:4433"] {
+            assert!(parse(&format!("coordinator = \"{address}\"\n{SAMPLE}")).is_ok());
+        }
         let huge = parse(&edit("30000", "86400001")).unwrap_err();
         assert!(huge.contains("release_slot_ms"), "{huge}");
     }

@@ -1,6 +1,9 @@
 //! Evaluates a plan's expressions over columns, whole batches at a time. Total: whatever the rows
 //! hold, every row has a value. It must keep the rules at the head of `cloister_plan::expr` to the bit.
 
+/// Functions, value by value.
+mod call;
+
 use cloister_plan::{ArithmeticOp, Branch, CompareOp, Expr, Literal};
 use cloister_terms::{ColumnType, Name};
 use datafusion::arrow::array::{
@@ -158,6 +161,10 @@ fn value(expr: &Expr, columns: Columns<'_>) -> Result<Value, EvaluateError> {
         }
         Expr::Arithmetic { op, left, right } => arithmetic(*op, &of(left)?, &of(right)?)?,
         Expr::Clamp { of: part, low, high } => clamp(&of(part)?, low, high)?,
+        Expr::Call { function, of: parts } => {
+            let parts = parts.iter().map(of).collect::<Result<Vec<_>, _>>()?;
+            call::call(function, &parts, columns.rows)?
+        }
     })
 }
 
@@ -193,6 +200,8 @@ fn compare(op: CompareOp, left: &Value, right: &Value) -> Result<Value, Evaluate
         CompareOp::LessOrEqual => cmp::lt_eq(left, right),
         CompareOp::Greater => cmp::gt(left, right),
         CompareOp::GreaterOrEqual => cmp::gt_eq(left, right),
+        CompareOp::Distinct => cmp::distinct(left, right),
+        CompareOp::NotDistinct => cmp::not_distinct(left, right),
     }?;
     Ok(paired(left, right, Arc::new(result)))
 }

@@ -3,6 +3,7 @@
 
 use crate::aggregate::SumOverflow;
 use crate::evaluate::EvaluateError;
+use crate::relate::RelationError;
 use cloister_sandbox::{BatchError, RunnerError, ShapeError as ModuleShapeError};
 use cloister_terms::shape::ShapeError;
 use cloister_terms::{ColumnType, Name};
@@ -45,6 +46,9 @@ pub enum Fault {
     /// An expression of the plan does not fit its columns.
     #[error(transparent)]
     Evaluate(#[from] EvaluateError),
+    /// The plan's relation cannot be executed.
+    #[error(transparent)]
+    Relation(#[from] RelationError),
     /// The plan's shape is unusable.
     #[error(transparent)]
     Shape(#[from] ShapeError),

@@ -39,10 +39,14 @@ pub mod ledger;
 pub mod measure;
 /// Exact sums and their charge -> noised lanes.
 pub mod noise;
+/// One person's rows of several tables -> the rows that a plan's relation makes of them.
+pub mod relate;
 /// Canonical bytes of rows and units.
 pub mod row_bytes;
 /// One run: charge, measure, noise, release, wait for the slot.
 pub mod run;
+/// A fair sample of one person's rows.
+pub mod sample;
 /// Rows of a plan, one person contiguous.
 pub mod scan;
 /// The QUIC loop: offers, runs, reports.

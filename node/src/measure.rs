@@ -9,9 +9,12 @@ use crate::contribute::sql::SqlRows;
 use crate::evaluate::Columns;
 use crate::fault::Fault;
 use crate::ledger::Charge;
-use crate::scan::persons::PersonBlocks;
+use crate::relate::{Made, RelationError, Relator, check, is_plain};
+use crate::row_bytes::{RowBytes, TypedColumn};
+use crate::scan::merge::PersonMerge;
+use crate::scan::persons::{PersonBlocks, PersonLimits};
 use crate::scan::{EngineOptions, scan};
-use cloister_plan::{Contribute, ContributionPlan};
+use cloister_plan::{Contribute, ContributionPlan, RowPlan, SqlContribution};
 use std::sync::Arc;
 use tokio::task::JoinSet;
 
@@ -41,13 +44,13 @@ pub async fn measure(
         partitions: options.partitions.clamp(1, fitting.max(1)),
         ..options.clone()
     };
-    let table = plan.first_table().ok_or(Fault::PlanShape { what: "tables" })?;
-    let streams = scan(catalog, table, &options).await?;
+    check(&plan)?;
     let mut tasks = JoinSet::new();
-    for blocks in streams {
-        let part = Part { plan: Arc::clone(&plan), caps: Arc::clone(&caps), blocks };
+    for tables in partitions(&plan, catalog, &options).await? {
+        let part = Part { plan: Arc::clone(&plan), caps: Arc::clone(&caps), tables };
         match &plan.contribute {
-            Contribute::Sql(_) => tasks.spawn(part.sql()),
+            Contribute::Sql(sql) if is_plain(&plan, &sql.relation) => tasks.spawn(part.plain()),
+            Contribute::Sql(_) => tasks.spawn(part.related(options.person_limits)),
             Contribute::Module(_) => {
                 let wasm = charge.module().ok_or(Fault::NoModule)?.to_vec();
                 tasks.spawn(part.module(wasm))
@@ -61,22 +64,67 @@ pub async fn measure(
     Ok(whole)
 }
 
+/// The streams of each partition, one a table of the plan: partition i of every table holds the same
+/// persons, since all are split alike by units of one type.
+async fn partitions(
+    plan: &ContributionPlan,
+    catalog: &Catalog,
+    options: &EngineOptions,
+) -> Result<Vec<Vec<PersonBlocks>>, Fault> {
+    check_units(plan, catalog)?;
+    let mut partitions: Vec<Vec<PersonBlocks>> = Vec::new();
+    for table in &plan.tables {
+        let streams = scan(catalog, table, options).await?;
+        if partitions.is_empty() {
+            partitions.resize_with(streams.len(), Vec::new);
+        }
+        if partitions.len() != streams.len() {
+            return Err(Fault::PlanShape { what: "partitions" });
+        }
+        partitions.iter_mut().zip(streams).for_each(|(tables, stream)| tables.push(stream));
+    }
+    if partitions.is_empty() { Err(Fault::PlanShape { what: "tables" }) } else { Ok(partitions) }
+}
+
+/// Units of one type are split and sorted alike, whatever table they come from.
+fn check_units(plan: &ContributionPlan, catalog: &Catalog) -> Result<(), RelationError> {
+    let column = |table: &RowPlan| catalog.column(&table.dataset, &table.unit_column);
+    let mut types = plan.tables.iter().filter_map(|table| column(table).map(|of| of.column_type));
+    let first = types.next();
+    let alike = types.all(|unit_type| Some(unit_type) == first);
+    if alike { Ok(()) } else { Err(RelationError::UnitTypes) }
+}
+
 /// One partition.
 struct Part {
     plan: Arc<ContributionPlan>,
     caps: Arc<Caps>,
-    blocks: PersonBlocks,
+    /// One a table of the plan.
+    tables: Vec<PersonBlocks>,
 }
 
 impl Part {
-    async fn sql(mut self) -> Result<Exact, Fault> {
-        let Contribute::Sql(sql) = &self.plan.contribute else {
-            return Err(Fault::PlanShape { what: "contributions" });
-        };
-        let sql = SqlRows::new(sql, &self.plan.shape)?;
+    fn sql(plan: &ContributionPlan) -> Result<&SqlContribution, Fault> {
+        match &plan.contribute {
+            Contribute::Sql(sql) => Ok(sql),
+            Contribute::Module(_) => Err(Fault::PlanShape { what: "contributions" }),
+        }
+    }
+
+    /// The plan's only table.
+    fn only_table(tables: Vec<PersonBlocks>) -> Result<PersonBlocks, Fault> {
+        let [table] =
+            <[_; 1]>::try_from(tables).map_err(|_| Fault::PlanShape { what: "tables" })?;
+        Ok(table)
+    }
+
+    /// One table as it is: its rows go straight to their cells.
+    async fn plain(self) -> Result<Exact, Fault> {
+        let sql = SqlRows::new(Self::sql(&self.plan)?, &self.plan.shape)?;
+        let mut blocks = Self::only_table(self.tables)?;
         let mut exact = Exact::zero(&self.plan.shape)?;
         let mut bounder = Bounder::new(self.caps);
-        while let Some(block) = self.blocks.next().await? {
+        while let Some(block) = blocks.next().await? {
             let columns =
                 Columns { names: block.names(), arrays: block.arrays(), rows: block.rows() };
             let values = sql.values(columns)?;
@@ -87,16 +135,58 @@ impl Part {
         Ok(exact)
     }
 
-    async fn module(mut self, wasm: Vec<u8>) -> Result<Exact, Fault> {
+    /// Any other relation: each person's rows of every table first become hers of the relation.
+    async fn related(self, limits: PersonLimits) -> Result<Exact, Fault> {
+        let sql = Self::sql(&self.plan)?;
+        let mut relator = Relator::new(&self.plan, &sql.relation, &self.caps, limits)?;
+        let sql = SqlRows::new(sql, &self.plan.shape)?;
+        let mut exact = Exact::zero(&self.plan.shape)?;
+        let mut bounder = Bounder::new(self.caps);
+        let mut merge = PersonMerge::new(self.tables);
+        while let Some(gathering) = merge.next().await? {
+            let units = TypedColumn::new(&gathering.units, 0)?;
+            relator.make(&gathering, &mut |made| {
+                add_made(&made, &units, &sql, &mut bounder, &mut exact)
+            })?;
+        }
+        Ok(exact)
+    }
+
+    async fn module(self, wasm: Vec<u8>) -> Result<Exact, Fault> {
         let Contribute::Module(module) = &self.plan.contribute else {
             return Err(Fault::PlanShape { what: "contributions" });
         };
+        let mut blocks = Self::only_table(self.tables)?;
         let mut exact = Exact::zero(&self.plan.shape)?;
         let mut rows = ModuleRows::start(&self.plan, module, wasm, self.caps).await?;
-        while let Some(block) = self.blocks.next().await? {
+        while let Some(block) = blocks.next().await? {
             rows.add_block(&block, &mut exact).await?;
         }
         rows.finish(&mut exact).await?;
         Ok(exact)
     }
+}
+
+/// Adds some persons' rows, as a relation made them. `units` are those of the whole gathering.
+fn add_made(
+    made: &Made,
+    units: &TypedColumn,
+    sql: &SqlRows,
+    bounder: &mut Bounder,
+    exact: &mut Exact,
+) -> Result<(), Fault> {
+    if made.rows.rows() == 0 {
+        return Ok(());
+    }
+    let columns = made.rows.arrays().iter().enumerate();
+    let columns = columns.map(|(index, array)| TypedColumn::new(array, index));
+    let bytes = RowBytes::new(units.clone(), columns.collect::<Result<_, _>>()?);
+    let values = sql.values(made.rows.columns())?;
+    for (person, unit_row) in made.persons.clone().enumerate() {
+        let rows = made.rows.person(person);
+        if !rows.is_empty() {
+            bounder.add_made(&bytes, unit_row, rows, &values, exact)?;
+        }
+    }
+    Ok(())
 }

@@ -59,17 +59,34 @@ fn noised_lanes(
     entropy: &mut dyn Entropy,
 ) -> Result<Vec<i128>, NoiseCause> {
     let shape = &charge.plan().shape;
-    let cells = shape.cells().map_err(|_| NoiseCause::Length)?;
-    let laws: Vec<_> = shape.lanes.iter().map(|lane| lane.noise).collect();
-    let mut lanes = sample_vector(&laws, cells, entropy)?;
+    let whole = shape.vector_len().map_err(|_| NoiseCause::Length)?;
     let sums = exact.into_sums();
-    if sums.len() != lanes.len() {
+    if sums.len() != whole {
         return Err(NoiseCause::Length);
     }
+    let sums = own_cells(sums, charge)?;
+    let cells = (sums.len() / shape.lanes.len().max(1)) as u64;
+    let laws: Vec<_> = shape.lanes.iter().map(|lane| lane.noise).collect();
+    let mut lanes = sample_vector(&laws, cells, entropy)?;
     for (lane, sum) in lanes.iter_mut().zip(sums) {
         *lane = lane.checked_add(sum).ok_or(NoiseCause::Overflow)?;
     }
     Ok(lanes)
+}
+
+/// The sums of the cells that this partner answers: which those are is public.
+fn own_cells(sums: Vec<i128>, charge: &Charge) -> Result<Vec<i128>, NoiseCause> {
+    let shape = &charge.plan().shape;
+    let Some(cells) = shape.cells_of(charge.node()).map_err(|_| NoiseCause::Length)? else {
+        return Ok(sums);
+    };
+    let lanes = shape.lanes.len();
+    let own = cells.iter().flat_map(|cell| {
+        let start = usize::try_from(*cell).unwrap_or(usize::MAX).saturating_mul(lanes);
+        sums.get(start..start.saturating_add(lanes)).unwrap_or_default()
+    });
+    let own: Vec<i128> = own.copied().collect();
+    if own.len() == cells.len().saturating_mul(lanes) { Ok(own) } else { Err(NoiseCause::Length) }
 }
 
 impl Noised {

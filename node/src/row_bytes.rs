@@ -47,7 +47,8 @@ impl TypedColumn {
         typed.ok_or(Fault::Layout { index })
     }
 
-    fn is_null(&self, row: usize) -> bool {
+    /// Whether a row holds no value.
+    pub fn is_null(&self, row: usize) -> bool {
         match self {
             Self::Int(column) => column.is_null(row),
             Self::Float(column) => column.is_null(row),
@@ -83,19 +84,36 @@ impl TypedColumn {
 
     /// Order of two rows by value: numbers by size, text by bytes, false before true, nulls last.
     pub fn order(&self, left: usize, right: usize) -> Ordering {
-        match (self.is_null(left), self.is_null(right)) {
-            (true, true) => return Ordering::Equal,
-            (true, false) => return Ordering::Greater,
-            (false, true) => return Ordering::Less,
-            (false, false) => {}
-        }
-        match self {
-            Self::Int(column) => column.value(left).cmp(&column.value(right)),
-            Self::Float(column) => column.value(left).total_cmp(&column.value(right)),
-            Self::Text(column) => column.value(left).as_bytes().cmp(column.value(right).as_bytes()),
-            Self::Timestamp(column) => column.value(left).cmp(&column.value(right)),
-            Self::Bool(column) => column.value(left).cmp(&column.value(right)),
-        }
+        // A column is of its own type.
+        self.order_between(left, self, right).unwrap_or(Ordering::Equal)
+    }
+
+    /// As [`Self::order`], of a row here and a row of another column; `None` when that column is of
+    /// another type.
+    pub fn order_between(&self, left: usize, other: &Self, right: usize) -> Option<Ordering> {
+        let nulls = match (self.is_null(left), other.is_null(right)) {
+            (true, true) => Some(Ordering::Equal),
+            (true, false) => Some(Ordering::Greater),
+            (false, true) => Some(Ordering::Less),
+            (false, false) => None,
+        };
+        let first = |known: Ordering| nulls.unwrap_or(known);
+        Some(match (self, other) {
+            (Self::Int(here), Self::Int(there)) => first(here.value(left).cmp(&there.value(right))),
+            (Self::Float(here), Self::Float(there)) => {
+                first(here.value(left).total_cmp(&there.value(right)))
+            }
+            (Self::Text(here), Self::Text(there)) => {
+                first(here.value(left).as_bytes().cmp(there.value(right).as_bytes()))
+            }
+            (Self::Timestamp(here), Self::Timestamp(there)) => {
+                first(here.value(left).cmp(&there.value(right)))
+            }
+            (Self::Bool(here), Self::Bool(there)) => {
+                first(here.value(left).cmp(&there.value(right)))
+            }
+            _ => return None,
+        })
     }
 
     /// Bytes of text in rows `start..end`; 0 for other types. Depends on the rows alone.
@@ -106,8 +124,8 @@ impl TypedColumn {
     }
 }
 
-/// The approved columns of a batch in dictionary order, and the unit beside them. No `Debug`: it
-/// holds records.
+/// The columns of a batch that rows are told apart by, in their order, and the units beside them: one
+/// a row, or one a person, as their maker says. No `Debug`: it holds records.
 #[derive(Clone)]
 pub struct RowBytes {
     unit: TypedColumn,
@@ -115,12 +133,17 @@ pub struct RowBytes {
 }
 
 impl RowBytes {
-    /// From the unit column and the approved columns.
+    /// From the units and the approved columns.
     pub fn new(unit: TypedColumn, columns: Vec<TypedColumn>) -> Self {
         Self { unit, columns }
     }
 
-    /// Overwrites `into` with the unit's bytes in this row.
+    /// The units.
+    pub fn units(&self) -> &TypedColumn {
+        &self.unit
+    }
+
+    /// Overwrites `into` with the unit's bytes in this row of the units.
     pub fn unit(&self, row: usize, into: &mut Vec<u8>) {
         into.clear();
         self.unit.write(row, into);

@@ -7,7 +7,8 @@ use crate::ledger::{Delivery, Ledger, Verdict};
 use crate::run::Runs;
 use crate::slot::Departures;
 use cloister_net::{
-    Backoff, BiStream, CloseReason, Connection, Dialer, FRAME_BYTES_MAX, StreamError, entropy_u64,
+    Backoff, BiStream, CloseReason, Closed, Connection, Dialer, FRAME_BYTES_MAX, StreamError,
+    entropy_u64,
 };
 use cloister_terms::{Digest, Refusal, RunRequest};
 use cloister_wire::message::{FromNode, NodeReport, Outcome, ReportTaken, ToNode};
@@ -52,6 +53,12 @@ struct RefusalCount {
     count: u32,
 }
 
+/// Another process serves with this node's certificate. Dialling again would only take the place
+/// back, for ever: people must stop one of the two.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("another process took this node's place at the coordinator: stop one of the two")]
+pub struct Displaced;
+
 /// Why a report was not taken.
 #[derive(Debug, thiserror::Error)]
 enum ReportError {
@@ -81,23 +88,31 @@ impl Node {
 
     /// Dials `address` (host:port) and serves, redialling for ever; `connected` is called after each
     /// connection. Ends when `stop` turns true or its sender is gone.
+    ///
+    /// # Errors
+    /// [`Displaced`] when the coordinator closes the connection in use because another one of the
+    /// same certificate took its place. This process has no other, so another process has: a line
+    /// that broke is given up here first, and what is closed afterwards is not looked at.
     pub async fn serve(
         self: Arc<Self>,
         dialer: &Dialer,
         address: &str,
         mut connected: impl FnMut(),
         mut stop: watch::Receiver<bool>,
-    ) {
+    ) -> Result<(), Displaced> {
         let mut backoff = Backoff::new(REDIAL_FIRST, REDIAL_CAP);
         loop {
             let pause = tokio::select! {
                 biased;
-                () = stopped(&mut stop) => return,
+                () = stopped(&mut stop) => return Ok(()),
                 dialled = dial(dialer, address) => match dialled {
                     Ok(connection) => {
                         backoff.reset();
                         connected();
                         self.converse(&connection, &mut stop).await;
+                        if connection.close_reason() == Some(Closed::ByPeer(CloseReason::Displaced)) {
+                            return Err(Displaced);
+                        }
                         backoff.next_delay(entropy_u64().unwrap_or(u64::MAX / 2))
                     }
                     Err(error) => {
@@ -109,7 +124,7 @@ impl Node {
             };
             tokio::select! {
                 biased;
-                () = stopped(&mut stop) => return,
+                () = stopped(&mut stop) => return Ok(()),
                 () = sleep(pause) => {}
             }
         }

@@ -95,6 +95,16 @@ pub fn agreement(
     Ok(Some(SignedAgreement::open(&bytes, &config.name, &steward, &node)?))
 }
 
+/// Errors when the node's slot is longer than the agreement lets a run take.
+pub fn check_slot(config: &Config, agreement: &SignedAgreement) -> Result<(), StartError> {
+    let run_time_max_ms = agreement.document().run_time_max_ms;
+    let slot_ms = config.release_slot_ms;
+    if slot_ms > run_time_max_ms {
+        return Err(StartError::SlotTooLong { slot_ms, run_time_max_ms });
+    }
+    Ok(())
+}
+
 /// What this node holds askings against; pins the agreement at its first use and journals lifetime
 /// caps that are new.
 pub fn terms(
@@ -103,15 +113,11 @@ pub fn terms(
     ledger: &Ledger,
     now_s: i64,
 ) -> Result<Terms, StartError> {
-    let run_time_max_ms = agreement.document().run_time_max_ms;
-    let slot_ms = config.release_slot_ms;
-    if slot_ms > run_time_max_ms {
-        return Err(StartError::SlotTooLong { slot_ms, run_time_max_ms });
-    }
+    check_slot(config, &agreement)?;
     ledger.pin_first(agreement.digest(), now_s)?;
     ledger.note_lifetime_caps(&agreement.own().unit_namespace, config.lifetime_caps, now_s)?;
     let lifetime_caps = config.lifetime_caps;
-    Ok(Terms { agreement, lifetime_caps, release_slot_ms: slot_ms })
+    Ok(Terms { agreement, lifetime_caps, release_slot_ms: config.release_slot_ms })
 }
 
 /// The partner's tables, mapped onto the agreement's dictionary.

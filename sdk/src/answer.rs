@@ -113,7 +113,7 @@ fn compute(
         .collect();
     let asked = &analysis.document().nodes;
     let shape = &analysis.document().shape;
-    let combined = Combined::new(shape, asked.len(), &vectors)?;
+    let combined = Combined::new(shape, asked, &vectors)?;
     let report = cloister_report::report(shape, &combined)?;
     let answered = |node: &&Name| opened.iter().any(|r| r.document().node == **node);
     let missing = asked.iter().filter(|node| !answered(node)).cloned().collect();

@@ -1,5 +1,6 @@
 //! A person's folder: signing key (sealed by a passphrase), certificate, and where the coordinator
-//! is. Files are written whole and never over an old one; secrets are readable by their owner only.
+//! is. Files are written whole and never over an old one, but for a certificate that a new enrolment
+//! replaces on purpose; secrets are readable by their owner only.
 
 use cloister_net::Identity;
 use cloister_terms::Name;
@@ -39,8 +40,13 @@ pub enum HomeError {
     /// A file would be overwritten.
     #[error("`{path}` is there already and is never overwritten: use another --home, or `cloister key rotate`", path = .0.display())]
     Exists(PathBuf),
+    /// Enrolled already.
+    #[error(
+        "`{path}` is enrolled already: to replace a revoked or expired certificate, ask the operator for a new token and pass --again too; the signing key stays", path = .0.display()
+    )]
+    Enrolled(PathBuf),
     /// The profile does not parse.
-    #[error("`{path}` is malformed: {error}; run `cloister enroll` again with another --home", path = path.display())]
+    #[error("`{path}` is malformed: {error}; run `cloister enroll --again` with a new token", path = path.display())]
     Profile {
         /// The file.
         path: PathBuf,
@@ -51,7 +57,9 @@ pub enum HomeError {
     #[error(transparent)]
     Key(#[from] KeyError),
     /// The certificate is unusable.
-    #[error("the certificate in this folder is unusable: {0}; enrol again")]
+    #[error(
+        "the certificate in this folder is unusable: {0}; enrol with `cloister enroll --again` and a new token"
+    )]
     Tls(#[from] cloister_net::TlsError),
 }
 
@@ -100,21 +108,25 @@ impl Home {
         Ok(self.key_file()?.open(passphrase)?)
     }
 
-    /// Whether a certificate is here already.
-    pub fn is_enrolled(&self) -> bool {
-        self.0.join("profile.toml").exists()
+    /// Errors with [`HomeError::Enrolled`] when a certificate is here already.
+    pub fn not_enrolled(&self) -> Result<(), HomeError> {
+        if self.0.join("profile.toml").exists() {
+            return Err(HomeError::Enrolled(self.0.clone()));
+        }
+        Ok(())
     }
 
-    /// Writes certificate and profile after enrolment.
+    /// Writes certificate and profile after enrolment, in the place of an earlier certificate; the
+    /// signing key is not touched.
     pub fn write_enrolment(&self, profile: &Profile, identity: &Identity) -> Result<(), HomeError> {
-        self.write(&self.0.join("tls.cert.pem"), identity.cert_chain_pem.as_bytes())?;
-        self.write(&self.0.join("tls.key.pem"), identity.key_pem.as_bytes())?;
-        self.write(&self.0.join("ca.cert.pem"), identity.ca_pem.as_bytes())?;
+        self.replace("tls.cert.pem", identity.cert_chain_pem.as_bytes())?;
+        self.replace("tls.key.pem", identity.key_pem.as_bytes())?;
+        self.replace("ca.cert.pem", identity.ca_pem.as_bytes())?;
         let text = format!(
             "# written by `cloister enroll`\nname = \"{}\"\ncoordinator = \"{}\"\n",
             profile.name, profile.coordinator
         );
-        self.write(&self.0.join("profile.toml"), text.as_bytes())
+        self.replace("profile.toml", text.as_bytes())
     }
 
     /// Reads the profile.
@@ -132,6 +144,19 @@ impl Home {
         };
         let (cert, key, ca) = (text("tls.cert.pem")?, text("tls.key.pem")?, text("ca.cert.pem")?);
         Ok(Identity::from_pem(&cert, &key, &ca)?)
+    }
+
+    /// A file that is either old or new, never half of each.
+    fn replace(&self, name: &str, bytes: &[u8]) -> Result<(), HomeError> {
+        let (path, fresh) = (self.0.join(name), self.0.join(format!("{name}.new")));
+        let fault =
+            |error| HomeError::File { path: path.clone(), error, hint: "check the folder's owner" };
+        // A leftover of an enrolment that was cut short.
+        if fresh.exists() {
+            std::fs::remove_file(&fresh).map_err(fault)?;
+        }
+        self.write(&fresh, bytes)?;
+        std::fs::rename(&fresh, &path).map_err(fault)
     }
 
     fn write(&self, path: &Path, bytes: &[u8]) -> Result<(), HomeError> {

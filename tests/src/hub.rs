@@ -44,8 +44,13 @@ pub struct Person(pub Connection);
 impl Hub {
     /// Makes a folder and listens.
     pub async fn start() -> Self {
+        Self::start_at(NOW_S).await
+    }
+
+    /// As [`Hub::start`], with its clock at `now_s`.
+    pub async fn start_at(now_s: i64) -> Self {
         let kept = tempfile::tempdir().unwrap();
-        let clock = Arc::new(HandClock::at(NOW_S));
+        let clock = Arc::new(HandClock::at(now_s));
         let folder = Folder::new(kept.path().join("hub"));
         let ca = folder.init(&name("hub"), &*clock).unwrap();
         let running = listen(&folder, clock.clone()).await;
@@ -63,6 +68,11 @@ impl Hub {
     /// Where nodes and persons connect.
     pub fn address(&self) -> SocketAddr {
         self.running.listen
+    }
+
+    /// Where tokens are exchanged.
+    pub fn enrol_address(&self) -> SocketAddr {
+        self.running.enrol
     }
 
     /// A handle of its own on the store, as the command line beside the process has.

@@ -2,7 +2,7 @@
 //! the private one. It shares nothing with a node's pipeline but the partner's own mapping, so that
 //! the two can disagree. No node ever does this.
 
-use crate::cast::{Cast, Partner, TruthKind, table_path};
+use crate::cast::{Cast, Partner, TOWNS, TruthKind, table_path};
 use cloister_examples::scenario::population::REGIONS;
 use cloister_examples::scenario::{PartnerKind, SourceLayout, mapping};
 use datafusion::arrow::array::{Array, AsArray, RecordBatch};
@@ -12,10 +12,6 @@ use datafusion::prelude::{CsvReadOptions, ParquetReadOptions, SessionContext};
 use futures::StreamExt;
 use std::collections::HashMap;
 use std::path::Path;
-
-/// Towns of the mobility data, in the dictionary's order.
-pub const TOWNS: [&str; 6] =
-    ["Amherst", "Easthampton", "Holyoke", "Northampton", "South Hadley", "Springfield"];
 
 /// One row: its place in the person's order, and up to two keys as indices (`None`: null).
 #[derive(Clone, Copy)]

@@ -3,7 +3,6 @@
 //! through the same command line that they would use on their own machines.
 
 mod book;
-mod cast;
 mod folds;
 mod refusals;
 mod setup;
@@ -12,6 +11,7 @@ mod story;
 mod truth;
 
 use clap::Parser;
+use cloister_examples::cast;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;

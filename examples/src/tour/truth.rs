@@ -2,8 +2,8 @@
 //! files it can see: so that a reader sees what bounding costs and what noise costs, apart. Only a
 //! demonstration may do this; it is printed under its own label.
 
-use crate::cast::{Question, TruthKind};
-use crate::folds::{Persons, Row, TOWNS};
+use crate::cast::{Question, TOWNS, TruthKind};
+use crate::folds::{Persons, Row};
 use cloister_examples::scenario::calendar;
 use cloister_examples::scenario::population::REGIONS;
 use std::collections::BTreeMap;

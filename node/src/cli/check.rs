@@ -106,6 +106,9 @@ impl Check {
             }
         };
         findings.good("agreement", &agreement.document().name);
+        if let Err(error) = start::check_slot(&opened.config, &agreement) {
+            findings.bad("slot", error);
+        }
         let tables = match start::tables(&opened.config, &agreement) {
             Ok(tables) => tables,
             Err(error) => {
@@ -126,6 +129,14 @@ impl Check {
                         "data",
                         format!("{files} files cannot be read, see below: repair or remove them"),
                     ),
+                }
+                for dataset in &report.datasets {
+                    for column in dataset.empty_columns() {
+                        findings.bad(
+                            "data",
+                            format!("`{}.{column}` has no value in any row: correct its expression in node.toml (what cannot be converted is null), or the table", dataset.dataset),
+                        );
+                    }
                 }
                 report.to_string()
             }

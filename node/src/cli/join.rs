@@ -91,6 +91,8 @@ impl Enroll {
         })?;
         let runtime = super::run::runtime()?;
         let identity = runtime.block_on(async {
+            // Before the token is used up: a node that cannot reach it could not run.
+            look_up(&self.coordinator).await?;
             let address = look_up(&self.enrol_addr).await?;
             let clock = Arc::new(SystemClock);
             enrol(address, &token, &config.name, Role::Node, clock).await.map_err(CliError::from)

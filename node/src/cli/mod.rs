@@ -155,6 +155,10 @@ enum CliError {
     Offer(cloister_terms::Refusal),
     #[error("{0} of the checks failed: see above")]
     ChecksFailed(usize),
+    #[error(
+        "another machine took this node's place: is a copy of `{0}` running elsewhere? stop one, then start this node again"
+    )]
+    Displaced(PathBuf),
     #[error("the runtime cannot start: {0}")]
     Runtime(std::io::Error),
     #[error("the answer cannot be written as JSON: {0}")]

@@ -4,11 +4,12 @@
 use super::opened::passphrase;
 use super::{CliError, Printed, Shared};
 use crate::config::Config;
+use crate::serve::Displaced;
 use crate::start::{Started, start};
 use crate::state::StateFolder;
 use clap::Args;
 use cloister_net::SystemClock;
-use std::io::{Read, Write};
+use std::io::{IsTerminal, Read, Write};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
@@ -41,8 +42,9 @@ impl Run {
         if self.exit_with_stdin {
             stop_with_stdin(stop.clone());
         }
-        runtime.block_on(serve(&config, started, stop, stopping));
+        let served = runtime.block_on(serve(&config, started, stop, stopping));
         runtime.shutdown_timeout(STOP_DEADLINE);
+        served.map_err(|Displaced| CliError::Displaced(config.state))?;
         Ok(String::new())
     }
 }
@@ -57,7 +59,7 @@ async fn serve(
     started: Started,
     stop: watch::Sender<bool>,
     stopping: watch::Receiver<bool>,
-) {
+) -> Result<(), Displaced> {
     tokio::spawn(async move {
         told_to_stop().await;
         let _ = stop.send(true);
@@ -73,7 +75,7 @@ async fn serve(
             let _ = writeln!(out, "{line}").and_then(|()| out.flush());
         }
     };
-    started.node.clone().serve(&started.dialer, &started.address, ready, stopping).await;
+    started.node.clone().serve(&started.dialer, &started.address, ready, stopping).await
 }
 
 /// Waits for ctrl-c or a request to terminate; for ever where signals cannot be watched.
@@ -111,6 +113,9 @@ fn log_to_stderr() {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(LOG_DEFAULT));
     // A second call in one process (the tour) keeps the first log.
-    let _ =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr)
+        .try_init();
 }

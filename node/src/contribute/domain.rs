@@ -4,7 +4,7 @@
 use crate::evaluate::EvaluateError;
 use cloister_terms::KeyValue;
 use datafusion::arrow::array::{ArrayRef, AsArray};
-use datafusion::arrow::datatypes::Int64Type;
+use datafusion::arrow::datatypes::{Int64Type, TimestampMicrosecondType};
 use std::collections::HashMap;
 
 /// The code of a value that is null or outside the domain.
@@ -17,6 +17,8 @@ pub enum DomainIndex {
     Text(HashMap<String, u32>),
     /// Integers.
     Int(HashMap<i64, u32>),
+    /// Timestamps, in microseconds.
+    Timestamp(HashMap<i64, u32>),
     /// Position of false, position of true.
     Bool([u32; 2]),
 }
@@ -29,16 +31,23 @@ impl DomainIndex {
             KeyValue::Text(_) => {
                 let one = |(value, code): (&KeyValue, u32)| match value {
                     KeyValue::Text(text) => Some((text.clone(), code)),
-                    KeyValue::Int(_) | KeyValue::Bool(_) => None,
+                    _ => None,
                 };
                 numbered().map(one).collect::<Option<_>>().map(Self::Text)
             }
             KeyValue::Int(_) => {
                 let one = |(value, code): (&KeyValue, u32)| match value {
                     KeyValue::Int(int) => Some((*int, code)),
-                    KeyValue::Text(_) | KeyValue::Bool(_) => None,
+                    _ => None,
                 };
                 numbered().map(one).collect::<Option<_>>().map(Self::Int)
+            }
+            KeyValue::Timestamp(_) => {
+                let one = |(value, code): (&KeyValue, u32)| match value {
+                    KeyValue::Timestamp(micros) => Some((*micros, code)),
+                    _ => None,
+                };
+                numbered().map(one).collect::<Option<_>>().map(Self::Timestamp)
             }
             KeyValue::Bool(_) => {
                 let code = |wanted: bool| {
@@ -79,6 +88,15 @@ impl DomainIndex {
                 };
                 Ok(ints.iter().map(code).collect())
             }
+            Self::Timestamp(codes) => {
+                let times = array
+                    .as_primitive_opt::<TimestampMicrosecondType>()
+                    .ok_or(EvaluateError::Type { expected: "timestamp" })?;
+                let code = |micros: Option<i64>| {
+                    micros.and_then(|micros| codes.get(&micros).copied()).unwrap_or(NO_CODE)
+                };
+                Ok(times.iter().map(code).collect())
+            }
             Self::Bool([no, yes]) => {
                 let bools =
                     array.as_boolean_opt().ok_or(EvaluateError::Type { expected: "bool" })?;
@@ -93,7 +111,9 @@ impl DomainIndex {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use datafusion::arrow::array::{BooleanArray, Int64Array, StringArray};
+    use datafusion::arrow::array::{
+        BooleanArray, Int64Array, StringArray, TimestampMicrosecondArray,
+    };
     use std::sync::Arc;
 
     #[test]
@@ -117,6 +137,12 @@ mod tests {
             [0, NO_CODE, NO_CODE]
         );
         assert!(index.codes(&bools).is_err());
+        let times: ArrayRef =
+            Arc::new(TimestampMicrosecondArray::from(vec![Some(7), Some(i64::MIN), None, Some(0)]));
+        assert!(index.codes(&times).is_err());
+        let index =
+            DomainIndex::new(&[KeyValue::Timestamp(0), KeyValue::Timestamp(i64::MIN)]).unwrap();
+        assert_eq!(index.codes(&times).unwrap(), [NO_CODE, 1, NO_CODE, 0]);
     }
 
     #[test]

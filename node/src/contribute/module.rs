@@ -7,7 +7,6 @@ use crate::bound::{Bounder, Caps};
 use crate::contribute::domain::{DomainIndex, NO_CODE};
 use crate::evaluate::EvaluateError;
 use crate::fault::Fault;
-use crate::row_bytes::RowBytes;
 use crate::scan::persons::PersonBlock;
 use cloister_plan::{ContributionPlan, ModuleColumnKind, ModuleContribution};
 use cloister_sandbox::limits::{PERSONS_PER_BATCH_MAX, WATCHDOG_MS, WATCHDOG_MS_MAX};
@@ -18,8 +17,6 @@ use cloister_sandbox::{
 use cloister_terms::{Bounds, Name};
 use datafusion::arrow::array::{Array, ArrayRef, AsArray};
 use datafusion::arrow::datatypes::{Float64Type, Int64Type, TimestampMicrosecondType};
-use std::cmp::Ordering;
-use std::ops::Range;
 use std::sync::Arc;
 
 /// Fuel that one batch may use in all, which bounds how long a batch takes.
@@ -129,7 +126,7 @@ impl ModuleRows {
         let guest: Vec<GuestValues> = guest.collect::<Result<_, _>>()?;
         let mut room = GatherRoom::default();
         for person in block.persons() {
-            let mut rows = canonical_rows(block, bytes, person.clone());
+            let mut rows = block.canonical_rows(person.clone());
             self.bounder.cap_rows(&mut rows, bytes);
             let gathered = room.gather(&guest, &rows);
             let mut unit = Vec::new();
@@ -195,27 +192,6 @@ async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Fault> {
     tokio::task::spawn_blocking(work).await.map_err(|_| Fault::Worker)
-}
-
-/// A person's rows in canonical order: the dictionary's order columns, then the row's own bytes.
-/// Rows that tie are equal in everything the guest can see.
-fn canonical_rows(block: &PersonBlock, bytes: &RowBytes, person: Range<usize>) -> Vec<usize> {
-    let mut rows: Vec<usize> = person.collect();
-    let row_bytes = |row: usize| {
-        let mut into = Vec::new();
-        bytes.row(row, &mut into);
-        into
-    };
-    if block.order_columns().is_empty() {
-        rows.sort_by_cached_key(|row| row_bytes(*row));
-        return rows;
-    }
-    rows.sort_by(|left, right| {
-        let columns = block.order_columns().iter().map(|column| column.order(*left, *right));
-        let order = columns.fold(Ordering::Equal, Ordering::then);
-        order.then_with(|| row_bytes(*left).cmp(&row_bytes(*right)))
-    });
-    rows
 }
 
 fn guest_values(column: &GuestColumn, block: &PersonBlock) -> Result<GuestValues, EvaluateError> {

@@ -39,7 +39,7 @@ pub struct Draft {
     pub person_column: Option<String>,
     /// Rows a person: (from, to, persons), sizes doubling.
     pub rows_per_person: Vec<(u64, u64, u64)>,
-    /// The dictionary, as TOML.
+    /// The dictionary, in the form of an agreement's TOML draft.
     pub dictionary: String,
     /// The source, as TOML for `node.toml`.
     pub source: String,
@@ -176,7 +176,7 @@ fn dictionary_toml(
         .position(|column| person.is_some_and(|person| person.name == column.name));
     let unit = unit.and_then(|place| names.get(place)).map_or("person_id", String::as_str);
     let mut lines = vec![
-        "[[datasets]]".to_owned(),
+        "[[dictionary.datasets]]".to_owned(),
         format!("name = \"events\" {CONFIRM}"),
         "description = \"\" # please write".to_owned(),
         format!("unit_column = \"{unit}\" {CONFIRM}: the column that names a person"),
@@ -195,7 +195,7 @@ fn dictionary_toml(
             continue;
         };
         lines.push(String::new());
-        lines.push("[[datasets.columns]]".to_owned());
+        lines.push("[[dictionary.datasets.columns]]".to_owned());
         lines.push(format!("name = \"{name}\""));
         lines.push(format!("type = \"{column_type}\" {CONFIRM}"));
         lines.push("description = \"\" # please write, with the unit of measure".to_owned());
@@ -225,8 +225,7 @@ fn suggested_range(column: &ObservedColumn, column_type: ColumnType) -> Option<S
     few.then(|| {
         let mut values: Vec<&String> = column.values.keys().collect();
         values.sort();
-        let values: Vec<String> =
-            values.iter().map(|value| format!("{{ text = {} }}", quoted(value))).collect();
+        let values: Vec<String> = values.iter().map(|value| quoted(value)).collect();
         format!("domain = [{}] {CONFIRM}: only values that are public anyway", values.join(", "))
     })
 }
@@ -275,7 +274,7 @@ impl fmt::Display for Draft {
                 "#".repeat(usize::try_from((persons * BAR_CHARS).div_ceil(most)).unwrap_or(0));
             writeln!(f, "#   {:>13}  {bar} {persons}", format!("{from}-{to}"))?;
         }
-        writeln!(f, "\n# ---- for the dictionary of the agreement\n{}", self.dictionary)?;
+        writeln!(f, "\n# ---- for the draft of the agreement\n{}", self.dictionary)?;
         writeln!(f, "# ---- for node.toml\n{}", self.source)
     }
 }

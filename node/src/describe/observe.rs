@@ -58,6 +58,12 @@ pub enum DescribeError {
         /// The reader's words.
         cause: ArrowError,
     },
+    /// Nothing to describe.
+    #[error("`{path}` holds no column: a CSV file begins with a line that names its columns", path = path.display())]
+    NoColumns {
+        /// The file.
+        path: PathBuf,
+    },
     /// Files of two tables.
     #[error("`{path}` has other columns than the first file: describe one table at a time", path = path.display())]
     Columns {
@@ -103,6 +109,9 @@ pub fn observe(files: &[PathBuf]) -> Result<Observed, DescribeError> {
             FileFormat::Parquet => read_parquet(path, &mut observed)?,
             FileFormat::Csv => read_csv(path, &mut observed)?,
         }
+    }
+    if observed.columns.is_empty() {
+        return Err(DescribeError::NoColumns { path: first.clone() });
     }
     for column in &mut observed.columns {
         column.numbers.sort_by(f64::total_cmp);

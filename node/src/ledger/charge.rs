@@ -58,6 +58,11 @@ impl Charge {
         &self.plan
     }
 
+    /// The partner whose node this is.
+    pub fn node(&self) -> &Name {
+        &self.terms.node
+    }
+
     /// The vetted bytes of the module, for a plan that has one.
     pub fn module(&self) -> Option<&[u8]> {
         self.module.as_deref()

@@ -52,6 +52,7 @@ fn plain(condition: &PlanExpr, columns: &[(Name, ColumnType)]) -> Option<Expr> {
         CompareOp::LessOrEqual => Operator::LtEq,
         CompareOp::Greater => Operator::Gt,
         CompareOp::GreaterOrEqual => Operator::GtEq,
+        CompareOp::Distinct | CompareOp::NotDistinct => return None,
     };
     Some(binary_expr(ident(name.as_str()), op, Expr::Literal(value, None)))
 }

@@ -4,8 +4,10 @@
 //!
 //! - `filter`: a plan's filter as one opaque function of the engine
 //! - `persons`: sorted batches become whole persons
+//! - `merge`: the persons of several tables side by side
 
 pub mod filter;
+pub mod merge;
 pub mod persons;
 
 use crate::catalog::Catalog;

@@ -10,6 +10,7 @@ use datafusion::arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use datafusion::arrow::compute::{concat_batches, partition};
 use datafusion::execution::SendableRecordBatchStream;
 use futures::StreamExt;
+use std::cmp::Ordering;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -26,11 +27,25 @@ pub struct PersonBlock {
     batch: RecordBatch,
     bytes: RowBytes,
     order: Vec<TypedColumn>,
-    persons: Vec<Range<usize>>,
+    persons: Vec<Whole>,
+}
+
+/// One person of a block.
+struct Whole {
+    rows: Range<usize>,
+    /// Whether the limits hold them; of a person that they do not, some rows may be missing.
+    fits: bool,
+}
+
+/// Rows cut off a stream: whole persons, or what is left of one that is too large.
+struct Cut {
+    batch: RecordBatch,
+    fits: bool,
 }
 
 impl PersonBlock {
-    fn new(layout: &Arc<Layout>, batch: RecordBatch, limits: PersonLimits) -> Result<Self, Fault> {
+    fn new(layout: &Arc<Layout>, cut: Cut, limits: PersonLimits) -> Result<Self, Fault> {
+        let batch = cut.batch;
         let typed =
             batch.columns().iter().enumerate().map(|(index, array)| TypedColumn::new(array, index));
         let typed = typed.collect::<Result<Vec<_>, _>>()?;
@@ -39,27 +54,59 @@ impl PersonBlock {
         let order = layout.order().iter().map(|index| one(*index)).collect::<Result<_, _>>()?;
         let bytes = RowBytes::new(one(0)?, columns);
         let borders = borders(&batch)?;
-        let small = |person: &Range<usize>| {
-            let text = typed.iter().map(|column| column.text_bytes(person.start, person.end)).sum();
-            limits.hold(person.len(), text, typed.len())
+        let whole = |rows: Range<usize>| {
+            let text = typed.iter().map(|column| column.text_bytes(rows.start, rows.end)).sum();
+            let fits = cut.fits && limits.hold(rows.len(), text, typed.len());
+            Whole { rows, fits }
         };
-        let persons = borders.into_iter().filter(small).collect();
+        let persons = borders.into_iter().map(whole).collect();
         Ok(Self { layout: Arc::clone(layout), batch, bytes, order, persons })
     }
 
-    /// Rows of each person, in the order of the batch.
+    /// Rows of each person that the limits hold, in the order of the batch.
     pub fn persons(&self) -> impl Iterator<Item = Range<usize>> + '_ {
-        self.persons.iter().cloned()
+        self.persons.iter().filter(|person| person.fits).map(|person| person.rows.clone())
+    }
+
+    /// Number of persons, those too large to hold included; in the order of their units.
+    pub(super) fn count(&self) -> usize {
+        self.persons.len()
+    }
+
+    /// Rows of the person at a place, and whether the limits hold them.
+    pub(super) fn person(&self, place: usize) -> Option<(Range<usize>, bool)> {
+        self.persons.get(place).map(|person| (person.rows.clone(), person.fits))
+    }
+
+    /// The unit of each row, as an array.
+    pub(super) fn units(&self) -> Option<&ArrayRef> {
+        self.batch.columns().first()
+    }
+
+    /// A person's rows in canonical order: the dictionary's order columns, then the row's own bytes.
+    /// Rows that tie are equal in everything that is contributed.
+    pub fn canonical_rows(&self, person: Range<usize>) -> Vec<usize> {
+        let mut rows: Vec<usize> = person.collect();
+        let row_bytes = |row: usize| {
+            let mut into = Vec::new();
+            self.bytes.row(row, &mut into);
+            into
+        };
+        if self.order.is_empty() {
+            rows.sort_by_cached_key(|row| row_bytes(*row));
+            return rows;
+        }
+        rows.sort_by(|left, right| {
+            let columns = self.order.iter().map(|column| column.order(*left, *right));
+            let order = columns.fold(Ordering::Equal, Ordering::then);
+            order.then_with(|| row_bytes(*left).cmp(&row_bytes(*right)))
+        });
+        rows
     }
 
     /// Bytes of units and rows.
     pub fn row_bytes(&self) -> &RowBytes {
         &self.bytes
-    }
-
-    /// The order columns, typed, in the dictionary's order.
-    pub fn order_columns(&self) -> &[TypedColumn] {
-        &self.order
     }
 
     /// Names of the approved columns.
@@ -100,7 +147,8 @@ impl Default for PersonLimits {
 }
 
 impl PersonLimits {
-    fn hold(self, rows: usize, text_bytes: usize, columns: usize) -> bool {
+    /// Whether so many rows of so many columns, with so many bytes of text in all, are within them.
+    pub(crate) fn hold(self, rows: usize, text_bytes: usize, columns: usize) -> bool {
         let values = rows.saturating_mul(columns).saturating_mul(VALUE_BYTES);
         rows <= self.rows && values.saturating_add(text_bytes) <= self.bytes
     }
@@ -132,7 +180,7 @@ pub struct PersonBlocks {
     open_rows: usize,
     open_text_bytes: usize,
     /// Blocks cut and not yet taken.
-    ready: Vec<RecordBatch>,
+    ready: Vec<Cut>,
 }
 
 impl PersonBlocks {
@@ -155,15 +203,15 @@ impl PersonBlocks {
     /// The next block of whole persons; `None` at the end. Errors when the engine does.
     pub async fn next(&mut self) -> Result<Option<PersonBlock>, Fault> {
         loop {
-            if let Some(batch) = self.ready.pop() {
-                return PersonBlock::new(&self.layout, batch, self.limits).map(Some);
+            if let Some(cut) = self.ready.pop() {
+                return PersonBlock::new(&self.layout, cut, self.limits).map(Some);
             }
             match self.stream.next().await {
                 Some(batch) => self.cut(batch?)?,
                 None => {
                     let last = self.close()?;
                     return last
-                        .map(|batch| PersonBlock::new(&self.layout, batch, self.limits))
+                        .map(|cut| PersonBlock::new(&self.layout, cut, self.limits))
                         .transpose();
                 }
             }
@@ -186,7 +234,8 @@ impl PersonBlocks {
         }
         let closed = self.close()?;
         if last.start > head {
-            self.ready.push(batch.slice(head, last.start - head));
+            let batch = batch.slice(head, last.start - head);
+            self.ready.push(Cut { batch, fits: true });
         }
         self.ready.extend(closed);
         self.hold(batch.slice(last.start, last.len()));
@@ -208,15 +257,19 @@ impl PersonBlocks {
         self.limits.hold(self.open_rows, self.open_text_bytes, columns)
     }
 
-    /// The open person's rows in one batch; `None` when there is none, or too large a one.
-    fn close(&mut self) -> Result<Option<RecordBatch>, Fault> {
+    /// The open person's rows in one batch, one row to tell the unit when they are too many; `None`
+    /// when there is no open person.
+    fn close(&mut self) -> Result<Option<Cut>, Fault> {
         let open = std::mem::take(&mut self.open);
-        let fits = open.first().is_some_and(|first| self.fits(first.num_columns()));
+        let Some(first) = open.first() else { return Ok(None) };
+        let fits = self.fits(first.num_columns());
         self.open_rows = 0;
         self.open_text_bytes = 0;
-        let (Some(first), true) = (open.first(), fits) else { return Ok(None) };
-        let whole = concat_batches(&first.schema(), &open);
-        whole.map(Some).map_err(|error| Fault::Scan(error.into()))
+        if !fits {
+            return Ok(Some(Cut { batch: first.slice(0, 1.min(first.num_rows())), fits }));
+        }
+        let batch = concat_batches(&first.schema(), &open);
+        batch.map(|batch| Some(Cut { batch, fits })).map_err(|error| Fault::Scan(error.into()))
     }
 }
 

@@ -15,6 +15,10 @@ pub mod laplace;
 pub mod prf;
 /// Noise for whole lane vectors, whatever the mechanism.
 pub mod sampler;
+/// Real numbers between two fixed-point ends.
+mod span;
+/// The count from which a private key may be shown.
+pub mod threshold;
 /// Goodness-of-fit trials against the exact probabilities, for tests only.
 #[cfg(any(test, feature = "for-tests"))]
 pub mod trial;
@@ -24,7 +28,10 @@ mod wide;
 #[cfg(test)]
 mod a01_tests;
 
-pub use calibrate::{CalibrateError, cost_of, gaussian_sigma_sq, laplace_scale};
+pub use calibrate::{
+    CalibrateError, cost_of, cost_of_lanes, gaussian_sigma_sq, gaussian_sigma_sq_of_group,
+    laplace_scale,
+};
 pub use entropy::{Entropy, EntropyFault, SystemEntropy};
 #[cfg(any(test, feature = "for-tests"))]
 pub use entropy::{FailingEntropy, SeededEntropy};
@@ -32,3 +39,4 @@ pub use gaussian::DiscreteGaussian;
 pub use laplace::DiscreteLaplace;
 pub use prf::{PrfKey, prf, prf_wide};
 pub use sampler::{SampleError, Sampler, sample, sample_vector};
+pub use threshold::{ThresholdError, key_threshold};

@@ -43,6 +43,11 @@ pub enum CloseReason {
     /// Too many connections of this peer.
     #[error("too many connections of this certificate: close the others first")]
     TooMany,
+    /// A newer connection of the same certificate serves in this one's place.
+    #[error(
+        "another connection of this certificate took this one's place: use one copy of it at a time"
+    )]
+    Displaced,
     /// The peer broke the protocol.
     #[error("peer says that the protocol was broken: check that both run the same version")]
     Misbehaved,
@@ -245,14 +250,23 @@ impl CloseReason {
             Self::TooMany => 4,
             Self::Misbehaved => 5,
             Self::Unknown => 6,
+            Self::Displaced => 7,
         })
     }
 
     fn of_code(code: VarInt) -> Self {
-        [Self::Done, Self::Shutdown, Self::Revoked, Self::Expired, Self::TooMany, Self::Misbehaved]
-            .into_iter()
-            .find(|reason| reason.code() == code)
-            .unwrap_or(Self::Unknown)
+        [
+            Self::Done,
+            Self::Shutdown,
+            Self::Revoked,
+            Self::Expired,
+            Self::TooMany,
+            Self::Misbehaved,
+            Self::Displaced,
+        ]
+        .into_iter()
+        .find(|reason| reason.code() == code)
+        .unwrap_or(Self::Unknown)
     }
 }
 

@@ -46,19 +46,19 @@ pub enum Construct {
     Wildcard,
     /// `SELECT DISTINCT`.
     Distinct,
-    /// `DISTINCT` inside an aggregate, but for the unit column in `COUNT`.
+    /// `DISTINCT` inside an aggregate other than `COUNT` of one column.
     AggregateDistinct,
-    /// `HAVING` and `QUALIFY`.
+    /// A `HAVING` beyond comparisons of figures, and `QUALIFY`.
     Having,
-    /// `ORDER BY`.
+    /// An `ORDER BY` beyond figures and keys.
     OrderBy,
-    /// `LIMIT`, `OFFSET`, `FETCH`, `TOP`.
+    /// `FETCH`, `TOP`, and a `LIMIT` or `OFFSET` that is no whole number.
     Limit,
     /// `OVER` and `WINDOW`.
     Window,
     /// `ROLLUP`, `CUBE`, `GROUPING SETS`, `GROUP BY ALL`.
     GroupingSets,
-    /// `FILTER (WHERE ...)` on an aggregate.
+    /// `FILTER (WHERE ...)` on what is no aggregate.
     Filter,
     /// `GROUP BY` in the row query of a module.
     ModuleGroupBy,
@@ -70,23 +70,27 @@ pub enum Construct {
     Clause,
     /// `?`, `$1`, `:name`.
     Placeholder,
-    /// An aggregate inside an expression, a filter or another aggregate.
+    /// An aggregate inside a row's expression, a filter or another aggregate.
     NestedAggregate,
-    /// `CAST`, `TRY_CAST`, `::`.
+    /// A cast to another type than the dictionary's.
     Cast,
-    /// `LIKE` and its kin.
+    /// `LIKE` and `ILIKE` of a pattern that is not a constant, `SIMILAR TO`, `RLIKE`.
     Like,
-    /// `INTERVAL`.
+    /// `INTERVAL` other than added to or taken from a time.
     Interval,
-    /// `DATE '...'`, `TIME '...'` and other typed texts.
+    /// A time taken from a time.
+    TimeDifference,
+    /// `TIME '...'` and other typed texts but `TIMESTAMP` and `DATE`.
     TypedText,
     /// Strings that are not `'plain'`: national, hex, escaped, dollar-quoted, ...
     StringKind,
     /// NULL as a value, other than a result of `CASE`.
     NullValue,
-    /// `IS TRUE`, `IS DISTINCT FROM` and their kin.
+    /// `IS NORMALIZED` and its kin.
     IsForm,
-    /// An operator other than comparisons, `AND`, `OR`, `NOT`, `+ - * /`.
+    /// `IS DISTINCT FROM` before `AND` and its kin, without parentheses.
+    OpenTest,
+    /// An operator other than comparisons, `AND`, `OR`, `NOT`, `+ - * / % ||`.
     Operator,
     /// A list element that is not a constant.
     ListElement,
@@ -197,20 +201,20 @@ impl Construct {
                 ("SELECT DISTINCT", "group by the columns; every public value is listed once")
             }
             Self::AggregateDistinct => (
-                "DISTINCT in an aggregate",
-                "count people with COUNT(DISTINCT unit column), or rows with COUNT(*) and GROUP BY",
+                "DISTINCT in this aggregate",
+                "count people with COUNT(DISTINCT unit column), or values with COUNT(DISTINCT column)",
             ),
             Self::Having => (
-                "HAVING or QUALIFY",
-                "choose rows with WHERE, and filter the answer once you have it",
+                "this form of HAVING, or QUALIFY",
+                "compare aggregates, headings and numbers with = <> < <= > >= AND OR NOT BETWEEN; choose rows with WHERE",
             ),
             Self::OrderBy => (
-                "ORDER BY",
-                "leave it out: answers are listed in domain order; sort the exported CSV",
+                "this form of ORDER BY",
+                "write headings, their numbers, aggregates or keys, each with ASC or DESC; missing figures come last",
             ),
             Self::Limit => (
-                "LIMIT, OFFSET, FETCH or TOP",
-                "leave it out: every public group is answered; cut the exported CSV",
+                "this form of LIMIT, OFFSET, FETCH or TOP",
+                "write LIMIT 10, or LIMIT 10 OFFSET 20, at the end",
             ),
             Self::Window => (
                 "a window here",
@@ -230,7 +234,7 @@ impl Construct {
                 ("ROLLUP, CUBE, GROUPING SETS or ALL", "name the group keys one by one")
             }
             Self::Filter => {
-                ("FILTER on an aggregate", "write SUM(CASE WHEN condition THEN value END)")
+                ("FILTER on what is no aggregate", "write it after an aggregate, or use CASE WHEN")
             }
             Self::ModuleGroupBy => {
                 ("GROUP BY in a module's rows", "select columns only; the module groups by itself")
@@ -256,17 +260,39 @@ impl Construct {
                 ("a placeholder", "write the value itself; it is part of what is approved")
             }
             Self::NestedAggregate => (
-                "an aggregate inside an expression, a filter or an aggregate",
-                "give each aggregate a column of its own, and compute from the answer",
+                "an aggregate inside a row's expression, a filter or an aggregate",
+                "compute with aggregates in SELECT, by + - * / and constants",
             ),
-            Self::Cast => ("a cast", "leave it out: whole numbers become floats where needed"),
-            Self::Like => ("a text pattern", "write column IN ('...', '...') with the texts meant"),
-            Self::Interval => ("INTERVAL", "write both ends as TIMESTAMP '2019-07-01 00:00:00'"),
-            Self::TypedText => ("a typed text", "write TIMESTAMP '2019-07-01 00:00:00'"),
+            Self::Cast => (
+                "a cast to this type",
+                "cast to BIGINT, DOUBLE, TEXT, BOOLEAN, TIMESTAMP or DATE, without a length",
+            ),
+            Self::Like => (
+                "this text pattern",
+                "write LIKE or ILIKE with a constant such as 'A%', or column IN ('...', '...')",
+            ),
+            Self::Interval => (
+                "this INTERVAL",
+                "write time + INTERVAL '1 month' or time - INTERVAL '90' MINUTE, in whole numbers",
+            ),
+            Self::TimeDifference => {
+                ("a time taken from a time", "write date_diff('second', earlier, later)")
+            }
+            Self::TypedText => {
+                ("a typed text", "write TIMESTAMP '2019-07-01 00:00:00' or DATE '2019-07-01'")
+            }
             Self::StringKind => ("a special string", "write a plain string in single quotes"),
-            Self::NullValue => ("NULL as a value", "write IS NULL, or leave out ELSE"),
-            Self::IsForm => ("this form of IS", "write IS NULL, IS NOT NULL, = or <>"),
-            Self::Operator => ("this operator", "use = <> < <= > >= AND OR NOT + - * /"),
+            Self::NullValue => {
+                ("NULL as a value", "write IS NULL, leave out ELSE, or CAST(NULL AS type)")
+            }
+            Self::IsForm => {
+                ("this form of IS", "write IS NULL, IS TRUE, IS NOT DISTINCT FROM, = or <>")
+            }
+            Self::OpenTest => (
+                "IS DISTINCT FROM with a condition after it",
+                "put the test in parentheses: (a IS DISTINCT FROM b) AND ...",
+            ),
+            Self::Operator => ("this operator", "use = <> < <= > >= AND OR NOT + - * / % ||"),
             Self::ListElement => {
                 ("a list element that is not a constant", "join conditions with OR")
             }

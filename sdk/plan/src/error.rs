@@ -90,20 +90,31 @@ pub enum PlanError {
         place: Place,
     },
     /// A function that is not on the list.
-    #[error(
-        "function `{name}`{place} is not allowed: use COUNT, SUM, AVG, COALESCE, NULLIF or clamp(x, lo, hi)"
-    )]
+    #[error("function `{name}`{place} is not allowed: {instead}")]
     Function {
         /// Its name.
         name: String,
         /// Where.
         place: Place,
+        /// What to write.
+        instead: &'static str,
     },
     /// An aggregate that is not a sum over people.
     #[error(
-        "aggregate `{name}`{place} is not offered: write COUNT, SUM or AVG, or group by CASE bands and count; MIN and MAX of one person's rows go into a subquery that groups by person"
+        "aggregate `{name}`{place} is not offered: write COUNT, SUM, AVG, STDDEV, MEDIAN or CORR, or group by CASE bands and count; MIN and MAX of one person's rows go into a subquery that groups by person"
     )]
     Aggregate {
+        /// Its name.
+        name: String,
+        /// Where.
+        place: Place,
+    },
+    /// The smallest or largest value over people: it is one person's value.
+    #[error(
+        "`{name}`{place} would show one person's value: write APPROX_PERCENTILE_CONT(x, 0.99) or another share, \
+         or take it per person in a subquery that groups by the unit"
+    )]
+    Extreme {
         /// Its name.
         name: String,
         /// Where.
@@ -361,6 +372,7 @@ pub enum PlanError {
     /// A key without a public domain.
     #[error(
         "`{expression}`{place} has no public list of values: declare a domain in the dictionary, \
+         choose them with WHERE {expression} IN (...) or a range of times, \
          or write CASE WHEN ... THEN 'a' ... ELSE 'b' END"
     )]
     NoDomain {
@@ -421,6 +433,14 @@ pub enum PlanError {
     Heading {
         /// Its beginning.
         name: String,
+        /// Where.
+        place: Place,
+    },
+    /// A share that no quantile has.
+    #[error(
+        "the share of a quantile{place} must be a constant above 0 and below 1, such as 0.5, with at most 9 digits"
+    )]
+    Share {
         /// Where.
         place: Place,
     },

@@ -4,14 +4,18 @@
 //! Rules an evaluator must keep, whatever engine it uses:
 //! - A float read from a column or made by arithmetic is *settled*: NaN and infinities become NULL,
 //!   -0 becomes 0. Comparisons then agree in every engine.
-//! - Arithmetic is float64 only, IEEE 754 round-to-nearest-even, one operation at a time (no fused
-//!   multiply-add, no reordering), each result settled. `x / 0` is NULL.
+//! - `Arithmetic` is float64 only, IEEE 754 round-to-nearest-even, one operation at a time (no fused
+//!   multiply-add, no reordering), each result settled. `x / 0` is NULL. Whole numbers are added,
+//!   subtracted and multiplied by functions of their own, exactly.
+//! - A `Call` gives what [`crate::row::apply`] gives for its arguments on each row.
 //! - Both sides of a comparison, all results of a `Case` and all parts of a `Coalesce` have one type;
 //!   the planner writes every conversion out as `ToFloat`.
 //! - NULL is SQL's: comparisons and arithmetic with NULL are NULL, `And`/`Or`/`Not` are three-valued,
 //!   a `Case` branch is taken only when its condition is TRUE.
 //! - Text compares by its UTF-8 bytes; FALSE is below TRUE.
 
+use crate::function::Function;
+use crate::row::Datum;
 use cloister_terms::{ColumnType, KeyValue, Name};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -40,7 +44,7 @@ pub enum Expr {
         /// The integer.
         of: Box<Expr>,
     },
-    /// A comparison; NULL when a side is NULL.
+    /// A comparison; NULL when a side is NULL, but for the two that count NULL as a value.
     Compare {
         /// Which.
         op: CompareOp,
@@ -129,6 +133,13 @@ pub enum Expr {
         /// Upper end, of the same type, not below `low`.
         high: Literal,
     },
+    /// A function of the list.
+    Call {
+        /// Which.
+        function: Function,
+        /// Its arguments, of the types it takes.
+        of: Vec<Expr>,
+    },
 }
 
 /// One branch of a `Case`.
@@ -157,6 +168,10 @@ pub enum CompareOp {
     Greater,
     /// `>=`
     GreaterOrEqual,
+    /// `IS DISTINCT FROM`: never NULL; NULL differs from every value and not from NULL.
+    Distinct,
+    /// `IS NOT DISTINCT FROM`
+    NotDistinct,
 }
 
 /// An arithmetic operation on float64.
@@ -283,8 +298,31 @@ impl Literal {
             Self::Int(int) => Some(KeyValue::Int(int.0)),
             Self::Text(text) => Some(KeyValue::Text(text.clone())),
             Self::Bool(value) => Some(KeyValue::Bool(*value)),
-            Self::Float(_) | Self::Timestamp(_) => None,
+            Self::Timestamp(micros) => Some(KeyValue::Timestamp(micros.0)),
+            Self::Float(_) => None,
         }
+    }
+
+    /// The value functions see.
+    pub fn datum(&self) -> Datum<'_> {
+        match self {
+            Self::Int(int) => Datum::Int(int.0),
+            Self::Float(float) => Datum::Float(float.value()),
+            Self::Text(text) => Datum::Text(text.as_str().into()),
+            Self::Bool(value) => Datum::Bool(*value),
+            Self::Timestamp(micros) => Datum::Timestamp(micros.0),
+        }
+    }
+
+    /// The constant of a value; `None` for a float that is not settled.
+    pub fn of_datum(datum: Datum<'_>) -> Option<Self> {
+        Some(match datum {
+            Datum::Int(int) => Self::int(int),
+            Datum::Float(float) => Self::Float(FloatBits::new(float)?),
+            Datum::Text(text) => Self::Text(text.into_owned()),
+            Datum::Bool(value) => Self::Bool(value),
+            Datum::Timestamp(micros) => Self::Timestamp(IntText(micros)),
+        })
     }
 }
 
@@ -315,6 +353,10 @@ impl Expr {
             Self::Coalesce { of: values } => values.first()?.column_type(of),
             Self::NullIf { left, .. } => left.column_type(of),
             Self::Clamp { low, .. } => Some(low.column_type()),
+            Self::Call { function, of: arguments } => {
+                let types = arguments.iter().map(|argument| argument.column_type(of));
+                function.result_type(&types.collect::<Option<Vec<_>>>()?)
+            }
         }
     }
 
@@ -331,9 +373,10 @@ impl Expr {
             Self::Compare { left, right, .. }
             | Self::NullIf { left, right }
             | Self::Arithmetic { left, right, .. } => vec![left, right],
-            Self::And { all: parts } | Self::Or { any: parts } | Self::Coalesce { of: parts } => {
-                parts.iter().collect()
-            }
+            Self::And { all: parts }
+            | Self::Or { any: parts }
+            | Self::Coalesce { of: parts }
+            | Self::Call { of: parts, .. } => parts.iter().collect(),
             Self::Between { of, low, high } => vec![of, low, high],
             Self::Case { operand, branches, otherwise } => {
                 let inner = branches.iter().flat_map(|branch| [&branch.when, &branch.then]);
@@ -355,9 +398,10 @@ impl Expr {
             Self::Compare { left, right, .. }
             | Self::NullIf { left, right }
             | Self::Arithmetic { left, right, .. } => vec![left, right],
-            Self::And { all: parts } | Self::Or { any: parts } | Self::Coalesce { of: parts } => {
-                parts.iter_mut().collect()
-            }
+            Self::And { all: parts }
+            | Self::Or { any: parts }
+            | Self::Coalesce { of: parts }
+            | Self::Call { of: parts, .. } => parts.iter_mut().collect(),
             Self::Between { of, low, high } => vec![of, low, high],
             Self::Case { operand, branches, otherwise } => {
                 let inner = branches.iter_mut().flat_map(|b| [&mut b.when, &mut b.then]);
@@ -388,6 +432,8 @@ impl fmt::Display for CompareOp {
             Self::LessOrEqual => "<=",
             Self::Greater => ">",
             Self::GreaterOrEqual => ">=",
+            Self::Distinct => "is distinct from",
+            Self::NotDistinct => "is not distinct from",
         })
     }
 }

@@ -1,21 +1,13 @@
-//! Names of functions: the few that are lowered, and how each other one is refused. A name that is
+//! Names of functions: those that are lowered, and how each other one is refused. A name that is
 //! not listed here must be refused, whatever an engine would make of it.
 
+pub(crate) use crate::aggregate_names::{AggregateName, aggregate};
 use crate::error::{Place, PlanError, excerpt};
+use crate::function::{Function, TrimSide};
+use cloister_terms::ColumnType;
 
-/// Aggregates that are sums over people.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum AggregateName {
-    /// `COUNT`
-    Count,
-    /// `SUM`
-    Sum,
-    /// `AVG`
-    Avg,
-}
-
-/// Row-wise functions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Row-wise functions as they are written, with what each takes.
+#[derive(Debug, Clone)]
 pub(crate) enum RowFunction {
     /// `COALESCE`
     Coalesce,
@@ -23,30 +15,123 @@ pub(crate) enum RowFunction {
     NullIf,
     /// `clamp`
     Clamp,
-}
-
-/// The aggregate of that name, in any case.
-pub(crate) fn aggregate(name: &str) -> Option<AggregateName> {
-    match name.to_ascii_lowercase().as_str() {
-        "count" => Some(AggregateName::Count),
-        "sum" => Some(AggregateName::Sum),
-        "avg" => Some(AggregateName::Avg),
-        _ => None,
-    }
+    /// `IF(condition, a, b)`
+    If,
+    /// `PI()`
+    Pi,
+    /// Arguments of exactly these types.
+    Exact(Function, &'static [ColumnType]),
+    /// So many numbers, read as float64.
+    Floats(Function, usize),
+    /// One number, int64 or float64.
+    Number(Function),
+    /// Any arguments of one type.
+    Alike(Function),
+    /// Texts.
+    Texts(Function),
+    /// `MOD`
+    Modulo,
+    /// `LOG`, with a base or without.
+    Log,
+    /// `FLOOR` and `CEIL`
+    Whole(Function),
+    /// `ROUND` and `TRUNC`
+    Digits(fn(i8) -> Function),
+    /// `WIDTH_BUCKET`
+    WidthBucket,
+    /// `TRIM` and its kin
+    Trim(TrimSide),
+    /// `SUBSTR`
+    Substring,
+    /// `REPLACE`
+    Replace,
+    /// `SPLIT_PART`
+    SplitPart,
+    /// `date_trunc`
+    DateTrunc,
+    /// `date_part`
+    DatePart,
+    /// `date_diff`
+    DateDiff,
 }
 
 /// The row-wise function of that name, in any case.
 pub(crate) fn row_function(name: &str) -> Option<RowFunction> {
-    match name.to_ascii_lowercase().as_str() {
-        "coalesce" => Some(RowFunction::Coalesce),
-        "nullif" => Some(RowFunction::NullIf),
-        "clamp" => Some(RowFunction::Clamp),
-        _ => None,
-    }
+    let name = name.to_ascii_lowercase();
+    number_function(&name).or_else(|| text_function(&name)).or_else(|| {
+        Some(match name.as_str() {
+            "coalesce" | "ifnull" | "nvl" => RowFunction::Coalesce,
+            "nullif" => RowFunction::NullIf,
+            "if" | "iif" => RowFunction::If,
+            "least" => RowFunction::Alike(Function::Least),
+            "greatest" => RowFunction::Alike(Function::Greatest),
+            "date_trunc" => RowFunction::DateTrunc,
+            "date_part" => RowFunction::DatePart,
+            "date_diff" => RowFunction::DateDiff,
+            _ => return None,
+        })
+    })
+}
+
+fn number_function(name: &str) -> Option<RowFunction> {
+    use RowFunction::{Digits, Floats, Number, Whole};
+    Some(match name {
+        "clamp" => RowFunction::Clamp,
+        "abs" => Number(Function::Abs),
+        "sign" => Number(Function::Sign),
+        "mod" => RowFunction::Modulo,
+        "round" => Digits(|digits| Function::Round { digits }),
+        "trunc" | "truncate" => Digits(|digits| Function::Truncate { digits }),
+        "floor" => Whole(Function::Floor),
+        "ceil" | "ceiling" => Whole(Function::Ceiling),
+        "sqrt" => Floats(Function::SquareRoot, 1),
+        "exp" => Floats(Function::Exponential, 1),
+        "ln" => Floats(Function::NaturalLog, 1),
+        "log" => RowFunction::Log,
+        "log10" => Floats(Function::Log10, 1),
+        "log2" => Floats(Function::Log2, 1),
+        "power" | "pow" => Floats(Function::Power, 2),
+        "sin" => Floats(Function::Sine, 1),
+        "cos" => Floats(Function::Cosine, 1),
+        "tan" => Floats(Function::Tangent, 1),
+        "asin" => Floats(Function::ArcSine, 1),
+        "acos" => Floats(Function::ArcCosine, 1),
+        "atan" => Floats(Function::ArcTangent, 1),
+        "atan2" => Floats(Function::ArcTangent2, 2),
+        "radians" => Floats(Function::Radians, 1),
+        "degrees" => Floats(Function::Degrees, 1),
+        "pi" => RowFunction::Pi,
+        "width_bucket" => RowFunction::WidthBucket,
+        _ => return None,
+    })
+}
+
+fn text_function(name: &str) -> Option<RowFunction> {
+    use ColumnType::{Int64, Text};
+    use RowFunction::{Exact, Texts, Trim};
+    Some(match name {
+        "lower" => Exact(Function::Lower, &[Text]),
+        "upper" => Exact(Function::Upper, &[Text]),
+        "trim" | "btrim" => Trim(TrimSide::Both),
+        "ltrim" => Trim(TrimSide::Leading),
+        "rtrim" => Trim(TrimSide::Trailing),
+        "substr" | "substring" => RowFunction::Substring,
+        "left" => Exact(Function::Left, &[Text, Int64]),
+        "right" => Exact(Function::Right, &[Text, Int64]),
+        "length" | "char_length" | "character_length" => Exact(Function::Length, &[Text]),
+        "concat" => Texts(Function::Concat),
+        "replace" => RowFunction::Replace,
+        "split_part" => RowFunction::SplitPart,
+        "strpos" | "position" => Exact(Function::Position, &[Text, Text]),
+        "starts_with" => Exact(Function::StartsWith, &[Text, Text]),
+        "ends_with" => Exact(Function::EndsWith, &[Text, Text]),
+        "contains" => Exact(Function::Contains, &[Text, Text]),
+        _ => return None,
+    })
 }
 
 /// Aggregates that are no sum over people, or not yet one.
-const OTHER_AGGREGATES: [&str; 30] = [
+const OTHER_AGGREGATES: [&str; 28] = [
     "any_value",
     "array_agg",
     "bit_and",
@@ -64,10 +149,8 @@ const OTHER_AGGREGATES: [&str; 30] = [
     "last",
     "last_value",
     "listagg",
-    "max",
     "mean",
     "median",
-    "min",
     "mode",
     "nth_value",
     "percentile",
@@ -112,6 +195,29 @@ const VOLATILE: [&str; 18] = [
     "uuid",
 ];
 
+/// Row-wise functions that are often asked for, with what to write instead.
+const INSTEAD: [(&str, &str); 19] = [
+    ("age", "write date_diff('day', a, b)"),
+    ("timestampdiff", "write date_diff('day', a, b)"),
+    ("datediff", "write date_diff('day', a, b)"),
+    ("date_bin", "write date_trunc('hour', time), or CASE bands"),
+    ("dateadd", "write time + INTERVAL '1 month'"),
+    ("date_add", "write time + INTERVAL '1 month'"),
+    ("make_date", "write DATE '2019-07-01', or CAST(text AS DATE)"),
+    ("to_date", "write CAST(text AS DATE), with text like '2019-07-01'"),
+    ("to_timestamp", "write CAST(text AS TIMESTAMP), with text like '2019-07-01 10:00:00'"),
+    ("to_char", "write EXTRACT(month FROM time), date_trunc or CAST(x AS TEXT)"),
+    ("regexp_like", "write LIKE or ILIKE with % and _"),
+    ("regexp_match", "write LIKE or ILIKE with % and _"),
+    ("regexp_matches", "write LIKE or ILIKE with % and _"),
+    ("regexp_replace", "write REPLACE(text, 'from', 'to') or SPLIT_PART"),
+    ("lpad", "compare with the texts meant, or use RIGHT(CONCAT('000', text), 3)"),
+    ("rpad", "compare with the texts meant, or use LEFT(CONCAT(text, '   '), 3)"),
+    ("repeat", "write the text itself"),
+    ("concat_ws", "write a || ', ' || b"),
+    ("setseed", "leave it out: nothing an analysis does is random but the noise"),
+];
+
 /// The error for a function that is not on the list.
 pub(crate) fn refuse_function(name: &str, place: Place) -> PlanError {
     let folded = name.to_ascii_lowercase();
@@ -120,9 +226,17 @@ pub(crate) fn refuse_function(name: &str, place: Place) -> PlanError {
     if VOLATILE.contains(&folded) {
         return PlanError::Volatile { name, place };
     }
+    if matches!(folded, "min" | "max") {
+        return PlanError::Extreme { name, place };
+    }
     let in_family = OTHER_AGGREGATE_FAMILIES.iter().any(|family| folded.starts_with(family));
     if in_family || OTHER_AGGREGATES.contains(&folded) {
         return PlanError::Aggregate { name, place };
     }
-    PlanError::Function { name, place }
+    let instead = INSTEAD.iter().find(|(other, _)| *other == folded).map_or(
+        "use CASE, CAST, COALESCE, LEAST, GREATEST, ROUND, date_trunc, EXTRACT, SUBSTR, LOWER \
+         or another function of the SQL reference",
+        |(_, instead)| instead,
+    );
+    PlanError::Function { name, place, instead }
 }

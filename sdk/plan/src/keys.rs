@@ -1,103 +1,325 @@
 //! Public domains of group keys, from the dictionary and the text alone. A key whose values are not
 //! known before any row is read must be refused: which keys exist would itself be an answer.
+//!
+//! A domain comes from the dictionary, from constants of the text, from what a function can give at all
+//! (months are 1 to 12), from a filter that lists the values or sets both ends of a range, or from
+//! applying functions to values that have one. Values in the data outside it are dropped.
 
 use crate::error::{PlanError, excerpt};
-use crate::expr::Expr;
+use crate::expr::{Expr, Literal};
+use crate::function::{DateField, DateUnit, Function};
 use crate::ir::KeyExpr;
+use crate::limits::{DOMAIN_BYTES_MAX, DOMAIN_TRIALS_MAX};
+use crate::pinned::Pinned;
+use crate::range::Range;
+use crate::row::{self, Datum, next_unit, truncated};
 use crate::scope::Scope;
 use crate::typed::Typed;
 use cloister_terms::limits::DOMAIN_VALUES_MAX;
 use cloister_terms::{ColumnType, KeyValue, Name};
 use std::collections::BTreeSet;
 
-/// A key with its public domain. Errors when it has none, an empty one or one too large.
-pub(crate) fn key(typed: &Typed, scope: &Scope<'_>) -> Result<KeyExpr, PlanError> {
+/// A key with its public domain, on the rows a filter keeps. Errors when it has none, an empty one or one
+/// too large.
+pub(crate) fn key(
+    typed: &Typed,
+    scope: &Scope<'_>,
+    filter: Option<&Expr>,
+) -> Result<KeyExpr, PlanError> {
     let place = typed.place;
     let none = || PlanError::NoDomain { expression: excerpt(&typed.expr.to_string()), place };
-    let mut domain = Domain::default();
-    let is_key =
-        matches!(typed.column_type, ColumnType::Text | ColumnType::Int64 | ColumnType::Bool);
-    if !is_key || !domain.add(&typed.expr, scope) || domain.values.is_empty() {
+    if typed.column_type == ColumnType::Float64 {
         return Err(none());
     }
-    if domain.values.len() > DOMAIN_VALUES_MAX {
-        return Err(PlanError::TooMany { what: "values of a key", max: DOMAIN_VALUES_MAX, place });
+    match domain_of(&typed.expr, scope, filter) {
+        Err(TooLarge) => {
+            Err(PlanError::TooMany { what: "values of a key", max: DOMAIN_VALUES_MAX, place })
+        }
+        Ok(Some(domain)) if !domain.is_empty() => Ok(KeyExpr { expr: typed.expr.clone(), domain }),
+        Ok(_) => Err(none()),
     }
-    Ok(KeyExpr { expr: typed.expr.clone(), domain: domain.values })
 }
 
-/// Every value an expression can have but NULL, when they are public and few enough for a key.
-pub(crate) fn values(expr: &Expr, scope: &Scope<'_>) -> Option<Vec<KeyValue>> {
-    let mut domain = Domain::default();
-    let is_known = domain.add(expr, scope) && domain.values.len() <= DOMAIN_VALUES_MAX;
-    is_known.then_some(domain.values)
+/// More values than a domain may have, or more than can be tried to find them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct TooLarge;
+
+/// Every value an expression can have but NULL on the rows a filter keeps; `None` when they are not known.
+pub(crate) fn domain_of(
+    expr: &Expr,
+    scope: &Scope<'_>,
+    filter: Option<&Expr>,
+) -> Result<Option<Vec<KeyValue>>, TooLarge> {
+    let pinned = Pinned::of(filter);
+    let mut domain = Domain::new(scope, &pinned);
+    let is_known = domain.add(expr)?;
+    Ok(is_known.then_some(domain.values))
 }
 
 /// Values in the order they first stand in the dictionary or the text.
-#[derive(Default)]
-struct Domain {
+struct Domain<'s, 'a> {
+    scope: &'s Scope<'a>,
+    pinned: &'s Pinned<'s>,
     values: Vec<KeyValue>,
     seen: BTreeSet<KeyValue>,
     /// Columns whose domain is in already: a short text may name a large one in each of many branches.
     columns: BTreeSet<Name>,
+    /// Results of functions tried so far.
+    trials: usize,
+    /// Bytes of the texts among the values.
+    bytes: usize,
 }
 
-impl Domain {
+impl<'s, 'a> Domain<'s, 'a> {
+    fn new(scope: &'s Scope<'a>, pinned: &'s Pinned<'s>) -> Self {
+        Self {
+            scope,
+            pinned,
+            values: Vec::new(),
+            seen: BTreeSet::new(),
+            columns: BTreeSet::new(),
+            trials: 0,
+            bytes: 0,
+        }
+    }
+
     /// Adds every value an expression can have but NULL; false when they are not known.
-    fn add(&mut self, expr: &Expr, scope: &Scope<'_>) -> bool {
+    fn add(&mut self, expr: &Expr) -> Result<bool, TooLarge> {
+        if let Some(listed) = self.pinned.values(expr) {
+            return self.listed(expr, &listed);
+        }
         match expr {
-            Expr::Column { name } => {
-                if self.columns.contains(name) {
-                    return true;
-                }
-                let Some(column) = scope.entry(name) else { return false };
-                match (&column.domain, column.column_type) {
-                    (Some(domain), _) => domain.iter().for_each(|value| self.push(value.clone())),
-                    (None, ColumnType::Bool) => self.push_bools(),
-                    (None, _) => return false,
-                }
-                self.columns.insert(name.clone());
-                true
-            }
-            Expr::Literal { value } => match value.key_value() {
-                Some(value) => {
-                    self.push(value);
-                    true
-                }
-                None => false,
-            },
-            Expr::Null { .. } => true,
+            Expr::Column { name } => self.column(expr, name),
+            Expr::Literal { value } => self.literal(value),
+            Expr::Null { .. } => Ok(true),
             Expr::Case { branches, otherwise, .. } => {
                 let thens = branches.iter().map(|branch| &branch.then);
-                thens.chain(otherwise.as_deref()).all(|result| self.add(result, scope))
+                self.all(thens.chain(otherwise.as_deref()))
             }
-            Expr::Coalesce { of } => of.iter().all(|value| self.add(value, scope)),
-            Expr::NullIf { left, .. } => self.add(left, scope),
+            Expr::Coalesce { of } => self.all(of.iter()),
+            Expr::NullIf { left, .. } => self.add(left),
             Expr::Compare { .. }
             | Expr::And { .. }
             | Expr::Or { .. }
             | Expr::Not { .. }
             | Expr::IsNull { .. }
             | Expr::InList { .. }
-            | Expr::Between { .. } => {
-                self.push_bools();
+            | Expr::Between { .. } => self.bools(),
+            Expr::Clamp { .. } => self.numbers(expr),
+            Expr::Call { function, of } => self.call(expr, function, of),
+            Expr::ToFloat { .. } | Expr::Negate { .. } | Expr::Arithmetic { .. } => Ok(false),
+        }
+    }
+
+    fn all<'e>(&mut self, parts: impl Iterator<Item = &'e Expr>) -> Result<bool, TooLarge> {
+        for part in parts {
+            if !self.add(part)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Values a filter lists: those of a column's own domain in its order, all of any other expression.
+    fn listed(&mut self, expr: &Expr, listed: &[Literal]) -> Result<bool, TooLarge> {
+        let own = match expr {
+            Expr::Column { name } => {
+                self.scope.entry(name).and_then(|column| column.domain.as_ref())
+            }
+            _ => None,
+        };
+        let Some(own) = own else {
+            for value in listed {
+                if !self.literal(value)? {
+                    return Ok(false);
+                }
+            }
+            return Ok(true);
+        };
+        let listed: BTreeSet<_> = listed.iter().filter_map(Literal::key_value).collect();
+        for value in own.iter().filter(|value| listed.contains(value)) {
+            self.push(value.clone())?;
+        }
+        Ok(true)
+    }
+
+    fn column(&mut self, expr: &Expr, name: &Name) -> Result<bool, TooLarge> {
+        if self.columns.contains(name) {
+            return Ok(true);
+        }
+        let Some(column) = self.scope.entry(name) else { return Ok(false) };
+        let is_known = match (&column.domain, column.column_type) {
+            (Some(domain), _) => {
+                for value in domain.iter() {
+                    self.push(value.clone())?;
+                }
                 true
             }
-            Expr::ToFloat { .. }
-            | Expr::Negate { .. }
-            | Expr::Arithmetic { .. }
-            | Expr::Clamp { .. } => false,
+            (None, ColumnType::Bool) => self.bools()?,
+            (None, ColumnType::Int64) => self.numbers(expr)?,
+            (None, _) => false,
+        };
+        self.columns.insert(name.clone());
+        Ok(is_known)
+    }
+
+    fn literal(&mut self, value: &Literal) -> Result<bool, TooLarge> {
+        match value.key_value() {
+            Some(value) => self.push(value).map(|()| true),
+            None => Ok(false),
         }
     }
 
-    fn push_bools(&mut self) {
-        self.push(KeyValue::Bool(false));
-        self.push(KeyValue::Bool(true));
+    /// The whole numbers between the ends a filter sets.
+    fn numbers(&mut self, expr: &Expr) -> Result<bool, TooLarge> {
+        let is_int = expr
+            .column_type(&|name| self.scope.entry(name).map(|column| column.column_type))
+            == Some(ColumnType::Int64);
+        match self.pinned.span(expr).filter(|_| is_int) {
+            Some((low, high)) => self.span(low, high),
+            None => Ok(false),
+        }
     }
 
-    fn push(&mut self, value: KeyValue) {
-        if self.seen.insert(value.clone()) {
-            self.values.push(value);
+    fn call(&mut self, expr: &Expr, function: &Function, of: &[Expr]) -> Result<bool, TooLarge> {
+        match (function, of) {
+            (Function::DatePart { field }, [time]) => {
+                match (field.span(), self.years(*field, time)) {
+                    (Some((low, high)), _) | (None, Some((low, high))) => self.span(low, high),
+                    (None, None) => self.numbers(expr),
+                }
+            }
+            (Function::WidthBucket { buckets, .. }, _) => self.span(0, i64::from(*buckets) + 1),
+            (
+                Function::StartsWith
+                | Function::EndsWith
+                | Function::Contains
+                | Function::Like { .. }
+                | Function::Cast { to: ColumnType::Bool },
+                _,
+            ) => self.bools(),
+            (Function::DateTrunc { unit }, [time]) => {
+                match self.pinned.span(time).or_else(|| self.pinned.span(expr)) {
+                    Some((low, high)) => self.units(*unit, low, high),
+                    None => self.mapped(function, of),
+                }
+            }
+            (Function::Modulo, [number, Expr::Literal { value: Literal::Int(by) }]) => {
+                match self.mapped(function, of) {
+                    Ok(true) => Ok(true),
+                    _ => self.remainders(number, by.0),
+                }
+            }
+            _ => Ok(self.numbers(expr)? || self.mapped(function, of)?),
         }
+    }
+
+    /// Every remainder of a division by a constant, those below 0 only where the number may be.
+    fn remainders(&mut self, number: &Expr, by: i64) -> Result<bool, TooLarge> {
+        let Some(most) = by.checked_abs().and_then(|by| by.checked_sub(1)) else {
+            return Err(TooLarge);
+        };
+        let is_natural = Range::of(number, self.scope).is_some_and(|range| range.low >= 0.0);
+        self.span(if is_natural { 0 } else { -most }, most)
+    }
+
+    /// The years between the ends a filter sets to a time.
+    fn years(&self, field: DateField, time: &Expr) -> Option<(i64, i64)> {
+        let (low, high) = self.pinned.span(time)?;
+        let year = |micros| {
+            let year = row::apply(&Function::DatePart { field }, &[Some(Datum::Timestamp(micros))]);
+            if let Some(Datum::Int(year)) = year { Some(year) } else { None }
+        };
+        Some((year(low)?, year(high)?))
+    }
+
+    /// The starts of units that hold the times from `low` to `high`.
+    fn units(&mut self, unit: DateUnit, low: i64, high: i64) -> Result<bool, TooLarge> {
+        let mut start = truncated(unit, low);
+        while let Some(micros) = start.filter(|start| *start <= high && low <= high) {
+            self.push(KeyValue::Timestamp(micros))?;
+            start = next_unit(unit, micros);
+        }
+        Ok(true)
+    }
+
+    fn span(&mut self, low: i64, high: i64) -> Result<bool, TooLarge> {
+        for int in low..=high {
+            self.push(KeyValue::Int(int))?;
+        }
+        Ok(true)
+    }
+
+    /// The results of a function for all values of its arguments, NULL among them; the first argument
+    /// changes last.
+    fn mapped(&mut self, function: &Function, of: &[Expr]) -> Result<bool, TooLarge> {
+        let mut choices: Vec<Vec<Option<Datum<'_>>>> = Vec::new();
+        for part in of {
+            choices.push(match part {
+                Expr::Literal { value } => vec![Some(value.datum())],
+                Expr::Null { .. } => vec![None],
+                _ => {
+                    let mut inner = Domain::new(self.scope, self.pinned);
+                    inner.trials = self.trials;
+                    if !inner.add(part)? {
+                        return Ok(false);
+                    }
+                    self.trials = inner.trials;
+                    inner.values.into_iter().map(|value| Some(datum(value))).chain([None]).collect()
+                }
+            });
+        }
+        let count = choices.iter().try_fold(1usize, |count, part| count.checked_mul(part.len()));
+        let count = count.filter(|count| *count <= DOMAIN_TRIALS_MAX).ok_or(TooLarge)?;
+        for index in 0..count {
+            self.trials += 1;
+            if self.trials > DOMAIN_TRIALS_MAX {
+                return Err(TooLarge);
+            }
+            let mut rest = index;
+            let mut arguments = Vec::with_capacity(choices.len());
+            for part in choices.iter().rev() {
+                arguments.push(part.get(rest % part.len()).cloned().flatten());
+                rest /= part.len();
+            }
+            arguments.reverse();
+            let Some(result) = row::apply(function, &arguments) else { continue };
+            let Some(value) = Literal::of_datum(result).as_ref().and_then(Literal::key_value)
+            else {
+                return Ok(false);
+            };
+            self.push(value)?;
+        }
+        Ok(true)
+    }
+
+    fn bools(&mut self) -> Result<bool, TooLarge> {
+        self.push(KeyValue::Bool(false))?;
+        self.push(KeyValue::Bool(true))?;
+        Ok(true)
+    }
+
+    fn push(&mut self, value: KeyValue) -> Result<(), TooLarge> {
+        if self.seen.contains(&value) {
+            return Ok(());
+        }
+        if let KeyValue::Text(text) = &value {
+            self.bytes = self.bytes.saturating_add(text.len());
+        }
+        if self.values.len() >= DOMAIN_VALUES_MAX || self.bytes > DOMAIN_BYTES_MAX {
+            return Err(TooLarge);
+        }
+        self.seen.insert(value.clone());
+        self.values.push(value);
+        Ok(())
+    }
+}
+
+fn datum<'v>(value: KeyValue) -> Datum<'v> {
+    match value {
+        KeyValue::Text(text) => Datum::Text(text.into()),
+        KeyValue::Int(int) => Datum::Int(int),
+        KeyValue::Bool(bool) => Datum::Bool(bool),
+        KeyValue::Timestamp(micros) => Datum::Timestamp(micros),
     }
 }

@@ -2,10 +2,14 @@
 //! accuracy. Researchers use it to explain, nodes to plan again and compare. Pure and deterministic:
 //! no I/O, no records, no engine; what is not on its allow-list is refused.
 
-/// Aggregates as lanes.
+/// Names of aggregates, with their contracts.
+mod aggregate_names;
+/// Aggregates with their arguments lowered.
 mod aggregates;
 /// Aggregates and windows inside a subquery.
 mod calls;
+/// Deviations from the middle of a range.
+mod centred;
 /// The clauses of the one query.
 mod clauses;
 /// SQL that is refused, and what to write instead.
@@ -18,8 +22,16 @@ pub mod error;
 mod explain;
 /// Row-wise expressions: total, typed, of no engine.
 pub mod expr;
+/// What computed figures give, in plain words.
+mod figure_notes;
+/// Arithmetic on aggregates.
+mod figures;
 /// The things in FROM.
 mod from;
+/// The functions a plan may call.
+pub mod function;
+/// What people read about each function.
+mod function_notes;
 /// Names of functions.
 mod functions;
 /// Headings of the answer.
@@ -30,14 +42,24 @@ pub mod ir;
 mod joins;
 /// Public domains of keys.
 mod keys;
+/// The lanes of a question.
+mod lanes;
 /// What a filter says of columns.
 mod learnt;
+/// Leaves of histograms and public values, as lanes.
+mod leaves;
 /// Limits of the planner alone.
 pub mod limits;
 /// Constants.
 mod literal;
 /// Syntax tree to expressions.
 mod lower;
+/// Calls and casts to expressions.
+mod lower_calls;
+/// Times and intervals to expressions.
+mod lower_times;
+/// Forms with words between their parts to expressions.
+mod lower_words;
 /// The module front end.
 mod module;
 /// Noise from what a round may cost.
@@ -46,14 +68,22 @@ mod noise;
 mod notes;
 /// The clauses of a subquery.
 mod parts;
+/// What a filter says about the values of an expression.
+mod pinned;
 /// Question to plan.
 mod planned;
 /// Ranges, clamping bounds and grids.
 mod range;
+/// Ranges of functions.
+mod range_calls;
+/// HAVING, ORDER BY and LIMIT as post-processing.
+mod recipe;
 /// FROM, WITH and WHERE as a relation.
 mod relate;
 /// How one person's rows are made of her rows in the tables.
 pub mod relation;
+/// What functions give, one value at a time.
+pub mod row;
 /// Names and what is known of them.
 mod scope;
 /// The SQL front end.
@@ -72,15 +102,20 @@ mod told;
 mod typed;
 /// Expressions in words.
 mod words;
+/// Functions in words.
+mod words_calls;
 
 /// Tests on the sample dictionary.
 #[cfg(test)]
 mod tests;
 
+pub use aggregate_names::{AggregateNote, aggregate_notes};
 pub use construct::Construct;
 pub use error::{Place, PlanError};
 pub use explain::{ColumnAccuracy, Explanation, explain};
 pub use expr::{ArithmeticOp, Branch, CompareOp, Expr, FloatBits, IntText, Literal};
+pub use function::{DateField, DateUnit, Function, TrimSide};
+pub use function_notes::{FunctionNote, row_functions};
 pub use ir::{
     Contribute, ContributionPlan, KeyExpr, LaneExpr, ModuleColumn, ModuleColumnKind,
     ModuleContribution, PLAN_VERSION, ReadColumn, RowPlan, SqlContribution,

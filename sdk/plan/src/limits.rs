@@ -11,8 +11,9 @@ pub const NESTING_MAX: usize = 32;
 /// Recursion the parser may use, a second line of defence behind [`NESTING_MAX`].
 pub const PARSER_RECURSION_MAX: usize = 100;
 /// Deepest expression, chains of `AND` and `OR` counted once. A level becomes at most six levels of
-/// JSON (`NOT BETWEEN` of a whole number read as a float), but a level below such a one at most four,
-/// so a plan stays readable by readers that stop at 128, its own levels included.
+/// JSON (`NOT BETWEEN` of a whole number read as a float, a text cast to a date), but then the level
+/// below or above it at most four, and a function of a whole number read as a float five: five a level on
+/// average, so that a plan stays readable by readers that stop at 128, its own levels included.
 pub const EXPRESSION_DEPTH_MAX: usize = 24;
 /// Most `NOT (` and `CASE (` open at once. The parser tries each as an operator and, when that
 /// fails, again as a function, so its work doubles with each one.
@@ -21,6 +22,15 @@ pub const RETRIED_NESTING_MAX: usize = 6;
 pub const LITERAL_BYTES_MAX: usize = 1_024;
 /// Most terms of one list: `IN (...)`, `CASE` branches, arguments, `SELECT` and `GROUP BY` items.
 pub const LIST_TERMS_MAX: usize = 1_000;
+/// Longest text a function makes, in bytes: a longer one is NULL. Texts joined with themselves over
+/// several steps would double each time. Parts of a text are not made and may be longer.
+pub const MADE_TEXT_BYTES_MAX: usize = 4_096;
+/// Most digits after the point to which a number is rounded, and most before it.
+pub const DIGITS_MAX: u8 = 15;
+/// Most results of functions that are tried to find the values of a key.
+pub const DOMAIN_TRIALS_MAX: usize = 400_000;
+/// Longest list of values that functions make for a key, in bytes.
+pub const DOMAIN_BYTES_MAX: usize = 1 << 24;
 /// Longest heading of a column of the answer, in bytes.
 pub const HEADING_BYTES_MAX: usize = 63;
 /// Longest excerpt of a text that an error quotes, in characters.
@@ -51,5 +61,14 @@ pub const COUNTED_VALUES_MAX: u64 = 1_000;
 pub const PLAN_JSON_DEPTH_MAX: usize = 127;
 /// Most fuel one person's rows may use; it is written as a JSON number elsewhere.
 pub const FUEL_MAX: u64 = 1 << 53;
+
+/// Most leaves a quantile is counted in.
+pub const QUANTILE_LEAVES_MAX: u32 = 64;
+/// Most parts of all lanes' expressions together: histograms repeat what they count in every leaf.
+pub const LANE_PARTS_MAX: usize = 200_000;
+/// Most levels of JSON of one lane's expression: readers stop at 127, the plan's own six included.
+pub const EXPRESSION_JSON_LEVELS_MAX: usize = 121;
+/// Decimal places of a quantile's share.
+pub const SHARE_DIGITS_MAX: u32 = 9;
 
 const _: () = assert!(EXPRESSION_DEPTH_MAX * 5 + 6 < 128, "a plan must stay readable JSON");

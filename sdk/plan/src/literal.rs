@@ -4,8 +4,11 @@
 use crate::construct::Construct;
 use crate::error::{Place, PlanError, excerpt};
 use crate::expr::{FloatBits, IntText, Literal};
+use crate::row::parse_time;
 use sqlparser::ast::{DataType, TimezoneInfo, TypedString, Value};
-use time::{Date, Month, PrimitiveDateTime, Time};
+
+/// Length of a date as it is written.
+const DATE_BYTES: usize = "2019-07-01".len();
 
 /// A constant, with a minus sign before it or not. NULL is refused: it is no constant.
 pub(crate) fn literal(value: &Value, negative: bool, place: Place) -> Result<Literal, PlanError> {
@@ -21,19 +24,21 @@ pub(crate) fn literal(value: &Value, negative: bool, place: Place) -> Result<Lit
     }
 }
 
-/// `TIMESTAMP '2019-07-01 10:00:00.25'`, without a zone. Errors on every other typed text.
+/// `TIMESTAMP '2019-07-01 10:00:00.25'`, without a zone, or `DATE '2019-07-01'`, which is its midnight.
+/// Errors on every other typed text.
 pub(crate) fn timestamp(typed: &TypedString, place: Place) -> Result<Literal, PlanError> {
+    let is_date = typed.data_type == DataType::Date;
     let without_zone = matches!(
         typed.data_type,
         DataType::Timestamp(None, TimezoneInfo::None | TimezoneInfo::WithoutTimeZone)
     );
     let (true, false, Value::SingleQuotedString(text)) =
-        (without_zone, typed.uses_odbc_syntax, &typed.value.value)
+        (without_zone || is_date, typed.uses_odbc_syntax, &typed.value.value)
     else {
         return Err(PlanError::refused(Construct::TypedText, place));
     };
-    let micros =
-        parse_time(text).ok_or_else(|| PlanError::Timestamp { text: excerpt(text), place })?;
+    let micros = parse_time(text).filter(|_| !is_date || text.len() == DATE_BYTES);
+    let micros = micros.ok_or_else(|| PlanError::Timestamp { text: excerpt(text), place })?;
     Ok(Literal::Timestamp(IntText(micros)))
 }
 
@@ -50,43 +55,6 @@ fn number(text: &str, negative: bool, place: Place) -> Result<Literal, PlanError
     let is_plain = text.bytes().all(|b| b.is_ascii_digit() || b".eE+-".contains(&b));
     let float = signed.parse::<f64>().ok().filter(|_| is_plain).and_then(FloatBits::new);
     float.map(Literal::Float).ok_or_else(|| wrong_number(text, place))
-}
-
-/// Microseconds since 1970 of `YYYY-MM-DD[ HH:MM:SS[.ffffff]]`, `T` for the blank allowed.
-fn parse_time(text: &str) -> Option<i64> {
-    let (date, time) = match text.get(10..) {
-        Some("") | None => (text, None),
-        Some(rest) => (text.get(..10)?, Some(rest.strip_prefix([' ', 'T'])?)),
-    };
-    let date = parse_date(date)?;
-    let time = time.map_or(Some(Time::MIDNIGHT), parse_clock)?;
-    let nanos = PrimitiveDateTime::new(date, time).assume_utc().unix_timestamp_nanos();
-    i64::try_from(nanos / 1000).ok()
-}
-
-fn parse_date(text: &str) -> Option<Date> {
-    let mut parts = text.splitn(3, '-');
-    let year = digits(parts.next()?, 4)?;
-    let month = Month::try_from(u8::try_from(digits(parts.next()?, 2)?).ok()?).ok()?;
-    let day = u8::try_from(digits(parts.next()?, 2)?).ok()?;
-    Date::from_calendar_date(i32::try_from(year).ok()?, month, day).ok()
-}
-
-fn parse_clock(text: &str) -> Option<Time> {
-    let (clock, fraction) = text.split_once('.').unwrap_or((text, "0"));
-    let mut parts = clock.splitn(3, ':');
-    let mut two = || u8::try_from(digits(parts.next()?, 2)?).ok();
-    let (hour, minute, second) = (two()?, two()?, two()?);
-    if fraction.is_empty() || fraction.len() > 6 {
-        return None;
-    }
-    let micros = digits(&format!("{fraction:0<6}"), 6)?;
-    Time::from_hms_micro(hour, minute, second, micros).ok()
-}
-
-fn digits(text: &str, width: usize) -> Option<u32> {
-    let is_all_digits = text.len() == width && text.bytes().all(|b| b.is_ascii_digit());
-    if is_all_digits { text.parse().ok() } else { None }
 }
 
 #[cfg(test)]

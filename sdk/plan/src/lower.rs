@@ -4,9 +4,12 @@
 use crate::construct::Construct;
 use crate::error::{Place, PlanError};
 use crate::expr::{ArithmeticOp, Branch, CompareOp, Expr, Literal};
+use crate::function::Function as Called;
 use crate::functions::{RowFunction, aggregate, refuse_function, row_function};
 use crate::limits::{EXPRESSION_DEPTH_MAX, LIST_TERMS_MAX};
 use crate::literal::{literal, timestamp};
+use crate::lower_calls::{Called as By, Lowered, called, constant, modulo, row_call};
+use crate::lower_times::shift;
 use crate::scope::{Scope, folded};
 use crate::syntax::{call, place_of, too_long, unwrapped};
 use crate::text::place;
@@ -26,7 +29,8 @@ pub(crate) fn condition(scope: &Scope<'_>, ast: &Ast) -> Result<Expr, PlanError>
     lower(scope, ast)?.boolean()
 }
 
-struct Lowering<'s, 'a> {
+/// Lowers the parts of one expression.
+pub(crate) struct Lowering<'s, 'a> {
     scope: &'s Scope<'a>,
 }
 
@@ -61,14 +65,10 @@ impl Lowering<'_, '_> {
                 self.case(operand.as_deref(), conditions, else_result.as_deref(), depth)?
             }
             Ast::Function(function) => self.function(function, depth)?,
-            Ast::Wildcard(_) | Ast::QualifiedWildcard(..) => return refused(Construct::Wildcard),
-            Ast::Subquery(_) | Ast::Exists { .. } | Ast::InSubquery { .. } => {
-                return refused(Construct::Subquery);
+            Ast::Cast { expr, data_type, array: false, format: None, .. } => {
+                self.cast(expr, data_type, depth)?
             }
-            Ast::Cast { .. } | Ast::Convert { .. } => return refused(Construct::Cast),
-            Ast::Like { .. } | Ast::ILike { .. } | Ast::SimilarTo { .. } | Ast::RLike { .. } => {
-                return refused(Construct::Like);
-            }
+            Ast::Like { .. } | Ast::ILike { .. } => (self.like(ast, depth)?, ColumnType::Bool),
             Ast::IsTrue(_)
             | Ast::IsNotTrue(_)
             | Ast::IsFalse(_)
@@ -76,7 +76,20 @@ impl Lowering<'_, '_> {
             | Ast::IsUnknown(_)
             | Ast::IsNotUnknown(_)
             | Ast::IsDistinctFrom(..)
-            | Ast::IsNotDistinctFrom(..) => return refused(Construct::IsForm),
+            | Ast::IsNotDistinctFrom(..) => self.test(ast, depth)?,
+            Ast::Extract { .. }
+            | Ast::Ceil { .. }
+            | Ast::Floor { .. }
+            | Ast::Position { .. }
+            | Ast::Substring { .. }
+            | Ast::Trim { .. } => self.worded(ast, depth)?,
+            Ast::Wildcard(_) | Ast::QualifiedWildcard(..) => return refused(Construct::Wildcard),
+            Ast::Subquery(_) | Ast::Exists { .. } | Ast::InSubquery { .. } => {
+                return refused(Construct::Subquery);
+            }
+            Ast::Cast { .. } | Ast::Convert { .. } => return refused(Construct::Cast),
+            Ast::SimilarTo { .. } | Ast::RLike { .. } => return refused(Construct::Like),
+            Ast::IsNormalized { .. } => return refused(Construct::IsForm),
             Ast::Interval(_) => return refused(Construct::Interval),
             Ast::GroupingSets(_) | Ast::Cube(_) | Ast::Rollup(_) => {
                 return refused(Construct::GroupingSets);
@@ -89,7 +102,8 @@ impl Lowering<'_, '_> {
         Ok(Typed { expr, column_type, place: place_of(ast) })
     }
 
-    fn boxed(&self, ast: &Ast, depth: usize) -> Result<Typed, PlanError> {
+    /// A part one level deeper.
+    pub(crate) fn boxed(&self, ast: &Ast, depth: usize) -> Result<Typed, PlanError> {
         self.at(ast, depth + 1)
     }
 
@@ -119,8 +133,12 @@ impl Lowering<'_, '_> {
                 Ok((Expr::literal(value), column_type))
             }
             (UnaryOperator::Minus, inner) => {
-                let of = Box::new(self.boxed(inner, depth)?.float()?);
-                Ok((Expr::Negate { of }, ColumnType::Float64))
+                let of = self.boxed(inner, depth)?;
+                if of.column_type == ColumnType::Int64 {
+                    let of = vec![Expr::literal(Literal::int(0)), of.expr];
+                    return Ok(called(Called::Subtract, of, ColumnType::Int64));
+                }
+                Ok((Expr::Negate { of: Box::new(of.float()?) }, ColumnType::Float64))
             }
             _ => Err(PlanError::refused(Construct::Operator, place_of(inner))),
         }
@@ -145,26 +163,67 @@ impl Lowering<'_, '_> {
             BinaryOperator::GtEq => Some(CompareOp::GreaterOrEqual),
             _ => None,
         };
-        let arithmetic = match op {
-            BinaryOperator::Plus => Some(ArithmeticOp::Add),
-            BinaryOperator::Minus => Some(ArithmeticOp::Subtract),
-            BinaryOperator::Multiply => Some(ArithmeticOp::Multiply),
-            BinaryOperator::Divide => Some(ArithmeticOp::Divide),
+        if let Some(op) = compare {
+            return self.compare(op, left, right, depth);
+        }
+        match op {
+            BinaryOperator::Plus => self.arithmetic(ArithmeticOp::Add, left, right, depth),
+            BinaryOperator::Minus => self.arithmetic(ArithmeticOp::Subtract, left, right, depth),
+            BinaryOperator::Multiply => self.arithmetic(ArithmeticOp::Multiply, left, right, depth),
+            BinaryOperator::Divide => self.arithmetic(ArithmeticOp::Divide, left, right, depth),
+            BinaryOperator::Modulo => modulo(self.boxed(left, depth)?, self.boxed(right, depth)?),
+            BinaryOperator::StringConcat => {
+                let parts = self.terms(left, op, right, depth)?;
+                let parts = parts.into_iter().map(|part| part.exactly(ColumnType::Text));
+                Ok(called(Called::Join, parts.collect::<Result<_, _>>()?, ColumnType::Text))
+            }
+            _ => Err(PlanError::refused(Construct::Operator, place_of(left))),
+        }
+    }
+
+    pub(crate) fn compare(&self, op: CompareOp, left: &Ast, right: &Ast, depth: usize) -> Lowered {
+        let sides = (self.boxed(left, depth)?, self.boxed(right, depth)?);
+        let (left, right, _) = unify_pair(sides.0, sides.1)?;
+        let (left, right) = (Box::new(left), Box::new(right));
+        Ok((Expr::Compare { op, left, right }, ColumnType::Bool))
+    }
+
+    /// Whole numbers stay whole but in a quotient; a time takes an interval.
+    fn arithmetic(&self, op: ArithmeticOp, left: &Ast, right: &Ast, depth: usize) -> Lowered {
+        let is_minus = op == ArithmeticOp::Subtract;
+        let time = match (unwrapped(left), unwrapped(right), op) {
+            (Ast::Interval(_), Ast::Interval(_), _) => None,
+            (time, Ast::Interval(interval), ArithmeticOp::Add | ArithmeticOp::Subtract)
+            | (Ast::Interval(interval), time, ArithmeticOp::Add) => Some((time, interval)),
             _ => None,
         };
-        match (compare, arithmetic) {
-            (Some(op), _) => {
-                let sides = (self.boxed(left, depth)?, self.boxed(right, depth)?);
-                let (left, right, _) = unify_pair(sides.0, sides.1)?;
-                let (left, right) = (Box::new(left), Box::new(right));
-                Ok((Expr::Compare { op, left, right }, ColumnType::Bool))
+        if let Some((time, interval)) = time {
+            let time = self.boxed(time, depth)?;
+            let function = shift(interval, is_minus, time.place)?;
+            let of = vec![time.exactly(ColumnType::Timestamp)?];
+            return Ok(called(function, of, ColumnType::Timestamp));
+        }
+        let (left, right) = (self.boxed(left, depth)?, self.boxed(right, depth)?);
+        let function = match op {
+            ArithmeticOp::Add => Some(Called::Add),
+            ArithmeticOp::Subtract => Some(Called::Subtract),
+            ArithmeticOp::Multiply => Some(Called::Multiply),
+            ArithmeticOp::Divide => None,
+        };
+        match (left.column_type, right.column_type, function) {
+            (ColumnType::Int64, ColumnType::Int64, Some(function)) => {
+                Ok(called(function, vec![left.expr, right.expr], ColumnType::Int64))
             }
-            (None, Some(op)) => {
-                let left = Box::new(self.boxed(left, depth)?.float()?);
-                let right = Box::new(self.boxed(right, depth)?.float()?);
+            (ColumnType::Timestamp, ColumnType::Timestamp, _) if is_minus => {
+                Err(PlanError::refused(Construct::TimeDifference, left.place))
+            }
+            (ColumnType::Timestamp, _, _) => {
+                Err(left.wrong("a number", "write time + INTERVAL '1 day'"))
+            }
+            _ => {
+                let (left, right) = (Box::new(left.float()?), Box::new(right.float()?));
                 Ok((Expr::Arithmetic { op, left, right }, ColumnType::Float64))
             }
-            (None, None) => Err(PlanError::refused(Construct::Operator, place_of(left))),
         }
     }
 
@@ -176,6 +235,22 @@ impl Lowering<'_, '_> {
         right: &Ast,
         depth: usize,
     ) -> Result<Expr, PlanError> {
+        let terms = self.terms(left, op, right, depth)?;
+        let parts = terms.into_iter().map(Typed::boolean).collect::<Result<Vec<_>, _>>()?;
+        Ok(match op {
+            BinaryOperator::And => Expr::And { all: parts },
+            _ => Expr::Or { any: parts },
+        })
+    }
+
+    /// The operands of a chain of one operator, in order.
+    fn terms(
+        &self,
+        left: &Ast,
+        op: &BinaryOperator,
+        right: &Ast,
+        depth: usize,
+    ) -> Result<Vec<Typed>, PlanError> {
         let mut terms = vec![right];
         let mut rest = left;
         while let Ast::BinaryOp { left, op: inner, right } = rest
@@ -185,12 +260,7 @@ impl Lowering<'_, '_> {
             rest = left;
         }
         terms.push(rest);
-        let lowered = terms.into_iter().rev().map(|term| self.boxed(term, depth)?.boolean());
-        let parts = lowered.collect::<Result<Vec<_>, _>>()?;
-        Ok(match op {
-            BinaryOperator::And => Expr::And { all: parts },
-            _ => Expr::Or { any: parts },
-        })
+        terms.into_iter().rev().map(|term| self.boxed(term, depth)).collect()
     }
 
     fn is_null(&self, inner: &Ast, depth: usize) -> Result<Expr, PlanError> {
@@ -292,7 +362,7 @@ impl Lowering<'_, '_> {
     }
 
     /// A result of CASE; the NULL there has no type of its own.
-    fn result(&self, ast: &Ast, depth: usize) -> Result<Option<Typed>, PlanError> {
+    pub(crate) fn result(&self, ast: &Ast, depth: usize) -> Result<Option<Typed>, PlanError> {
         match unwrapped(ast) {
             Ast::Value(value) if value.value == Value::Null => Ok(None),
             other => self.boxed(other, depth).map(Some),
@@ -309,8 +379,8 @@ impl Lowering<'_, '_> {
         if call.name.quote_style.is_none() && aggregate(&name).is_some() {
             return Err(PlanError::refused(Construct::NestedAggregate, at));
         }
-        let row_function = row_function(&name).filter(|_| call.name.quote_style.is_none());
-        let function = row_function.ok_or_else(|| refuse_function(&call.name.value, at))?;
+        let known = row_function(&name).filter(|_| call.name.quote_style.is_none());
+        let function: RowFunction = known.ok_or_else(|| refuse_function(&call.name.value, at))?;
         if call.distinct {
             return Err(PlanError::refused(Construct::AggregateDistinct, at));
         }
@@ -321,57 +391,11 @@ impl Lowering<'_, '_> {
             };
             args.push(self.boxed(arg, depth)?);
         }
-        let wrong = |wanted| PlanError::Arguments { name: name.clone(), wanted, place: at };
-        match function {
-            RowFunction::Coalesce if args.is_empty() => Err(wrong("at least one value")),
-            RowFunction::Coalesce => {
-                let (of, column_type) = unify(args)?;
-                Ok((Expr::Coalesce { of }, column_type))
-            }
-            RowFunction::NullIf => {
-                let [left, right] =
-                    <[Typed; 2]>::try_from(args).map_err(|_| wrong("two values"))?;
-                let (left, right, column_type) = unify_pair(left, right)?;
-                let (left, right) = (Box::new(left), Box::new(right));
-                Ok((Expr::NullIf { left, right }, column_type))
-            }
-            RowFunction::Clamp => clamp(args, at, wrong("a number and two number constants")),
-        }
+        row_call(function, args, By { name: &name, place: at })
     }
 }
 
-fn clamp(
-    args: Vec<Typed>,
-    place: Place,
-    wrong: PlanError,
-) -> Result<(Expr, ColumnType), PlanError> {
-    let are_numbers =
-        args.iter().all(|arg| matches!(arg.column_type, ColumnType::Int64 | ColumnType::Float64));
-    if args.len() != 3 || !are_numbers {
-        return Err(wrong);
-    }
-    let (values, column_type) = unify(args)?;
-    let Ok([of, low, high]) = <[Expr; 3]>::try_from(values) else { return Err(wrong) };
-    let ends = (constant(low), constant(high));
-    let (Some(low), Some(high)) = ends else { return Err(wrong) };
-    let is_reversed = match (&low, &high) {
-        (Literal::Int(low), Literal::Int(high)) => low > high,
-        _ => low.number() > high.number(),
-    };
-    if is_reversed {
-        return Err(PlanError::ClampReversed { place });
-    }
-    Ok((Expr::Clamp { of: Box::new(of), low, high }, column_type))
-}
-
-fn constant(expr: Expr) -> Option<Literal> {
-    match expr {
-        Expr::Literal { value } => Some(value),
-        _ => None,
-    }
-}
-
-fn negated(expr: Expr) -> Expr {
+pub(crate) fn negated(expr: Expr) -> Expr {
     Expr::Not { of: Box::new(expr) }
 }
 

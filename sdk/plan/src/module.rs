@@ -8,6 +8,7 @@ use crate::error::{Place, PlanError, excerpt};
 use crate::expr::Expr;
 use crate::headings::Headings;
 use crate::ir::{Contribute, ModuleColumn, ModuleColumnKind, ModuleContribution};
+use crate::lanes::FIGURE_WEIGHT;
 use crate::limits::FUEL_MAX;
 use crate::planned::{Draft, DraftLane};
 use crate::relate::Related;
@@ -17,7 +18,7 @@ use crate::text::parse;
 use cloister_terms::limits::{DIMENSIONS_MAX, DOMAIN_VALUES_MAX};
 use cloister_terms::{
     Column, ColumnType, Dataset, Dictionary, Formula, KeyDimension, KeyValue, ModuleBody, Name,
-    ResultColumn,
+    Recipe, ResultColumn,
 };
 use sqlparser::ast::{Expr as Ast, Ident};
 use std::collections::BTreeSet;
@@ -30,6 +31,7 @@ pub(crate) fn draft(
 ) -> Result<Draft, PlanError> {
     let query = parse(&body.rows)?;
     let clauses = clauses(&query)?;
+    clauses.refuse_recipe()?;
     let related = Related::of(dictionary, &clauses)?;
     let scope = related.scope();
     let Some(dataset) = related.one_dataset(&clauses) else {
@@ -64,8 +66,11 @@ pub(crate) fn draft(
             name: body.value_name.clone(),
             grid_bits: body.value.grid_bits(),
             sensitivity_steps: Some(body.value.magnitude_steps().max(1)),
+            one_of: None,
+            weight: FIGURE_WEIGHT,
         }],
         columns: result_columns(body)?,
+        recipe: Recipe::default(),
         row_cap: row_cap_asked.min(dataset.rows_per_unit_max),
         cells_per_person_max: u64::MAX,
     })

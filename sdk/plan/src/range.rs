@@ -3,7 +3,8 @@
 //! since the host clamps every value to the bounds that come out of here. An expression without a
 //! range must be refused, never given a guess (row A6).
 
-use crate::expr::{ArithmeticOp, Expr, Literal};
+use crate::expr::{ArithmeticOp, CompareOp, Expr, Literal};
+use crate::function::Function;
 use crate::limits::{FINE_GRID_BITS, FLOAT_GRID_BITS, SENSITIVITY_STEPS_MAX};
 use crate::scope::Scope;
 use cloister_terms::limits::BOUND_STEPS_MAX;
@@ -16,18 +17,24 @@ use cloister_terms::{Bounds, ColumnType};
 /// of two; products the sum of both, quotients [`FINE_GRID_BITS`], at most that.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Range {
-    low: f64,
-    high: f64,
-    grid_bits: u8,
+    pub(crate) low: f64,
+    pub(crate) high: f64,
+    pub(crate) grid_bits: u8,
 }
 
 impl Range {
     /// No value at all: what NULL adds to a union.
-    const EMPTY: Self = Self { low: f64::INFINITY, high: f64::NEG_INFINITY, grid_bits: 0 };
+    pub(crate) const EMPTY: Self =
+        Self { low: f64::INFINITY, high: f64::NEG_INFINITY, grid_bits: 0 };
 
     /// The range of an expression; `None` when it has none.
     pub fn of(expr: &Expr, scope: &Scope<'_>) -> Option<Self> {
-        let of = |expr: &Expr| Self::of(expr, scope);
+        Self::reach(expr, scope).filter(|range| range.is_empty() || range.is_bounded())
+    }
+
+    /// The range of an expression, with an infinite end where one side is not known.
+    pub(crate) fn reach(expr: &Expr, scope: &Scope<'_>) -> Option<Self> {
+        let of = |expr: &Expr| Self::reach(expr, scope);
         match expr {
             Expr::Column { name } => scope.entry(name)?.range,
             Expr::Literal { value } => Self::constant(value),
@@ -52,7 +59,17 @@ impl Range {
             | Expr::IsNull { .. }
             | Expr::InList { .. }
             | Expr::Between { .. } => None,
+            Expr::Call { function, of: arguments } => Self::of_call(function, arguments, scope),
         }
+    }
+
+    /// Whether no value is in it.
+    pub(crate) fn is_empty(self) -> bool {
+        self.low > self.high
+    }
+
+    fn is_bounded(self) -> bool {
+        self.low.is_finite() && self.high.is_finite()
     }
 
     /// Clamping range on the finest grid up to this range's own on which one person's `row_cap` rows
@@ -80,7 +97,7 @@ impl Range {
     }
 
     /// Whole numbers between two ends.
-    pub fn whole(low: u64, high: u64) -> Self {
+    pub fn counted(low: u64, high: u64) -> Self {
         Self { low: low as f64, high: high as f64, grid_bits: 0 }
     }
 
@@ -138,10 +155,13 @@ impl Range {
         })
     }
 
-    fn combined(self, op: ArithmeticOp, other: Self) -> Option<Self> {
-        let is_empty = self.low > self.high || other.low > other.high;
-        if is_empty {
+    pub(crate) fn combined(self, op: ArithmeticOp, other: Self) -> Option<Self> {
+        if self.is_empty() || other.is_empty() {
             return Some(Self::EMPTY);
+        }
+        let is_scaled = matches!(op, ArithmeticOp::Multiply | ArithmeticOp::Divide);
+        if is_scaled && !(self.is_bounded() && other.is_bounded()) {
+            return None;
         }
         let finer = self.grid_bits.max(other.grid_bits);
         let both = self.grid_bits.saturating_add(other.grid_bits).min(FINE_GRID_BITS.max(finer));
@@ -156,7 +176,7 @@ impl Range {
             ArithmeticOp::Divide if other.low <= 0.0 && other.high >= 0.0 => return None,
             ArithmeticOp::Divide => self.corners(other, FINE_GRID_BITS, |a, b| a / b),
         };
-        (range.low.is_finite() && range.high.is_finite()).then_some(range)
+        (!range.low.is_nan() && !range.high.is_nan()).then_some(range)
     }
 
     fn corners(self, other: Self, grid_bits: u8, of: impl Fn(f64, f64) -> f64) -> Self {
@@ -179,7 +199,13 @@ pub(crate) fn is_never_null(expr: &Expr) -> bool {
             let has_else = otherwise.as_deref().is_some_and(is_never_null);
             has_else && branches.iter().all(|branch| is_never_null(&branch.then))
         }
-        Expr::Coalesce { of } => of.iter().any(is_never_null),
+        Expr::Coalesce { of }
+        | Expr::Call { function: Function::Least | Function::Greatest, of } => {
+            of.iter().any(is_never_null)
+        }
+        // Most functions are NULL on some values.
+        Expr::Call { .. } => false,
+        Expr::Compare { op: CompareOp::Distinct | CompareOp::NotDistinct, .. } => true,
         Expr::ToFloat { .. }
         | Expr::Compare { .. }
         | Expr::And { .. }

@@ -28,6 +28,7 @@ use std::sync::Arc;
 pub(crate) struct Related<'q> {
     builder: Builder<'q>,
     rows: Rows,
+    filter: Option<Expr>,
 }
 
 /// Rows of one person, with what is known of their columns.
@@ -76,17 +77,23 @@ impl<'q> Related<'q> {
         let env = builder.bound(clauses.with, &Env::default())?;
         let mut rows = builder.from(clauses.from, &env, clauses.place)?;
         env.all_used(clauses.with)?;
-        if let Some(filter) = clauses.filter {
-            let filter = condition(&Scope::of(&rows.sources), filter)?;
+        let scope = Scope::of(&rows.sources);
+        let filter = clauses.filter.map(|filter| condition(&scope, filter)).transpose()?;
+        if let Some(filter) = filter.clone() {
             learn(&mut rows.sources, &filter);
             rows.relation = builder.tables.filtered(rows.relation, filter);
         }
-        Ok(Self { builder, rows })
+        Ok(Self { builder, rows, filter })
     }
 
     /// The names that the query's expressions may use.
     pub fn scope(&self) -> Scope<'static> {
         Scope::of(&self.rows.sources)
+    }
+
+    /// WHERE.
+    pub fn filter(&self) -> Option<&Expr> {
+        self.filter.as_ref()
     }
 
     /// Rows of one person at most.
@@ -144,11 +151,22 @@ impl<'q> Builder<'q> {
     }
 
     /// Every value an expression can have but NULL, where they are public and not too many in all.
-    pub fn values(&mut self, expr: &Expr, scope: &Scope<'_>) -> Option<Arc<[KeyValue]>> {
+    /// `filter` holds on every row.
+    pub fn values(
+        &mut self,
+        expr: &Expr,
+        scope: &Scope<'_>,
+        filter: Option<&Expr>,
+    ) -> Option<Arc<[KeyValue]>> {
         let columns = reads(expr);
         let domains = columns.iter().filter_map(|name| scope.entry(name)?.domain.as_ref());
         let work = domains.fold(1usize, |sum, domain| sum.saturating_add(domain.len()));
-        self.listed(work).then(|| keys::values(expr, scope).map(Arc::from)).flatten()
+        if !self.listed(work) {
+            return None;
+        }
+        // Too many are as good as unknown here: whoever groups by them is told so.
+        let values = keys::domain_of(expr, scope, filter).ok().flatten()?;
+        self.listed(values.len()).then(|| values.into())
     }
 
     /// Whether so many more values may be listed.

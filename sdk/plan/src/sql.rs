@@ -2,16 +2,18 @@
 //! the one cell its keys name; whatever would put a row or an unbounded value into the answer must be
 //! refused here.
 
-use crate::aggregates::{Aggregate, Lanes, of_item};
 use crate::clauses::{Clauses, clauses};
 use crate::construct::Construct;
 use crate::error::{Place, PlanError, excerpt};
 use crate::expr::{Expr, Literal};
+use crate::figures::{Figure, figure};
 use crate::headings::Headings;
-use crate::ir::{Contribute, KeyExpr, LaneExpr, SqlContribution};
+use crate::ir::{Contribute, KeyExpr, SqlContribution};
 use crate::keys;
+use crate::lanes::{Lane, Lanes};
 use crate::lower::lower;
 use crate::planned::{Draft, DraftLane};
+use crate::recipe::{Named, recipe};
 use crate::relate::Related;
 use crate::scope::{Scope, folded};
 use crate::syntax::{argument, place_of, unwrapped};
@@ -34,23 +36,36 @@ pub(crate) fn draft(
     let row_cap = u32::try_from(related.rows_max()).unwrap_or(u32::MAX).min(row_cap_asked);
     let items = items(&scope, &clauses)?;
     let group_by = group_by(&scope, clauses.group_by, &items)?;
-    let keys = group_by.iter().map(|key| keys::key(key, &scope)).collect::<Result<Vec<_>, _>>()?;
-    let (columns, lanes) = columns(&scope, &items, &group_by, row_cap)?;
+    let keys = group_by.iter().map(|key| keys::key(key, &scope, related.filter()));
+    let keys = keys.collect::<Result<Vec<_>, _>>()?;
+    let mut lanes = Lanes::new(row_cap);
+    let columns = columns(&scope, &items, &group_by, &mut lanes)?;
+    let named = Named { scope: &scope, columns: &columns, group_by: &group_by };
+    let recipe = recipe(&clauses, &named, &mut lanes)?;
+    let lanes = lanes.into_lanes();
     let dimensions = dimensions(&columns, &keys);
     let exprs = keys.iter().map(|key| &key.expr);
-    let exprs: Vec<&Expr> = exprs.chain(lanes.iter().filter_map(LaneExpr::expr)).collect();
+    let exprs: Vec<&Expr> = exprs.chain(lanes.iter().filter_map(|lane| lane.expr.expr())).collect();
     let (relation, tables) = related.finish(&exprs);
-    let draft_lane = |lane: &LaneExpr| DraftLane {
-        name: excerpt(&lane.label()),
-        grid_bits: lane.grid_bits(),
-        sensitivity_steps: lane.sensitivity_steps(row_cap),
+    let draft_lane = |Lane { expr, one_of, weight }: &Lane| DraftLane {
+        name: excerpt(&expr.label()),
+        grid_bits: expr.grid_bits(),
+        sensitivity_steps: expr.sensitivity_steps(row_cap),
+        one_of: *one_of,
+        weight: *weight,
     };
+    let draft_lanes = lanes.iter().map(draft_lane).collect();
     Ok(Draft {
         tables,
         keys: dimensions,
-        lanes: lanes.iter().map(draft_lane).collect(),
-        contribute: Contribute::Sql(SqlContribution { relation, keys, lanes }),
+        lanes: draft_lanes,
+        contribute: Contribute::Sql(SqlContribution {
+            relation,
+            keys,
+            lanes: lanes.into_iter().map(|lane| lane.expr).collect(),
+        }),
         columns,
+        recipe,
         row_cap,
         // Each row is in one cell, so a person's rows reach no more cells than there are rows.
         cells_per_person_max: row_cap.into(),
@@ -66,14 +81,14 @@ struct Item {
 
 enum ItemKind {
     Key(Typed),
-    Aggregate(Aggregate),
+    Figure(Figure),
 }
 
 fn items(scope: &Scope<'_>, clauses: &Clauses<'_>) -> Result<Vec<Item>, PlanError> {
     let mut headings = Headings::default();
     let items = clauses.items.iter().map(|(ast, alias)| item(scope, ast, *alias, &mut headings));
     let items = items.collect::<Result<Vec<_>, _>>()?;
-    if items.iter().any(|item| matches!(item.kind, ItemKind::Aggregate(_))) {
+    if items.iter().any(|item| matches!(item.kind, ItemKind::Figure(_))) {
         return Ok(items);
     }
     Err(PlanError::NoAggregate)
@@ -85,12 +100,12 @@ fn item(
     alias: Option<&Ident>,
     headings: &mut Headings,
 ) -> Result<Item, PlanError> {
-    let kind = match of_item(scope, ast)? {
-        Some(aggregate) => ItemKind::Aggregate(aggregate),
+    let kind = match figure(scope, ast)? {
+        Some(figure) => ItemKind::Figure(figure),
         None => ItemKind::Key(lower(scope, ast)?),
     };
     let own = match &kind {
-        ItemKind::Aggregate(aggregate) => aggregate.heading(scope),
+        ItemKind::Figure(figure) => figure.heading(scope),
         ItemKind::Key(typed) => scope.called(ast).unwrap_or_else(|| typed.expr.to_string()),
     };
     let place = alias.map_or_else(|| place_of(ast), |alias| place(alias.span.start));
@@ -101,7 +116,7 @@ fn item(
     // A heading that names a column but holds something else would be read as that column (row A7).
     let is_that_column = match &kind {
         ItemKind::Key(_) => heading == own,
-        ItemKind::Aggregate(_) => {
+        ItemKind::Figure(_) => {
             let column = argument(ast).and_then(|arg| scope.named_column(arg));
             matches!(column, Some(Ok(column)) if column.called == heading)
         }
@@ -139,7 +154,7 @@ fn group_key(scope: &Scope<'_>, ast: &Ast, items: &[Item]) -> Result<Typed, Plan
     let place = place_of(ast);
     let of_item = |item: Option<&Item>, text: String| match item.map(|item| &item.kind) {
         Some(ItemKind::Key(typed)) => Ok(Typed { place, ..typed.clone() }),
-        Some(ItemKind::Aggregate(_)) => Err(PlanError::refused(Construct::NestedAggregate, place)),
+        Some(ItemKind::Figure(_)) => Err(PlanError::refused(Construct::NestedAggregate, place)),
         None => Err(PlanError::Ordinal { text, place }),
     };
     // A column goes before an alias of the same name; such an alias was refused already.
@@ -157,18 +172,22 @@ fn group_key(scope: &Scope<'_>, ast: &Ast, items: &[Item]) -> Result<Typed, Plan
     Ok(key)
 }
 
-/// The columns of the answer and the lanes they need.
+/// The columns of the answer; adds the lanes they need.
 fn columns(
     scope: &Scope<'_>,
     items: &[Item],
     group_by: &[Typed],
-    row_cap: u32,
-) -> Result<(Vec<ResultColumn>, Vec<LaneExpr>), PlanError> {
-    let mut lanes = Lanes::new(row_cap);
+    lanes: &mut Lanes,
+) -> Result<Vec<ResultColumn>, PlanError> {
+    for item in items {
+        if let ItemKind::Figure(figure) = &item.kind {
+            figure.each_aggregate(&mut |aggregate| lanes.expect(aggregate));
+        }
+    }
     let mut columns = Vec::new();
     for item in items {
         let formula = match &item.kind {
-            ItemKind::Aggregate(aggregate) => lanes.formula(aggregate, scope)?,
+            ItemKind::Figure(figure) => figure.formula(lanes, scope)?,
             ItemKind::Key(typed) => {
                 let dimension = group_by.iter().position(|key| key.expr == typed.expr);
                 let dimension = dimension.and_then(|dimension| u32::try_from(dimension).ok());
@@ -181,7 +200,7 @@ fn columns(
         };
         columns.push(ResultColumn { name: item.heading.clone(), formula });
     }
-    Ok((columns, lanes.into_lanes()))
+    Ok(columns)
 }
 
 /// The public keys, each under the heading of the first column that shows it.

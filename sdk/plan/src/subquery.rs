@@ -9,6 +9,7 @@ use crate::learnt::learn;
 use crate::limits::{COUNTED_VALUES_MAX, RESULT_COLUMNS_MAX};
 use crate::lower::{condition, lower};
 use crate::parts::{SelectParts, is_plain_wildcard, select_parts};
+use crate::pinned::Pinned;
 use crate::range::Range;
 use crate::relate::{Builder, Env, Rows};
 use crate::relation::{
@@ -47,6 +48,8 @@ struct Key {
 
 /// Values under names, which are computed step after step.
 struct Steps {
+    /// WHERE, as long as the columns are those that it reads.
+    filter: Option<Expr>,
     relation: Relation,
     columns: Vec<ScopeColumn>,
     rows_max: u64,
@@ -57,8 +60,9 @@ impl<'q> Builder<'q> {
     pub fn select(&mut self, select: &'q Select, env: &Env<'q>) -> Result<Rows, PlanError> {
         let parts = select_parts(select)?;
         let mut rows = self.from(parts.from, env, parts.place)?;
-        if let Some(filter) = parts.filter {
-            let filter = condition(&Scope::of(&rows.sources), filter)?;
+        let scope = Scope::of(&rows.sources);
+        let filter = parts.filter.map(|filter| condition(&scope, filter)).transpose()?;
+        if let Some(filter) = filter.clone() {
             learn(&mut rows.sources, &filter);
             rows.relation = self.tables.filtered(rows.relation, filter);
         }
@@ -76,6 +80,7 @@ impl<'q> Builder<'q> {
             return Err(PlanError::AcrossUnits { unit, place: parts.place });
         }
         let mut steps = Steps {
+            filter,
             relation: rows.relation,
             columns: plain.sources.iter().flat_map(|source| source.columns.clone()).collect(),
             rows_max: rows.rows_max,
@@ -106,7 +111,7 @@ impl<'q> Builder<'q> {
         let mut columns = Vec::new();
         let mut groups = Some(1u64);
         for key in keys {
-            let column = self.known(&key.typed, scope, key.name.clone());
+            let column = self.known(&key.typed, scope, steps.filter.as_ref(), key.name.clone());
             let values = column.values_max();
             groups =
                 groups.zip(values).map(|(groups, values)| groups.saturating_mul(values.max(1)));
@@ -114,7 +119,7 @@ impl<'q> Builder<'q> {
         }
         let mut measures: Vec<NamedMeasure> = Vec::new();
         for (measure, _) in calls.measures.borrow().iter() {
-            columns.push(self.measured(measure, scope, steps.rows_max));
+            columns.push(self.measured(measure, scope, steps.filter.as_ref(), steps.rows_max));
             measures.push(measure.clone());
         }
         if keys.is_empty() && measures.is_empty() {
@@ -127,6 +132,8 @@ impl<'q> Builder<'q> {
         let before = std::mem::replace(&mut steps.relation, Relation::Table { table: u32::MAX });
         steps.relation = Relation::PerPerson { of: Box::new(before), keys, measures };
         steps.columns = columns;
+        // The groups' columns are others than those of the rows, also where they have the same name.
+        steps.filter = None;
         steps.rows_max = steps.rows_max.min(groups.unwrap_or(u64::MAX));
         Ok(())
     }
@@ -160,7 +167,12 @@ impl<'q> Builder<'q> {
         for ((partition, order), columns) in cuts {
             self.step(place)?;
             for column in &columns {
-                steps.columns.push(self.windowed(column, &scope, steps.rows_max));
+                steps.columns.push(self.windowed(
+                    column,
+                    &scope,
+                    steps.filter.as_ref(),
+                    steps.rows_max,
+                ));
             }
             let before =
                 std::mem::replace(&mut steps.relation, Relation::Table { table: u32::MAX });
@@ -197,7 +209,7 @@ impl<'q> Builder<'q> {
                     let name = fresh(wanted, |name| taken.contains(name));
                     taken.insert(name.clone());
                     columns.push(NamedExpr { name: name.clone(), expr: typed.expr.clone() });
-                    self.known(&typed, &scope, name)
+                    self.known(&typed, &scope, steps.filter.as_ref(), name)
                 }
             };
             known.push(ScopeColumn { called: item.called, ..column });
@@ -216,18 +228,30 @@ impl<'q> Builder<'q> {
     }
 
     /// What is known of a value, as a column of that name.
-    fn known(&mut self, typed: &Typed, scope: &Scope<'_>, name: Name) -> ScopeColumn {
+    fn known(
+        &mut self,
+        typed: &Typed,
+        scope: &Scope<'_>,
+        filter: Option<&Expr>,
+        name: Name,
+    ) -> ScopeColumn {
         if let Expr::Column { name: read } = &typed.expr
             && let Some(column) = scope.entry(read)
         {
-            return ScopeColumn { name, is_hidden: false, ..column.clone() };
+            // A filter may list values of a column, fewer than the dictionary does or where it has none.
+            let is_listed = Pinned::of(filter).values(&typed.expr).is_some();
+            let domain = match &column.domain {
+                Some(domain) if !is_listed => Some(domain.clone()),
+                _ => self.values(&typed.expr, scope, filter),
+            };
+            return ScopeColumn { name, is_hidden: false, domain, ..column.clone() };
         }
         ScopeColumn {
             called: String::new(),
             name,
             column_type: typed.column_type,
             range: Range::of(&typed.expr, scope),
-            domain: self.values(&typed.expr, scope),
+            domain: self.values(&typed.expr, scope, filter),
             never_null: scope.never_null(&typed.expr),
             role: Role::Plain,
             is_hidden: false,
@@ -238,19 +262,20 @@ impl<'q> Builder<'q> {
         &mut self,
         NamedMeasure { name, measure }: &NamedMeasure,
         scope: &Scope<'_>,
+        filter: Option<&Expr>,
         rows_max: u64,
     ) -> ScopeColumn {
         let types = |name: &Name| scope.entry(name).map(|column| column.column_type);
         let column_type = measure.column_type(&types).unwrap_or(ColumnType::Float64);
         let range = measure.of().and_then(|of| Range::of(of, scope));
         let (range, domain) = match measure {
-            Measure::CountRows => (Some(Range::whole(0, rows_max)), self.counts(1, rows_max)),
+            Measure::CountRows => (Some(Range::counted(0, rows_max)), self.counts(1, rows_max)),
             Measure::CountNonNull { .. } | Measure::CountDistinct { .. } => {
-                (Some(Range::whole(0, rows_max)), self.counts(0, rows_max))
+                (Some(Range::counted(0, rows_max)), self.counts(0, rows_max))
             }
             Measure::Sum { .. } => (range.and_then(|range| range.summed(rows_max)), None),
             Measure::Avg { .. } => (range.map(Range::averaged), None),
-            Measure::Min { of } | Measure::Max { of } => (range, self.values(of, scope)),
+            Measure::Min { of } | Measure::Max { of } => (range, self.values(of, scope, filter)),
         };
         let never_null = matches!(
             measure,
@@ -274,18 +299,19 @@ impl<'q> Builder<'q> {
         &mut self,
         NamedWindow { name, function }: &NamedWindow,
         scope: &Scope<'_>,
+        filter: Option<&Expr>,
         rows_max: u64,
     ) -> ScopeColumn {
         let name = name.clone();
         if let WindowFunction::Whole { measure } | WindowFunction::Running { measure } = function {
             let measure = measure.clone();
-            return self.measured(&NamedMeasure { name, measure }, scope, rows_max);
+            return self.measured(&NamedMeasure { name, measure }, scope, filter, rows_max);
         }
         let types = |name: &Name| scope.entry(name).map(|column| column.column_type);
         let column_type = function.column_type(&types).unwrap_or(ColumnType::Int64);
         let (range, domain) = match function.of() {
-            Some(of) => (Range::of(of, scope), self.values(of, scope)),
-            None => (Some(Range::whole(1, rows_max)), self.counts(1, rows_max)),
+            Some(of) => (Range::of(of, scope), self.values(of, scope, filter)),
+            None => (Some(Range::counted(1, rows_max)), self.counts(1, rows_max)),
         };
         let never_null = matches!(function, WindowFunction::RowNumber);
         let (called, role) = (String::new(), Role::Plain);

@@ -4,7 +4,7 @@
 
 use crate::construct::Construct;
 use crate::error::{Place, PlanError, excerpt};
-use crate::functions::refuse_function;
+use crate::functions::{aggregate, refuse_function, row_function};
 use crate::limits::{
     LITERAL_BYTES_MAX, NESTING_MAX, OPERATORS_MAX, PARSER_RECURSION_MAX, RETRIED_NESTING_MAX,
     TOKENS_MAX,
@@ -69,6 +69,10 @@ impl Dialect for Surface {
     fn supports_nested_comments(&self) -> bool {
         true
     }
+
+    fn supports_filter_during_aggregation(&self) -> bool {
+        true
+    }
 }
 
 /// What reviewers read must be what is parsed: nothing invisible, nothing that reorders text.
@@ -106,7 +110,10 @@ fn syntax(error: ParserError, end: Place) -> PlanError {
 /// One open parenthesis or `CASE`.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Open {
-    Parenthesis { retried: bool },
+    /// `tries`: how often the parser may read what is inside, as powers of two.
+    Parenthesis {
+        tries: usize,
+    },
     Case,
 }
 
@@ -138,6 +145,16 @@ struct Screen {
     /// Queries around this one.
     outer: Vec<Level>,
     level: Level,
+    is_test: IsTest,
+}
+
+/// Words of `IS [NOT] DISTINCT FROM` read so far: its FROM begins no clause.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum IsTest {
+    #[default]
+    No,
+    Is,
+    Distinct,
 }
 
 fn screen(tokens: &[TokenWithSpan]) -> Result<(), PlanError> {
@@ -160,7 +177,8 @@ fn screen(tokens: &[TokenWithSpan]) -> Result<(), PlanError> {
     }
     let level = Level { base: 0, part: Part::Other };
     let (open, outer) = (Vec::new(), Vec::new());
-    let mut screen = Screen { open, depth: 0, operators: 0, outer, level };
+    let is_test = IsTest::No;
+    let mut screen = Screen { open, depth: 0, operators: 0, outer, level, is_test };
     let mut before = None;
     let mut after = tokens.iter().skip(1);
     for token in tokens {
@@ -179,6 +197,9 @@ impl Screen {
     ) -> Result<(), PlanError> {
         let place = place(token.span.start);
         let refused = |construct| Err(PlanError::refused(construct, place));
+        if !matches!(token.token, Token::Word(_)) {
+            self.is_test = IsTest::No;
+        }
         match &token.token {
             Token::Word(word) => self.word(word, before, after, place)?,
             Token::Number(text, _) | Token::SingleQuotedString(text) => {
@@ -199,7 +220,7 @@ impl Screen {
             Token::Placeholder(_) | Token::Question | Token::Colon | Token::AtSign => {
                 return refused(Construct::Placeholder);
             }
-            Token::DoubleColon => return refused(Construct::Cast),
+            Token::DoubleColon | Token::StringConcat | Token::Mod => self.operator(place)?,
             Token::Eq | Token::Neq | Token::Lt | Token::Gt | Token::LtEq | Token::GtEq => {
                 self.operator(place)?;
             }
@@ -256,16 +277,20 @@ impl Screen {
         if word.quote_style.is_some() || is_name {
             return Ok(());
         }
-        let before = before.and_then(keyword);
         let is_before_text = matches!(after, Some(Token::SingleQuotedString(_)));
+        let is_before_number = matches!(after, Some(Token::Number(..)));
+        let tested = std::mem::take(&mut self.is_test);
         let refused = |construct| Err(PlanError::refused(construct, place));
         match word.keyword {
             Keyword::CASE => self.push(Open::Case, place)?,
             Keyword::END if self.open.last() == Some(&Open::Case) => {
                 self.open.pop();
             }
-            // `IS DISTINCT FROM` is no clause.
-            Keyword::FROM if before != Some(Keyword::DISTINCT) => self.enter(Part::Tables),
+            Keyword::IS => self.is_test = IsTest::Is,
+            Keyword::NOT if tested == IsTest::Is => self.is_test = IsTest::Is,
+            Keyword::DISTINCT if tested == IsTest::Is => self.is_test = IsTest::Distinct,
+            Keyword::FROM if tested == IsTest::Distinct => {}
+            Keyword::FROM => self.enter(Part::Tables),
             Keyword::LATERAL => return refused(Construct::Lateral),
             Keyword::UNNEST if self.is_in(Part::Tables) => {
                 return refused(Construct::TableFunction);
@@ -283,12 +308,11 @@ impl Screen {
             }
             Keyword::UNION | Keyword::INTERSECT | Keyword::EXCEPT => self.enter(Part::Other),
             // The parser tries these twice each, so that a chain of them would double its work.
+            Keyword::INTERVAL if is_before_text || is_before_number => {}
             Keyword::INTERVAL => return refused(Construct::Interval),
             Keyword::ARRAY | Keyword::STRUCT | Keyword::MAP => return refused(Construct::Operator),
             Keyword::ROLLUP | Keyword::CUBE => return refused(Construct::GroupingSets),
-            Keyword::DATE | Keyword::TIME | Keyword::DATETIME | Keyword::TIMESTAMPTZ
-                if is_before_text =>
-            {
+            Keyword::TIME | Keyword::DATETIME | Keyword::TIMESTAMPTZ if is_before_text => {
                 return refused(Construct::TypedText);
             }
             _ => {}
@@ -330,7 +354,7 @@ impl Screen {
         let opens_query = matches!(after.and_then(keyword), Some(Keyword::SELECT | Keyword::WITH));
         // The parser tries a parenthesis in FROM twice, so one may only open a query there: its second
         // try then ends at once.
-        if matches!(word, Keyword::FROM | Keyword::JOIN) || self.is_in(Part::Tables) {
+        if self.is_in(Part::Tables) {
             if after.and_then(keyword) == Some(Keyword::VALUES) {
                 return refused(Construct::Values);
             }
@@ -345,13 +369,20 @@ impl Screen {
         if opens_query || matches!(after.and_then(keyword), Some(Keyword::VALUES | Keyword::FROM)) {
             return refused(Construct::Subquery);
         }
-        if let (Some(name), false) = (name, may_precede_parenthesis(word)) {
+        let is_called =
+            |name: &Word| row_function(&name.value).is_some() || aggregate(&name.value).is_some();
+        if let Some(name) = name
+            && !may_precede_parenthesis(word)
+            && !is_called(name)
+        {
             return Err(refuse_function(&name.value, place));
         }
-        let retried = matches!(word, Keyword::NOT | Keyword::CASE);
-        self.push(Open::Parenthesis { retried }, place)?;
-        let open = self.open.iter().filter(|o| **o == Open::Parenthesis { retried: true });
-        if open.count() > RETRIED_NESTING_MAX {
+        self.push(Open::Parenthesis { tries: tries(word) }, place)?;
+        let tries = self.open.iter().map(|open| match open {
+            Open::Parenthesis { tries } => *tries,
+            Open::Case => 0,
+        });
+        if tries.sum::<usize>() > RETRIED_NESTING_MAX {
             return Err(PlanError::TooDeep { place });
         }
         Ok(())
@@ -359,7 +390,7 @@ impl Screen {
 
     /// The parenthesis before a query inside this one.
     fn open_query(&mut self, place: Place) -> Result<(), PlanError> {
-        self.push(Open::Parenthesis { retried: false }, place)?;
+        self.push(Open::Parenthesis { tries: 0 }, place)?;
         self.outer.push(self.level);
         self.level = Level { base: self.depth, part: Part::Other };
         Ok(())
@@ -395,13 +426,10 @@ fn keyword(token: &Token) -> Option<Keyword> {
 fn refused_before_parenthesis(word: Keyword) -> Option<Construct> {
     Some(match word {
         Keyword::WINDOW => Construct::NamedWindow,
-        Keyword::FILTER => Construct::Filter,
         Keyword::EXISTS => Construct::Subquery,
         Keyword::ANY | Keyword::ALL | Keyword::SOME => Construct::Operator,
         Keyword::SETS => Construct::GroupingSets,
-        Keyword::CAST | Keyword::TRY_CAST | Keyword::SAFE_CAST | Keyword::CONVERT => {
-            Construct::Cast
-        }
+        Keyword::CONVERT => Construct::Cast,
         Keyword::LIKE | Keyword::ILIKE | Keyword::RLIKE | Keyword::REGEXP | Keyword::TO => {
             Construct::Like
         }
@@ -421,6 +449,9 @@ fn may_precede_parenthesis(word: Keyword) -> bool {
             | Keyword::SELECT
             | Keyword::DISTINCT
             | Keyword::WHERE
+            | Keyword::HAVING
+            | Keyword::FILTER
+            | Keyword::GROUP
             | Keyword::BY
             | Keyword::AND
             | Keyword::OR
@@ -433,7 +464,6 @@ fn may_precede_parenthesis(word: Keyword) -> bool {
             | Keyword::ELSE
             | Keyword::ON
             | Keyword::USING
-            | Keyword::HAVING
             | Keyword::OVER
             | Keyword::COUNT
             | Keyword::SUM
@@ -443,9 +473,38 @@ fn may_precede_parenthesis(word: Keyword) -> bool {
             | Keyword::ROW_NUMBER
             | Keyword::LAG
             | Keyword::LEAD
-            | Keyword::COALESCE
-            | Keyword::NULLIF
+            | Keyword::CAST
+            | Keyword::TRY_CAST
+            | Keyword::SAFE_CAST
+            | Keyword::EXTRACT
+            | Keyword::DECIMAL
+            | Keyword::DEC
+            | Keyword::NUMERIC
+            | Keyword::VARCHAR
+            | Keyword::CHAR
+            | Keyword::FLOAT
+            | Keyword::TIMESTAMP
     )
+}
+
+/// How often the parser reads what is inside, as powers of two: it tries these words as operators and,
+/// when that fails, again as functions.
+fn tries(word: Keyword) -> usize {
+    match word {
+        Keyword::POSITION => 2,
+        Keyword::NOT
+        | Keyword::CASE
+        | Keyword::CAST
+        | Keyword::TRY_CAST
+        | Keyword::SAFE_CAST
+        | Keyword::EXTRACT
+        | Keyword::CEIL
+        | Keyword::FLOOR
+        | Keyword::SUBSTR
+        | Keyword::SUBSTRING
+        | Keyword::TRIM => 1,
+        _ => 0,
+    }
 }
 
 fn is_string(token: &Token) -> bool {

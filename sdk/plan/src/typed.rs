@@ -38,7 +38,28 @@ impl Typed {
         }
     }
 
-    fn wrong(&self, wanted: &'static str, instead: &'static str) -> PlanError {
+    /// The value of exactly that type. Errors when it is of another.
+    pub fn exactly(self, wanted: ColumnType) -> Result<Expr, PlanError> {
+        if self.column_type == wanted {
+            return Ok(self.expr);
+        }
+        Err(match wanted {
+            ColumnType::Text => self.wrong("a text", "write CAST(x AS TEXT)"),
+            ColumnType::Timestamp => {
+                self.wrong("a time", "write TIMESTAMP '2019-07-01', or CAST(x AS TIMESTAMP)")
+            }
+            ColumnType::Int64 => self.wrong("a whole number", "write CAST(x AS BIGINT)"),
+            ColumnType::Float64 => self.wrong("a number", "write CAST(x AS DOUBLE)"),
+            ColumnType::Bool => self.wrong("a condition", "compare it with something"),
+        })
+    }
+
+    /// Whether it is int64 or float64.
+    pub fn is_number(&self) -> bool {
+        matches!(self.column_type, ColumnType::Int64 | ColumnType::Float64)
+    }
+
+    pub(crate) fn wrong(&self, wanted: &'static str, instead: &'static str) -> PlanError {
         PlanError::Type { found: self.column_type, wanted, place: self.place, instead }
     }
 }

@@ -3,8 +3,9 @@
 //! a lane's name.
 
 use crate::expr::{Branch, Expr, Literal};
+use crate::words_calls::{call, is_operator, like};
+use cloister_terms::Moment;
 use std::fmt::{self, Formatter};
-use time::OffsetDateTime;
 
 impl fmt::Display for Literal {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
@@ -15,26 +16,6 @@ impl fmt::Display for Literal {
             Self::Bool(value) => write!(f, "{value}"),
             Self::Timestamp(micros) => write!(f, "timestamp '{}'", Moment(micros.0)),
         }
-    }
-}
-
-/// Microseconds since 1970 as people write them.
-struct Moment(i64);
-
-impl fmt::Display for Moment {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let nanos = i128::from(self.0) * 1000;
-        let Ok(moment) = OffsetDateTime::from_unix_timestamp_nanos(nanos) else {
-            return write!(f, "{} us", self.0);
-        };
-        let (hour, minute, second, micros) = moment.to_hms_micro();
-        let month = u8::from(moment.month());
-        write!(f, "{:04}-{month:02}-{:02}", moment.year(), moment.day())?;
-        if (hour, minute, second, micros) == (0, 0, 0, 0) {
-            return Ok(());
-        }
-        write!(f, " {hour:02}:{minute:02}:{second:02}")?;
-        if micros == 0 { Ok(()) } else { write!(f, ".{micros:06}") }
     }
 }
 
@@ -51,11 +32,15 @@ impl fmt::Display for Expr {
             }
             Self::And { all } => joined(f, all, " and "),
             Self::Or { any } => joined(f, any, " or "),
-            Self::Not { of } => match of.as_ref() {
+            Self::Not { of: inner } => match inner.as_ref() {
                 Self::IsNull { of } => write!(f, "{} is not null", Inner(of)),
                 Self::InList { of, list } => in_list(f, of, " not in ", list),
                 Self::Between { of, low, high } => between(f, [of, low, high], " not between "),
-                _ => write!(f, "not {}", Inner(of)),
+                Self::Call { function, of } => match like(f, function, of, "not ") {
+                    Some(written) => written,
+                    None => write!(f, "not {}", Inner(inner)),
+                },
+                _ => write!(f, "not {}", Inner(inner)),
             },
             Self::IsNull { of } => write!(f, "{} is null", Inner(of)),
             Self::InList { of, list } => in_list(f, of, " in ", list),
@@ -76,12 +61,13 @@ impl fmt::Display for Expr {
                 write!(f, "{} {op} {}", Inner(left), Inner(right))
             }
             Self::Clamp { of, low, high } => write!(f, "clamp({of}, {low}, {high})"),
+            Self::Call { function, of } => call(f, function, of),
         }
     }
 }
 
 /// A part of an expression, in parentheses where it has operators of its own.
-struct Inner<'e>(&'e Expr);
+pub(crate) struct Inner<'e>(pub &'e Expr);
 
 impl fmt::Display for Inner<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
@@ -97,6 +83,7 @@ impl fmt::Display for Inner<'_> {
             | Expr::Coalesce { .. }
             | Expr::NullIf { .. }
             | Expr::Clamp { .. } => write!(f, "{shown}"),
+            Expr::Call { function, .. } if !is_operator(function) => write!(f, "{shown}"),
             _ => write!(f, "({shown})"),
         }
     }

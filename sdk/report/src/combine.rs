@@ -14,6 +14,8 @@ pub struct Combined {
     lanes_a_cell: usize,
     nodes: Vec<Name>,
     asked: usize,
+    /// Partners behind each cell, where they differ; empty when all nodes stand behind all cells.
+    behind: Vec<Behind>,
 }
 
 /// How many of the partners that were asked stand behind a cell.
@@ -61,6 +63,9 @@ pub enum CombineError {
         /// Integers the shape has.
         expected: usize,
     },
+    /// A node answered that was not asked.
+    #[error("`{0}` answered and was not asked: leave that release out and report it")]
+    NotAsked(Name),
     /// A sum leaves i128.
     #[error(
         "cell {cell}, lane {lane} leaves the range of whole numbers: a partner released an absurd figure"
@@ -74,38 +79,48 @@ pub enum CombineError {
 }
 
 impl Combined {
-    /// Adds up `vectors`, one a node, each with `shape.vector_len()` integers; `asked` is how many partners
-    /// were asked, whether they answered or not. Errors as [`CombineError`] says, never in part.
+    /// Adds up `vectors`, one a node, each with as many integers as the shape gives that node; `asked`
+    /// are the partners that were asked, whether they answered or not. Errors as [`CombineError`] says,
+    /// never in part.
     pub fn new(
         shape: &OutputShape,
-        asked: usize,
+        asked: &[Name],
         vectors: &[(Name, Vec<i128>)],
     ) -> Result<Self, CombineError> {
         shape.check()?;
-        let expected = shape.vector_len()?;
         let lanes_a_cell = shape.lanes.len();
         if vectors.is_empty() {
             return Err(CombineError::NoVectors);
         }
-        if !(vectors.len()..=PARTIES_MAX).contains(&asked) {
-            let answered = vectors.len();
+        if !(vectors.len()..=PARTIES_MAX).contains(&asked.len()) {
+            let (asked, answered) = (asked.len(), vectors.len());
             return Err(CombineError::Asked { asked, answered, max: PARTIES_MAX });
         }
         let nodes = distinct(vectors)?;
-        let mut lanes = vec![0i128; expected];
+        if let Some(node) = nodes.iter().find(|node| !asked.contains(node)) {
+            return Err(CombineError::NotAsked(node.clone()));
+        }
+        let mut lanes = vec![0i128; shape.vector_len()?];
         for (node, vector) in vectors {
-            if vector.len() != expected {
-                let (node, found) = (node.clone(), vector.len());
-                return Err(CombineError::Length { node, found, expected });
+            let (found, expected) = (vector.len(), shape.vector_len_of(node)?);
+            if found != expected {
+                return Err(CombineError::Length { node: node.clone(), found, expected });
             }
-            for (index, (sum, value)) in lanes.iter_mut().zip(vector).enumerate() {
-                *sum = sum.checked_add(*value).ok_or(CombineError::Overflow {
-                    cell: index / lanes_a_cell,
-                    lane: index % lanes_a_cell,
-                })?;
+            let cells = shape.cells_of(node)?;
+            for (place, value) in vector.iter().enumerate() {
+                let (nth, lane) = (place / lanes_a_cell, place % lanes_a_cell);
+                let cell = match &cells {
+                    None => nth,
+                    Some(cells) => cells.get(nth).map_or(usize::MAX, |cell| *cell as usize),
+                };
+                let index = cell.saturating_mul(lanes_a_cell).saturating_add(lane);
+                let overflow = CombineError::Overflow { cell, lane };
+                let sum = lanes.get_mut(index).ok_or_else(|| overflow.clone())?;
+                *sum = sum.checked_add(*value).ok_or(overflow)?;
             }
         }
-        Ok(Self { lanes, lanes_a_cell, nodes, asked })
+        let behind = behind(shape, asked, &nodes)?;
+        Ok(Self { lanes, lanes_a_cell, nodes, asked: asked.len(), behind })
     }
 
     /// The sums, cell-major, in steps of each lane's grid.
@@ -141,7 +156,11 @@ impl Combined {
     /// How many partners stand behind a cell; `None` when there is no such cell.
     pub fn behind(&self, cell: u64) -> Option<Behind> {
         self.lane(cell, 0)?;
-        Some(Behind { answered: self.nodes.len(), asked: self.asked })
+        let all = Behind { answered: self.nodes.len(), asked: self.asked };
+        if self.behind.is_empty() {
+            return Some(all);
+        }
+        self.behind.get(usize::try_from(cell).ok()?).copied()
     }
 
     /// Whether fewer partners answered than were asked.
@@ -163,6 +182,29 @@ impl fmt::Display for Behind {
     }
 }
 
+/// Who stands behind each cell; empty where everybody answers all.
+fn behind(
+    shape: &OutputShape,
+    asked: &[Name],
+    nodes: &[Name],
+) -> Result<Vec<Behind>, CombineError> {
+    if shape.served.is_empty() {
+        return Ok(Vec::new());
+    }
+    let cells = usize::try_from(shape.cells()?).unwrap_or(0);
+    let mut behind = vec![Behind { answered: 0, asked: 0 }; cells];
+    for partner in asked {
+        let answered = usize::from(nodes.binary_search(partner).is_ok());
+        for cell in shape.cells_of(partner)?.unwrap_or_default() {
+            if let Some(one) = behind.get_mut(usize::try_from(cell).unwrap_or(usize::MAX)) {
+                one.asked += 1;
+                one.answered += answered;
+            }
+        }
+    }
+    Ok(behind)
+}
+
 fn distinct(vectors: &[(Name, Vec<i128>)]) -> Result<Vec<Name>, CombineError> {
     let mut nodes: Vec<Name> = vectors.iter().map(|(node, _)| node.clone()).collect();
     nodes.sort();
@@ -180,17 +222,29 @@ mod tests {
 
     fn shape(lanes: usize) -> OutputShape {
         let noise = Noise::DiscreteLaplace { scale: Ratio::new(1, 1).unwrap() };
-        let lane = LaneShape { name: "n".into(), grid_bits: 0, sensitivity_steps: 1, noise };
-        OutputShape { keys: vec![], lanes: vec![lane; lanes], columns: vec![] }
+        let lane =
+            LaneShape { name: "n".into(), grid_bits: 0, sensitivity_steps: 1, noise, one_of: None };
+        OutputShape {
+            keys: vec![],
+            lanes: vec![lane; lanes],
+            columns: vec![],
+            served: vec![],
+            recipe: Default::default(),
+        }
     }
 
     fn from(node: &str, lanes: &[i128]) -> (Name, Vec<i128>) {
         (Name::new(node).unwrap(), lanes.to_vec())
     }
 
+    fn asked(names: &[&str]) -> Vec<Name> {
+        names.iter().map(|name| Name::new(*name).unwrap()).collect()
+    }
+
     #[test]
     fn lanes_add_up_and_missing_partners_are_named() {
-        let sum = Combined::new(&shape(2), 3, &[from("b", &[1, -5]), from("a", &[2, 3])]).unwrap();
+        let vectors = [from("b", &[1, -5]), from("a", &[2, 3])];
+        let sum = Combined::new(&shape(2), &asked(&["a", "b", "c"]), &vectors).unwrap();
         assert_eq!(sum.lanes(), [3, -2]);
         assert_eq!((sum.lane(0, 1), sum.lane(0, 2), sum.lane(1, 0)), (Some(-2), None, None));
         assert_eq!(sum.lane(u64::MAX, u32::MAX), None);
@@ -200,27 +254,56 @@ mod tests {
     }
 
     #[test]
+    fn a_cell_counts_the_partners_that_serve_it() {
+        let mut shape = shape(1);
+        let values = (0..3).map(cloister_terms::KeyValue::Int).collect();
+        shape.keys = vec![cloister_terms::KeyDimension { name: "k".into(), values }];
+        let serve = |partner: &str, positions: &[u32]| cloister_terms::Served {
+            partner: Name::new(partner).unwrap(),
+            positions: vec![positions.to_vec()],
+        };
+        shape.served = vec![serve("a", &[0, 1]), serve("b", &[1]), serve("c", &[1])];
+        let names = asked(&["a", "b", "c"]);
+        let vectors = [from("a", &[5, 6]), from("b", &[7])];
+        let sum = Combined::new(&shape, &names, &vectors).unwrap();
+        assert_eq!(sum.lanes(), [5, 13, 0]);
+        let behind = [0, 1, 2].map(|cell| sum.behind(cell).unwrap().to_string());
+        assert_eq!(behind, ["1 of 1", "2 of 3", "0 of 0"]);
+        let long = [from("b", &[7, 8, 9])];
+        assert!(matches!(
+            Combined::new(&shape, &names, &long),
+            Err(CombineError::Length { expected: 1, .. })
+        ));
+    }
+
+    #[test]
     fn hostile_vectors_are_refused() {
-        let combine = |asked, vectors: &[_]| Combined::new(&shape(1), asked, vectors);
-        assert_eq!(combine(1, &[]), Err(CombineError::NoVectors));
+        let combine =
+            |names: &[&str], vectors: &[_]| Combined::new(&shape(1), &asked(names), vectors);
+        assert_eq!(combine(&["a"], &[]), Err(CombineError::NoVectors));
         let twice = [from("a", &[1]), from("b", &[1]), from("a", &[1])];
-        assert!(matches!(combine(3, &twice), Err(CombineError::Duplicate(n)) if n.as_str() == "a"));
+        let names = ["a", "b", "c"];
+        assert!(
+            matches!(combine(&names, &twice), Err(CombineError::Duplicate(n)) if n.as_str() == "a")
+        );
         for wrong in [&[][..], &[1, 2]] {
             let vectors = [from("a", wrong)];
-            assert!(matches!(combine(1, &vectors), Err(CombineError::Length { .. })));
+            assert!(matches!(combine(&["a"], &vectors), Err(CombineError::Length { .. })));
         }
-        for asked in [0, PARTIES_MAX + 1, usize::MAX] {
-            let vectors = [from("a", &[1])];
-            assert!(matches!(combine(asked, &vectors), Err(CombineError::Asked { .. })));
-        }
+        let one = [from("a", &[1])];
+        assert!(matches!(combine(&[], &one), Err(CombineError::Asked { .. })));
+        assert!(matches!(combine(&["b"], &one), Err(CombineError::NotAsked(_))));
+        let crowd = vec!["a"; PARTIES_MAX + 1];
+        assert!(matches!(combine(&crowd, &one), Err(CombineError::Asked { .. })));
         for (a, b) in [(i128::MAX, 1), (i128::MIN, -1)] {
             let vectors = [from("a", &[a]), from("b", &[b])];
-            assert_eq!(combine(2, &vectors), Err(CombineError::Overflow { cell: 0, lane: 0 }));
+            let overflow = CombineError::Overflow { cell: 0, lane: 0 };
+            assert_eq!(combine(&["a", "b"], &vectors), Err(overflow));
         }
-        let most = combine(2, &[from("a", &[i128::MAX]), from("b", &[i128::MIN])]).unwrap();
-        assert_eq!(most.lanes(), [-1]);
+        let most = combine(&["a", "b"], &[from("a", &[i128::MAX]), from("b", &[i128::MIN])]);
+        assert_eq!(most.unwrap().lanes(), [-1]);
         assert!(matches!(
-            Combined::new(&shape(0), 1, &[from("a", &[])]),
+            Combined::new(&shape(0), &asked(&["a"]), &[from("a", &[])]),
             Err(CombineError::Shape(_))
         ));
     }

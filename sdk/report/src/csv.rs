@@ -36,10 +36,12 @@ impl Report {
                     fields.push(row.keys.get(dimension).map_or_else(String::new, |key| match key {
                         KeyValue::Text(text) => csv_text(text),
                         // A negative number is a number, not a formula.
-                        KeyValue::Int(_) | KeyValue::Bool(_) => key.to_string(),
+                        KeyValue::Int(_) | KeyValue::Bool(_) | KeyValue::Timestamp(_) => {
+                            key.to_string()
+                        }
                     }))
                 }
-                HeadingKind::Total { .. } | HeadingKind::Ratio => {
+                HeadingKind::Total { .. } | HeadingKind::Ratio | HeadingKind::Computed => {
                     fields.extend(figure_fields(figures.next()));
                 }
             }

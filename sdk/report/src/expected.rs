@@ -2,8 +2,11 @@
 //! the number of partners alone, so asking costs nothing.
 
 use crate::digits::error_text;
+use crate::histogram::{DistinctFigure, QuantileFigure};
+use crate::lane_error::{LaneError, half_width};
+use crate::linear::Quotient;
 use crate::quantile::Confidence;
-use crate::table::{LaneError, ReportError, check_columns};
+use crate::table::{ReportError, check_columns};
 use cloister_terms::{Formula, OutputShape};
 use serde::Serialize;
 use std::fmt;
@@ -23,7 +26,7 @@ pub struct Expected {
 pub enum Accuracy {
     /// A key: public, no error.
     Key,
-    /// A count or a sum.
+    /// A count, a sum, or sums of them.
     Total {
         /// Half-width of its interval, in units.
         plus_minus: f64,
@@ -35,6 +38,30 @@ pub enum Accuracy {
         /// Half-width of what it is divided by, in units.
         denominator_plus_minus: f64,
     },
+    /// A quantile: where it is depends on how many values there are and how densely they stand.
+    Quantile {
+        /// Half-width of the number of values at or below it, in rows.
+        rows_plus_minus: f64,
+        /// Width of a band of the range, within which it is never known, in units.
+        band: f64,
+    },
+    /// Distinct values: those that this many people have are counted.
+    Distinct {
+        /// People a value needs.
+        people: f64,
+    },
+    /// A variance, covariance, correlation or slope: its own error depends on the data.
+    Statistic {
+        /// Half-width of the sum of squares or products, in units.
+        sum_plus_minus: f64,
+        /// Half-width of the number of rows.
+        count_plus_minus: f64,
+    },
+    /// Computed from several figures: its own error depends on the data.
+    Computed {
+        /// Sums with noise that it is computed from.
+        sums: u32,
+    },
 }
 
 /// What to expect of each of the shape's columns when `nodes` partners answer, in the columns' order.
@@ -45,30 +72,65 @@ pub fn expected_plus_minus(
 ) -> Result<Vec<Expected>, ReportError> {
     shape.check()?;
     check_columns(shape)?;
-    let half_widths = shape
+    let errors = shape
         .lanes
         .iter()
-        .map(|lane| Ok(LaneError::new(lane, nodes, Confidence::DEFAULT)?.half_width))
-        .collect::<Result<Vec<f64>, ReportError>>()?;
-    let missing = |column: &str| cloister_terms::shape::ShapeError::Formula(column.to_owned());
-    shape
-        .columns
-        .iter()
-        .map(|column| {
-            let half_width = |lane: u32| {
-                half_widths.get(lane as usize).copied().ok_or_else(|| missing(&column.name))
+        .map(|lane| Ok(LaneError::new(lane, nodes, Confidence::DEFAULT)?))
+        .collect::<Result<Vec<_>, ReportError>>()?;
+    let expected = shape.columns.iter().map(|column| Expected {
+        column: column.name.clone(),
+        accuracy: accuracy(&column.formula, &errors),
+    });
+    Ok(expected.collect())
+}
+
+/// A checked formula's lanes exist.
+fn accuracy(formula: &Formula, errors: &[LaneError]) -> Accuracy {
+    let level = Confidence::DEFAULT;
+    let one = |lane: u32| errors.get(lane as usize).map_or(0.0, |error| error.half_width);
+    match formula {
+        Formula::Key { .. } => Accuracy::Key,
+        Formula::Total { lane } => Accuracy::Total { plus_minus: one(*lane) },
+        Formula::Ratio { numerator, denominator } => Accuracy::Ratio {
+            numerator_plus_minus: one(*numerator),
+            denominator_plus_minus: one(*denominator),
+        },
+        Formula::Variance { count, squares, scale_bits, .. } => Accuracy::Statistic {
+            sum_plus_minus: one(*squares) * 4f64.powi(i32::from(*scale_bits)),
+            count_plus_minus: one(*count),
+        },
+        Formula::Pair { lanes, .. } => {
+            let bits = i32::from(lanes.x_scale_bits) + i32::from(lanes.y_scale_bits);
+            let sum_plus_minus = one(lanes.products) * 2f64.powi(bits);
+            Accuracy::Statistic { sum_plus_minus, count_plus_minus: one(lanes.count) }
+        }
+        Formula::Quantile(quantile) => {
+            let rows_plus_minus = QuantileFigure::new(*quantile, errors, level).rank_half_width();
+            let bands = (0..quantile.leaves).map(|leaf| {
+                let (low, high) = quantile.leaf_range(leaf);
+                high - low
+            });
+            Accuracy::Quantile { rows_plus_minus, band: bands.fold(0.0, f64::max) }
+        }
+        Formula::Distinct { first_lane, values } => {
+            let people = DistinctFigure::new(*first_lane, *values, errors, level).threshold();
+            Accuracy::Distinct { people }
+        }
+        Formula::Constant { .. } | Formula::Arithmetic { .. } => {
+            let Some(quotient) = Quotient::of(formula) else {
+                let sums = u32::try_from(formula.lanes().len()).unwrap_or(u32::MAX);
+                return Accuracy::Computed { sums };
             };
-            let accuracy = match column.formula {
-                Formula::Key { .. } => Accuracy::Key,
-                Formula::Total { lane } => Accuracy::Total { plus_minus: half_width(lane)? },
-                Formula::Ratio { numerator, denominator } => Accuracy::Ratio {
-                    numerator_plus_minus: half_width(numerator)?,
-                    denominator_plus_minus: half_width(denominator)?,
+            let width = |linear| half_width(linear, errors, level);
+            match quotient.as_linear() {
+                Some(linear) => Accuracy::Total { plus_minus: width(&linear) },
+                None => Accuracy::Ratio {
+                    numerator_plus_minus: width(&quotient.above),
+                    denominator_plus_minus: width(&quotient.below),
                 },
-            };
-            Ok(Expected { column: column.name.clone(), accuracy })
-        })
-        .collect()
+            }
+        }
+    }
 }
 
 impl fmt::Display for Accuracy {
@@ -82,6 +144,24 @@ impl fmt::Display for Accuracy {
                 error_text(*numerator_plus_minus),
                 error_text(*denominator_plus_minus)
             ),
+            Self::Quantile { rows_plus_minus, band } => write!(
+                f,
+                "depends on the data: the value ± {} rows further, within a band of {}",
+                error_text(*rows_plus_minus),
+                error_text(*band)
+            ),
+            Self::Distinct { people } => {
+                write!(f, "counts values that at least {} people have", error_text(*people))
+            }
+            Self::Statistic { sum_plus_minus, count_plus_minus } => write!(
+                f,
+                "depends on the data: from (sum of squares or products ± {}) / (count ± {})",
+                error_text(*sum_plus_minus),
+                error_text(*count_plus_minus)
+            ),
+            Self::Computed { sums } => {
+                write!(f, "depends on the data: computed from {sums} sums with noise")
+            }
         }
     }
 }

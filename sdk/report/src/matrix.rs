@@ -12,8 +12,8 @@ const NOISY: &str = "too noisy";
 const HEADING_WIDTH_MAX: usize = 24;
 
 impl Report {
-    /// The grid of an answer with exactly two key dimensions and one figure: the first key down, the
-    /// second across. Errors for any other answer.
+    /// The grid of an answer with exactly two key dimensions and one figure, all rows in their own order:
+    /// the first key down, the second across. Errors for any other answer.
     pub fn to_matrix_text(&self, options: &TextOptions) -> Result<String, ReportError> {
         let figures: Vec<&Heading> = self.figure_headings().collect();
         let not = ReportError::NotAMatrix { keys: self.keys.len(), figures: figures.len() };
@@ -23,6 +23,10 @@ impl Report {
         let Some(across_size) = self.sizes.get(1).copied().filter(|size| *size > 0) else {
             return Err(not);
         };
+        // A question that chooses or orders rows leaves no grid.
+        if self.is_ordered || self.left_out > 0 {
+            return Err(not);
+        }
         let lines: Vec<_> = self.rows.chunks(across_size).collect();
         let label = |row: &[crate::Row]| row.first().map_or_else(String::new, |r| shown_key(r, 0));
         let corner = format!("{} \\ {}", shown_name(down), shown_name(across));

@@ -53,7 +53,7 @@ impl Report {
     fn label(&self, row: &Row) -> String {
         let keys = self.columns.iter().filter_map(|column| match column.kind {
             HeadingKind::Key(dimension) => Some(shown_key(row, dimension)),
-            HeadingKind::Total { .. } | HeadingKind::Ratio => None,
+            HeadingKind::Total { .. } | HeadingKind::Ratio | HeadingKind::Computed => None,
         });
         keys.collect::<Vec<_>>().join(" · ")
     }

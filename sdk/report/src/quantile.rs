@@ -15,6 +15,9 @@ const TERMS: i32 = 41;
 /// Widens continuous quantiles by more than they are rounded.
 const OUTWARD: f64 = 1.0 + 1e-12;
 
+/// The least share that an interval may miss: quantiles are not worked out beyond.
+const EACH_MISSED_MIN: f64 = 1e-9;
+
 /// How often an interval must hold the true figure.
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
 pub struct Confidence(f64);
@@ -71,6 +74,14 @@ impl Confidence {
     /// The share of intervals that hold the true figure.
     pub const fn value(self) -> f64 {
         self.0
+    }
+
+    /// What each of `count` independent intervals must hold so that all do at once. At most 1 - 1e-9,
+    /// which 1,000 intervals at the largest confidence need.
+    pub(crate) fn each_of(self, count: usize) -> Self {
+        // ln_1p and exp_m1 keep the digits of what is missed.
+        let missed = -((-(1.0 - self.0)).ln_1p() / count.max(1) as f64).exp_m1();
+        Self(1.0 - missed.max(EACH_MISSED_MIN))
     }
 }
 
@@ -142,6 +153,11 @@ impl NoiseSum {
         if deviation <= 0.0 {
             return 0.0;
         }
+        self.smooth_factor(confidence).max(self.half_width_steps(confidence) / deviation)
+    }
+
+    /// As [`Self::factor`] without the discrete law's: for sums that are widened by half a step instead.
+    pub(crate) fn smooth_factor(&self, confidence: Confidence) -> f64 {
         let continuous = match self.law {
             Law::None => 0.0,
             Law::Laplace { .. } => {
@@ -152,7 +168,7 @@ impl NoiseSum {
         };
         // Below a confidence of about 0.91 the normal's is the larger one.
         let normal = two_sided_quantile(confidence.value());
-        continuous.max(normal).max(self.half_width_steps(confidence) / deviation)
+        continuous.max(normal)
     }
 
     fn continuous_half_width(&self, level: f64) -> f64 {

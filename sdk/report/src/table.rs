@@ -1,21 +1,24 @@
 //! The answer: one row a cell, one figure a result column, each with its interval and the partners
 //! behind it. What is mostly noise is marked so; nothing here sorts, drops or fills in rows.
 
+use crate::adjust::{ReportOptions, adjust};
 use crate::cell::Cell;
 use crate::combine::{Behind, Combined};
-use crate::quantile::{Confidence, NoiseError, NoiseSum};
-use crate::ratio::{Measured, fieller};
+use crate::figure::Figure;
+use crate::lane_error::LaneError;
+use crate::not_included::not_included;
+use crate::quantile::{Confidence, NoiseError};
+use crate::rows::{Choice, Placed, chosen};
 use cloister_terms::shape::ShapeError;
-use cloister_terms::{Formula, KeyValue, LaneShape, Name, OutputShape, ResultColumn};
+use cloister_terms::{Formula, KeyValue, Name, OutputShape, ResultColumn};
 use serde::{Serialize, Serializer};
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 /// Most columns of an answer.
 pub(crate) const COLUMNS_SHOWN_MAX: usize = 256;
 /// Most figures of an answer, over all rows.
 pub(crate) const FIGURES_MAX: u64 = 8_000_000;
-/// Whole numbers up to this size are exact as floats.
-const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
-
 /// An answer with intervals, ready to be shown or serialised.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Report {
@@ -31,13 +34,20 @@ pub struct Report {
     pub keys: Vec<String>,
     /// The columns as approved, in the order they are shown.
     pub columns: Vec<Heading>,
-    /// Rows, last key dimension fastest.
+    /// Rows, last key dimension fastest, unless the question chooses or orders them.
     pub rows: Vec<Row>,
+    /// Rows that are not shown, because the question chooses by noised figures or has a LIMIT.
+    pub left_out: u64,
+    /// What was done to the figures on request, after the noise, in plain words.
+    pub adjusted: Vec<String>,
     /// The lanes behind the figures, for experts.
     pub lanes: Vec<LaneNote>,
     /// Sizes of the key dimensions.
     #[serde(skip)]
     pub(crate) sizes: Vec<usize>,
+    /// Whether the question orders the rows.
+    #[serde(skip)]
+    pub(crate) is_ordered: bool,
 }
 
 /// One column of the answer.
@@ -47,6 +57,8 @@ pub struct Heading {
     pub name: String,
     /// What stands below it.
     pub kind: HeadingKind,
+    /// What its intervals do not include; empty for keys, which are exact.
+    pub not_included: Vec<&'static str>,
 }
 
 /// What stands below a heading.
@@ -62,6 +74,8 @@ pub enum HeadingKind {
     },
     /// An average or a share: the next of [`Row::figures`].
     Ratio,
+    /// Any other computed figure: the next of [`Row::figures`].
+    Computed,
 }
 
 /// One row of the answer.
@@ -124,7 +138,7 @@ pub enum ReportError {
     },
     /// A matrix needs two keys and one figure.
     #[error(
-        "a matrix needs 2 keys and 1 figure, this answer has {keys} and {figures}: show it as a table"
+        "a matrix needs 2 keys and 1 figure in all rows unsorted, this answer has {keys} and {figures}: show it as a table"
     )]
     NotAMatrix {
         /// Key dimensions found.
@@ -132,6 +146,12 @@ pub enum ReportError {
         /// Figures found.
         figures: usize,
     },
+    /// An adjustment names a figure the answer does not have.
+    #[error("the answer has no figure `{0}` to adjust: name one of its columns")]
+    NoFigure(String),
+    /// An adjustment that this figure cannot have.
+    #[error("`{0}` is not a count or a sum, so it cannot be made to add up: name counts and sums")]
+    NotASum(String),
     /// The answer does not serialise.
     #[error("the answer cannot be written as JSON: show it as text")]
     Json,
@@ -149,27 +169,75 @@ pub fn report_at(
     combined: &Combined,
     confidence: Confidence,
 ) -> Result<Report, ReportError> {
+    report_with(shape, combined, &ReportOptions { confidence, adjustments: Vec::new() })
+}
+
+/// The report with free post-processing on request. Errors as [`report_at`], and on adjustments of
+/// figures that are not there.
+pub fn report_with(
+    shape: &OutputShape,
+    combined: &Combined,
+    options: &ReportOptions,
+) -> Result<Report, ReportError> {
+    let confidence = options.confidence;
     let cells = check(shape, combined)?;
-    let copies = combined.nodes().len();
-    let lanes = shape
-        .lanes
-        .iter()
-        .map(|lane| LaneError::new(lane, copies, confidence))
-        .collect::<Result<Vec<_>, _>>()?;
+    let whole = Prepared::new(shape, combined.nodes().len(), confidence)?;
+    let mut by_copies = BTreeMap::from([(combined.nodes().len(), whole)]);
     let columns: Vec<Heading> = shape.columns.iter().map(|c| heading(shape, c)).collect();
-    let rows = (0..cells).filter_map(|cell| row(shape, combined, &lanes, cell)).collect();
+    let mut rows: Vec<Placed> = Vec::new();
+    for cell in 0..cells {
+        let Some(behind) = combined.behind(cell) else { continue };
+        // Partners may hold keys of their own: noise is that of those who stand behind the cell.
+        let copies = behind.answered.max(1);
+        let prepared = match by_copies.entry(copies) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => new.insert(Prepared::new(shape, copies, confidence)?),
+        };
+        rows.extend(placed(shape, combined, prepared, cell, behind));
+    }
+    let lanes = by_copies.remove(&combined.nodes().len()).map(|whole| whole.errors);
+    let lanes = lanes.unwrap_or_default();
     let notes = shape.lanes.iter().zip(&lanes).map(|(lane, error)| error.note(lane)).collect();
-    Ok(Report {
+    let all = rows.len();
+    let mut report = Report {
         confidence: confidence.value(),
         partners: combined.nodes().to_vec(),
         asked: combined.asked(),
         partial: combined.is_partial(),
         keys: shape.keys.iter().map(|key| key.name.clone()).collect(),
         columns,
-        rows,
+        rows: chosen(&shape.recipe, rows),
+        left_out: 0,
+        adjusted: Vec::new(),
         lanes: notes,
         sizes: shape.keys.iter().map(|key| key.values.len()).collect(),
-    })
+        is_ordered: !shape.recipe.order.is_empty(),
+    };
+    report.left_out = all.saturating_sub(report.rows.len()) as u64;
+    adjust(&mut report, shape, &lanes, &options.adjustments)?;
+    Ok(report)
+}
+
+/// Everything that all rows with as many partners behind them share.
+struct Prepared {
+    errors: Vec<LaneError>,
+    figures: Vec<Figure>,
+    choice: Choice,
+}
+
+impl Prepared {
+    fn new(
+        shape: &OutputShape,
+        copies: usize,
+        confidence: Confidence,
+    ) -> Result<Self, ReportError> {
+        let errors = shape.lanes.iter().map(|lane| LaneError::new(lane, copies, confidence));
+        let errors = errors.collect::<Result<Vec<_>, _>>()?;
+        let figure = |formula: &Formula| Figure::new(formula, &errors, confidence);
+        let figures = shape.columns.iter().map(|column| figure(&column.formula)).collect();
+        let choice = Choice::new(&shape.recipe, &figure);
+        Ok(Self { figures, choice, errors })
+    }
 }
 
 impl Report {
@@ -190,63 +258,6 @@ impl Heading {
     /// Whether figures below it are whole numbers.
     pub(crate) fn is_whole(&self) -> bool {
         matches!(self.kind, HeadingKind::Total { whole: true })
-    }
-}
-
-/// Error of one combined lane, in units.
-pub(crate) struct LaneError {
-    unit: f64,
-    deviation: f64,
-    /// Half-width of an interval.
-    pub(crate) half_width: f64,
-    factor: f64,
-}
-
-impl LaneError {
-    /// For `copies` partners' noise on `lane`.
-    pub(crate) fn new(
-        lane: &LaneShape,
-        copies: usize,
-        confidence: Confidence,
-    ) -> Result<Self, NoiseError> {
-        let sum = NoiseSum::new(lane.noise, copies)?;
-        let unit = 2f64.powi(-i32::from(lane.grid_bits));
-        Ok(Self {
-            unit,
-            deviation: sum.standard_deviation_steps() * unit,
-            half_width: sum.half_width_steps(confidence) * unit,
-            factor: sum.factor(confidence),
-        })
-    }
-
-    fn note(&self, lane: &LaneShape) -> LaneNote {
-        let noise = match lane.noise {
-            cloister_terms::Noise::DiscreteLaplace { scale } => {
-                format!("discrete Laplace, scale {scale} steps")
-            }
-            cloister_terms::Noise::DiscreteGaussian { sigma_sq } => {
-                format!("discrete Gaussian, sigma^2 {sigma_sq} steps^2")
-            }
-        };
-        LaneNote {
-            name: lane.name.clone(),
-            noise,
-            grid_bits: lane.grid_bits,
-            deviation: self.deviation,
-            plus_minus: self.half_width,
-        }
-    }
-
-    fn measured(&self, steps: i128) -> Measured {
-        Measured { value: steps as f64 * self.unit, deviation: self.deviation }
-    }
-
-    fn total(&self, steps: i128) -> Cell {
-        let value = steps as f64 * self.unit;
-        // Beyond 2^53 steps the float itself is off by up to half a unit in the last place.
-        let inexact = (steps as f64).abs() > EXACT_MAX;
-        let rounding = if inexact { value.abs() * f64::EPSILON } else { 0.0 };
-        Cell::total(value, self.half_width + rounding)
     }
 }
 
@@ -276,54 +287,40 @@ pub(crate) fn check_columns(shape: &OutputShape) -> Result<(), ReportError> {
 }
 
 fn heading(shape: &OutputShape, column: &ResultColumn) -> Heading {
-    let kind = match column.formula {
-        Formula::Key { dimension } => HeadingKind::Key(dimension as usize),
+    let kind = match &column.formula {
+        Formula::Key { dimension } => HeadingKind::Key(*dimension as usize),
         Formula::Total { lane } => {
-            let whole = shape.lanes.get(lane as usize).is_some_and(|lane| lane.grid_bits == 0);
+            let whole = shape.lanes.get(*lane as usize).is_some_and(|lane| lane.grid_bits == 0);
             HeadingKind::Total { whole }
         }
+        Formula::Distinct { .. } => HeadingKind::Total { whole: true },
         Formula::Ratio { .. } => HeadingKind::Ratio,
+        _ => HeadingKind::Computed,
     };
-    Heading { name: column.name.clone(), kind }
+    let not_included = not_included(&column.formula);
+    Heading { name: column.name.clone(), kind, not_included }
 }
 
-fn row(shape: &OutputShape, combined: &Combined, lanes: &[LaneError], cell: u64) -> Option<Row> {
-    let figure = |column: &ResultColumn| {
-        // `check` has seen every formula's lanes; a missing one still is no figure, never a zero.
-        let lane = |index: u32| Some((lanes.get(index as usize)?, combined.lane(cell, index)?));
-        match column.formula {
-            Formula::Key { .. } => None,
-            Formula::Total { lane: index } => {
-                Some(lane(index).map_or(Cell::TooNoisy(None), |(error, steps)| error.total(steps)))
-            }
-            Formula::Ratio { numerator, denominator } => {
-                let (above, below) = (lane(numerator), lane(denominator));
-                let same = numerator == denominator;
-                let both = above.zip(below);
-                Some(both.map_or(Cell::TooNoisy(None), |(above, below)| divide(above, below, same)))
-            }
-        }
-    };
-    Some(Row {
+/// One row with its place in the order asked for; `None` when there is no such cell.
+fn placed(
+    shape: &OutputShape,
+    combined: &Combined,
+    prepared: &Prepared,
+    cell: u64,
+    behind: Behind,
+) -> Option<Placed> {
+    let Prepared { errors, figures, choice } = prepared;
+    // A cell without a partner has no figure, never a zero.
+    let steps = |index: u32| combined.lane(cell, index).filter(|_| behind.answered > 0);
+    let row = Row {
         keys: shape.key_of(cell)?.into_iter().cloned().collect(),
-        figures: shape.columns.iter().filter_map(figure).collect(),
-        behind: combined.behind(cell)?,
-    })
+        figures: figures.iter().filter_map(|figure| figure.cell(errors, &steps)).collect(),
+        behind,
+    };
+    Some(choice.place(row, errors, &steps))
 }
 
-fn divide(above: (&LaneError, i128), below: (&LaneError, i128), same: bool) -> Cell {
-    let (numerator, denominator) = (above.0.measured(above.1), below.0.measured(below.1));
-    let factor = above.0.factor.max(below.0.factor);
-    if same {
-        // One draw of noise stands on both: the ratio is 1 whatever it was, if it is defined.
-        let exact = Measured { deviation: 0.0, ..numerator };
-        let defined = !fieller(numerator, denominator, factor).is_too_noisy();
-        return if defined { fieller(exact, exact, 0.0) } else { Cell::TooNoisy(None) };
-    }
-    fieller(numerator, denominator, factor)
-}
-
-/// Keys as plain JSON values; integers beyond 2^53 as text, since readers round them.
+/// Keys as plain JSON values; integers beyond 2^53 as text, since readers round them; times as text.
 fn plain_keys<S: Serializer>(keys: &[KeyValue], to: S) -> Result<S::Ok, S::Error> {
     #[derive(Serialize)]
     #[serde(untagged)]
@@ -338,5 +335,6 @@ fn plain_keys<S: Serializer>(keys: &[KeyValue], to: S) -> Result<S::Ok, S::Error
         KeyValue::Int(int) if int.unsigned_abs() <= 1 << 53 => Plain::Int(*int),
         KeyValue::Int(int) => Plain::Long(int.to_string()),
         KeyValue::Bool(bool) => Plain::Bool(*bool),
+        KeyValue::Timestamp(_) => Plain::Long(key.to_string()),
     }))
 }

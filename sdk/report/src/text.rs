@@ -143,6 +143,24 @@ impl Report {
         if self.rows.iter().any(|row| row.figures.iter().any(Cell::is_too_noisy)) {
             out.push_str(&format!("{TOO_NOISY}: the noise may be larger than the figure.\n"));
         }
+        let mut left_out: Vec<&str> = Vec::new();
+        for words in self.columns.iter().flat_map(|column| &column.not_included) {
+            if !left_out.contains(words) {
+                left_out.push(words);
+            }
+        }
+        if !left_out.is_empty() {
+            out.push_str(&format!("not in ±: {}.\n", left_out.join("; ")));
+        }
+        for words in &self.adjusted {
+            out.push_str(&format!("on request: {}.\n", printable(words)));
+        }
+        if self.left_out > 0 {
+            let (count, rows) = (self.left_out, if self.left_out == 1 { "row" } else { "rows" });
+            out.push_str(&format!(
+                "{count} {rows} not shown: the question chooses rows by their noised figures.\n"
+            ));
+        }
         if self.partial {
             let answered = self.partners.len();
             let asked = self.asked;

@@ -101,14 +101,14 @@ fn show(file: &std::path::Path, json: bool) -> Result<(), CliError> {
         let value = serde_json::json!({
             "digest": opened.digest(), "signed_by": signed, "agreement": opened.document(),
         });
-        println!("{value}");
+        say!("{value}");
         return Ok(());
     }
-    println!("digest         {}", opened.digest());
-    print!("{}", crate::words::agreement(opened.document()));
+    say!("digest         {}", opened.digest());
+    super::out(&crate::words::agreement(opened.document()));
     for party in &opened.document().parties {
         let state = if signed(&party.steward_key) { "signed" } else { "NOT signed yet" };
-        println!("signature      {}: {state}", party.partner);
+        say!("signature      {}: {state}", party.partner);
     }
     Ok(())
 }

@@ -80,11 +80,11 @@ pub(super) async fn explain(
     let explanation = cloister_plan::explain(&planned, analysis.nodes.len(), left);
     if arguments.json {
         let text = serde_json::to_string(&explanation).unwrap_or_default();
-        println!("{text}");
+        say!("{text}");
     } else if arguments.verbose {
-        println!("{explanation:#}");
+        say!("{explanation:#}");
     } else {
-        println!("{explanation}");
+        say!("{explanation}");
     }
     Ok(())
 }
@@ -127,10 +127,10 @@ async fn submit_to(
     let digest =
         client.store(&FromPerson::Submit { analysis: envelope.to_bytes(), module }).await?;
     if arguments.json {
-        println!("{}", serde_json::json!({ "analysis": digest, "cost": planned.cost }));
+        say!("{}", serde_json::json!({ "analysis": digest, "cost": planned.cost }));
     } else {
         eprintln!("submitted; reviewers see it with `cloister review show {}`", analysis.name);
-        println!("{digest}");
+        say!("{digest}");
     }
     Ok(())
 }
@@ -174,7 +174,7 @@ async fn run_on(
     let envelope = Envelope::sign(&request, &person.signing_key()?)?;
     let digest = client.store(&FromPerson::Run { request: envelope.to_bytes() }).await?;
     if arguments.no_wait {
-        println!("{digest}");
+        say!("{digest}");
         return Ok(());
     }
     follow(client, digest, arguments.json).await
@@ -210,10 +210,10 @@ async fn status_of(client: &Client, arguments: &StatusArguments) -> Result<(), C
                 "rejections": line.rejections, "approved": line.approved, "runs": line.runs,
             })
         });
-        println!("{}", serde_json::Value::from(rows.collect::<Vec<_>>()));
+        say!("{}", serde_json::Value::from(rows.collect::<Vec<_>>()));
         return Ok(());
     }
-    println!("{:<24} {:<16} {:<12} {:<5} QUESTION", "ANALYSIS", "RESEARCHER", "APPROVED", "RUNS");
+    say!("{:<24} {:<16} {:<12} {:<5} QUESTION", "ANALYSIS", "RESEARCHER", "APPROVED", "RUNS");
     for line in lines {
         let approved = match (line.approved, line.rejections) {
             (true, _) => "yes".to_owned(),
@@ -221,7 +221,7 @@ async fn status_of(client: &Client, arguments: &StatusArguments) -> Result<(), C
             (false, _) => format!("{} for, {} no", line.approvals, line.rejections),
         };
         let question = cloister_report::printable(&line.question);
-        println!(
+        say!(
             "{:<24} {:<16} {approved:<12} {:<5} {question}",
             line.name,
             line.researcher,
@@ -262,15 +262,15 @@ fn show(progress: &RunProgress, request: Digest, json: bool) {
             .iter()
             .map(|(node, state)| serde_json::json!({ "node": node, "state": state, "words": words(state) }))
             .collect();
-        println!(
+        say!(
             "{}",
             serde_json::json!({ "request": request, "done": progress.done, "nodes": nodes })
         );
         return;
     }
-    println!("run {}: {}", request.short(), summary(progress));
+    say!("run {}: {}", request.short(), summary(progress));
     for (node, state) in &progress.nodes {
-        println!("  {node:<20} {}", words(state));
+        say!("  {node:<20} {}", words(state));
     }
 }
 

@@ -37,6 +37,9 @@ pub(super) struct EnrollArguments {
     /// The coordinator's enrolment address.
     #[arg(long)]
     enrol_addr: SocketAddr,
+    /// Replace the certificate that is here, after a revocation or expiry.
+    #[arg(long)]
+    again: bool,
 }
 
 pub(super) fn key(person: &PersonArguments, command: &KeyCommand) -> Result<(), CliError> {
@@ -51,13 +54,13 @@ pub(super) fn key(person: &PersonArguments, command: &KeyCommand) -> Result<(), 
             home.write_key(&file)?;
             let public = file.public_key();
             if *json {
-                println!("{}", serde_json::json!({ "public_key": public }));
+                say!("{}", serde_json::json!({ "public_key": public }));
             } else {
                 eprintln!(
                     "key written to {}; tell the agreement's drafter this public key:",
                     home.key_path().display()
                 );
-                println!("{public}");
+                say!("{public}");
             }
         }
         KeyCommand::Rotate => {
@@ -67,9 +70,9 @@ pub(super) fn key(person: &PersonArguments, command: &KeyCommand) -> Result<(), 
                 "the old key is kept in {}; agreements that name it need a new version that names this one:",
                 kept.display()
             );
-            println!("{}", file.public_key());
+            say!("{}", file.public_key());
         }
-        KeyCommand::Show => println!("{}", home.key_file()?.public_key()),
+        KeyCommand::Show => say!("{}", home.key_file()?.public_key()),
     }
     Ok(())
 }
@@ -79,8 +82,8 @@ pub(super) async fn enroll(
     arguments: &EnrollArguments,
 ) -> Result<(), CliError> {
     let home = person.home();
-    if home.is_enrolled() {
-        return Err(crate::home::HomeError::Exists(person.home.join("profile.toml")).into());
+    if !arguments.again {
+        home.not_enrolled()?;
     }
     let token: Token =
         arguments.token.trim().parse().map_err(|e| CliError::Token(format!("{e}")))?;

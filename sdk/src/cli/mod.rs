@@ -1,6 +1,11 @@
 //! The command line: arguments in, exit status out. Answers go to standard output (JSON with
 //! `--json`), everything else to standard error.
 
+/// A line on standard output, as `println!` writes it but for [`out`]'s manners.
+macro_rules! say {
+    ($($text:tt)*) => { $crate::cli::out(&(format!($($text)*) + "\n")) };
+}
+
 mod agreement;
 mod analysis;
 mod key;
@@ -175,6 +180,12 @@ fn run(arguments: &Arguments) -> Result<(), CliError> {
             Command::Verify(arguments) => results::verify(arguments),
         }
     })
+}
+
+/// Writes to standard output. A reader that closed the pipe has what it wanted: that is no error.
+fn out(text: &str) {
+    use std::io::Write;
+    let _ = std::io::stdout().write_all(text.as_bytes());
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, CliError> {

@@ -1,6 +1,6 @@
 //! `results` and `verify`.
 
-use super::{CliError, PersonArguments, connected, read, write};
+use super::{CliError, PersonArguments, connected, out, read, write};
 use crate::answer::{Answer, answer_of, verify_bundle};
 use crate::client::{Client, ClientError};
 use clap::Args;
@@ -80,11 +80,11 @@ async fn fetch(client: &Client, arguments: &ResultsArguments) -> Result<Answer, 
 
 fn print(answer: &Answer, arguments: &ResultsArguments) -> Result<(), CliError> {
     if arguments.json {
-        println!("{}", answer.report.to_json()?);
+        say!("{}", answer.report.to_json()?);
         return Ok(());
     }
     if arguments.csv {
-        print!("{}", answer.report.to_csv());
+        out(&answer.report.to_csv());
         return Ok(());
     }
     let options = TextOptions {
@@ -94,9 +94,9 @@ fn print(answer: &Answer, arguments: &ResultsArguments) -> Result<(), CliError> 
         ..TextOptions::default()
     };
     if arguments.matrix {
-        print!("{}", answer.report.to_matrix_text(&options)?);
+        out(&answer.report.to_matrix_text(&options)?);
     } else {
-        print!("{}", answer.report.to_text(&options));
+        out(&answer.report.to_text(&options));
     }
     if !answer.missing.is_empty() {
         let missing: Vec<_> = answer.missing.iter().map(ToString::to_string).collect();
@@ -120,20 +120,16 @@ pub(super) fn verify(arguments: &VerifyArguments) -> Result<(), CliError> {
             "agreement": answer.agreement.digest(), "releases": releases,
             "missing": answer.missing,
         });
-        println!("{value}");
+        say!("{value}");
         return Ok(());
     }
-    println!("the proof holds: every signature, every link, and the answer itself");
-    println!(
-        "agreement  {} ({})",
-        answer.agreement.document().name,
-        answer.agreement.digest().short()
-    );
-    println!("analysis   {} by {}", analysis.name, analysis.researcher);
-    println!("question   {}", cloister_report::printable(&analysis.question));
+    say!("the proof holds: every signature, every link, and the answer itself");
+    say!("agreement  {} ({})", answer.agreement.document().name, answer.agreement.digest().short());
+    say!("analysis   {} by {}", analysis.name, analysis.researcher);
+    say!("question   {}", cloister_report::printable(&analysis.question));
     for release in &answer.releases {
         let release = release.document();
-        println!(
+        say!(
             "release    {} charged {} (ledger head {})",
             release.node,
             release.cost,
@@ -141,7 +137,7 @@ pub(super) fn verify(arguments: &VerifyArguments) -> Result<(), CliError> {
         );
     }
     for node in &answer.missing {
-        println!("missing    {node}");
+        say!("missing    {node}");
     }
     Ok(())
 }

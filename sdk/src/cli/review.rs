@@ -52,11 +52,11 @@ async fn act(
         ReviewCommand::List { json } => list(client, *json).await,
         ReviewCommand::Show { analysis } => {
             let (opened, decisions) = fetch(client, analysis).await?;
-            println!("digest         {}", opened.digest());
-            print!("{}", crate::words::analysis(opened.document()));
+            say!("digest         {}", opened.digest());
+            super::out(&crate::words::analysis(opened.document()));
             for (node, granted) in decisions {
                 let word = if granted { "granted" } else { "declined" };
-                println!("partner        {node} has {word} it");
+                say!("partner        {node} has {word} it");
             }
             Ok(())
         }
@@ -74,14 +74,17 @@ async fn list(client: &Client, json: bool) -> Result<(), CliError> {
                 "rejections": line.rejections, "approved": line.approved,
             })
         });
-        println!("{}", serde_json::Value::from(rows.collect::<Vec<_>>()));
+        say!("{}", serde_json::Value::from(rows.collect::<Vec<_>>()));
         return Ok(());
     }
-    println!("{:<24} {:<16} {:>8} {:>9}", "ANALYSIS", "RESEARCHER", "FOR", "AGAINST");
+    say!("{:<24} {:<16} {:>8} {:>9}", "ANALYSIS", "RESEARCHER", "FOR", "AGAINST");
     for line in lines {
-        println!(
+        say!(
             "{:<24} {:<16} {:>8} {:>9}",
-            line.name, line.researcher, line.approvals, line.rejections
+            line.name,
+            line.researcher,
+            line.approvals,
+            line.rejections
         );
     }
     Ok(())

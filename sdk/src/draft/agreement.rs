@@ -4,8 +4,8 @@
 use super::public::PublicDraft;
 use super::{BudgetDraft, DraftError, key_values, parse, seconds};
 use cloister_terms::{
-    Agreement, Bounds, Calendar, Column, ColumnType, DOCUMENT_VERSION, Dataset, Dictionary, Name,
-    Party, Person, PublicKey, Quorum, Researcher,
+    Agreement, Bounds, Calendar, Column, ColumnType, DOCUMENT_VERSION, Dataset, Dictionary,
+    Holdings, Name, OwnDomain, Party, Person, PublicKey, Quorum, Researcher,
 };
 use serde::Deserialize;
 
@@ -36,6 +36,19 @@ struct PartyDraft {
     node_key: PublicKey,
     unit_namespace: Name,
     caps: BudgetDraft,
+    /// The datasets the partner holds; absent at every partner, each holds all.
+    datasets: Option<Vec<Name>>,
+    /// Public domains of which it serves a part only.
+    #[serde(default)]
+    domains: Vec<OwnDomainDraft>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OwnDomainDraft {
+    dataset: Name,
+    column: Name,
+    values: Vec<toml::Value>,
 }
 
 #[derive(Deserialize)]
@@ -84,9 +97,8 @@ struct ColumnDraft {
 pub fn agreement_from_toml(text: &str) -> Result<Agreement, DraftError> {
     let draft: AgreementDraft = parse(text)?;
     let not_before_s = seconds("from", &draft.from)?;
-    let datasets = draft.dictionary.datasets.into_iter().map(dataset).collect::<Result<_, _>>()?;
-    let public_tables = draft.dictionary.public_tables.into_iter();
-    let public_tables = public_tables.map(PublicDraft::table).collect::<Result<_, _>>()?;
+    let mut dictionary = draft.dictionary.document()?;
+    dictionary.holdings = holdings(&draft.parties, &dictionary.datasets)?;
     let party = |party: PartyDraft| Party {
         partner: party.partner,
         organisation: party.organisation,
@@ -118,10 +130,54 @@ pub fn agreement_from_toml(text: &str) -> Result<Agreement, DraftError> {
         quorum: draft.quorum,
         coordinator: draft.coordinator,
         run_time_max_ms: draft.run_time_max_s.saturating_mul(1_000),
-        dictionary: Dictionary { datasets, public_tables },
+        dictionary,
     };
     agreement.check()?;
     Ok(agreement)
+}
+
+/// What each partner holds: all of it where the draft does not say, and no list where nobody says.
+fn holdings(parties: &[PartyDraft], datasets: &[Dataset]) -> Result<Vec<Holdings>, DraftError> {
+    let says = |party: &PartyDraft| party.datasets.is_some() || !party.domains.is_empty();
+    if !parties.iter().any(says) {
+        return Ok(Vec::new());
+    }
+    let all = || datasets.iter().map(|dataset| dataset.name.clone()).collect();
+    let own = |own: &OwnDomainDraft| {
+        let (dataset, column) = (own.dataset.clone(), own.column.clone());
+        Ok(OwnDomain { dataset, column, values: key_values(&own.values)? })
+    };
+    let held = |party: &PartyDraft| {
+        Ok(Holdings {
+            partner: party.partner.clone(),
+            datasets: party.datasets.clone().unwrap_or_else(all),
+            domains: party.domains.iter().map(own).collect::<Result<_, DraftError>>()?,
+        })
+    };
+    parties.iter().map(held).collect()
+}
+
+/// The dictionary alone: the `[[dictionary.datasets]]` blocks of a TOML draft, checked as part of an
+/// agreement is.
+pub fn dictionary_from_toml(text: &str) -> Result<Dictionary, DraftError> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Alone {
+        dictionary: DictionaryDraft,
+    }
+    let draft: Alone = parse(text)?;
+    let dictionary = draft.dictionary.document()?;
+    dictionary.check().map_err(cloister_terms::agreement::AgreementError::from)?;
+    Ok(dictionary)
+}
+
+impl DictionaryDraft {
+    fn document(self) -> Result<Dictionary, DraftError> {
+        let datasets = self.datasets.into_iter().map(dataset).collect::<Result<_, _>>()?;
+        let public_tables = self.public_tables.into_iter();
+        let public_tables = public_tables.map(PublicDraft::table).collect::<Result<_, _>>()?;
+        Ok(Dictionary { datasets, public_tables, holdings: Vec::new() })
+    }
 }
 
 fn dataset(draft: DatasetDraft) -> Result<Dataset, DraftError> {

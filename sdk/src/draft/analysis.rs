@@ -124,6 +124,20 @@ fn dimension(key: &KeyForm, dictionary: &Dictionary) -> Result<KeyDimension, Dra
     Ok(KeyDimension { name: key.name.clone(), values })
 }
 
+impl AnalysisDraft {
+    /// Plans what the draft asks over `dictionary`.
+    pub fn plan(&self, dictionary: &Dictionary) -> Result<Planned, DraftError> {
+        let form = &self.form;
+        let question = Question {
+            body: &self.body,
+            row_cap: form.row_cap,
+            group_cap: form.group_cap,
+            spend: Spend { epsilon: form.spend.epsilon, rho: form.spend.rho },
+        };
+        Ok(cloister_plan::plan(dictionary, &question)?)
+    }
+}
+
 /// Plans the draft for `researcher` under `agreement` (whose document has `digest`).
 ///
 /// Nodes default to every party, recipients to the researcher, dates to the agreement's.
@@ -134,13 +148,7 @@ pub fn document_of(
     researcher: &Name,
 ) -> Result<(Analysis, Planned), DraftError> {
     let form = &draft.form;
-    let question = Question {
-        body: &draft.body,
-        row_cap: form.row_cap,
-        group_cap: form.group_cap,
-        spend: Spend { epsilon: form.spend.epsilon, rho: form.spend.rho },
-    };
-    let planned = cloister_plan::plan(&agreement.dictionary, &question)?;
+    let planned = draft.plan(&agreement.dictionary)?;
     let all = || agreement.parties.iter().map(|party| party.partner.clone()).collect();
     let nodes = sorted(form.nodes.clone().unwrap_or_else(all));
     if let Some(stranger) = nodes.iter().find(|node| agreement.party(node).is_none()) {

@@ -161,6 +161,11 @@ pub enum AgreementError {
         "organisation `{0}` is empty, padded, or spelled in two ways: spell each organisation in one way"
     )]
     Organisation(String),
+    /// Holdings are listed for some parties only, or for somebody else.
+    #[error(
+        "what `{0}` holds is not listed, or it is no party: list the holdings of every party or of none"
+    )]
+    Holdings(Name),
     /// A text is too long.
     #[error("`{0}` is longer than {TEXT_BYTES_MAX} bytes: shorten it")]
     Text(&'static str),
@@ -199,7 +204,22 @@ impl Agreement {
         self.check_distinct()?;
         self.check_organisations()?;
         self.check_quorum()?;
-        Ok(self.dictionary.check()?)
+        self.dictionary.check()?;
+        self.check_holdings()
+    }
+
+    /// Where partners hold different things, each says what: a forgotten one would answer nothing.
+    fn check_holdings(&self) -> Result<(), AgreementError> {
+        let holdings = &self.dictionary.holdings;
+        if holdings.is_empty() {
+            return Ok(());
+        }
+        let listed: BTreeSet<_> = holdings.iter().map(|one| &one.partner).collect();
+        let parties: BTreeSet<_> = self.parties.iter().map(|party| &party.partner).collect();
+        match listed.symmetric_difference(&parties).next() {
+            None => Ok(()),
+            Some(partner) => Err(AgreementError::Holdings((*partner).clone())),
+        }
     }
 
     fn check_distinct(&self) -> Result<(), AgreementError> {

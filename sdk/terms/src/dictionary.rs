@@ -2,6 +2,7 @@
 //! each partner stores them. It holds bounds and public domains, never anything read off records.
 
 use crate::Name;
+use crate::holdings::{Holdings, HoldingsError};
 use crate::limits::{COLUMNS_MAX, DATASETS_MAX, DOMAIN_VALUES_MAX, PUBLIC_TABLES_MAX, ROW_CAP_MAX};
 use crate::public::PublicTable;
 use crate::value::{Bounds, ColumnType, KeyValue};
@@ -14,6 +15,9 @@ use std::collections::BTreeSet;
 pub struct Dictionary {
     /// Datasets, names distinct.
     pub datasets: Vec<Dataset>,
+    /// What each partner holds; empty when every partner holds every dataset with its whole domains.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub holdings: Vec<Holdings>,
     /// Public tables, names distinct from each other and from the datasets'.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub public_tables: Vec<PublicTable>,
@@ -107,6 +111,9 @@ pub enum DictionaryError {
         /// The row, from 1.
         row: u64,
     },
+    /// What a partner holds is not what the dictionary has.
+    #[error(transparent)]
+    Holdings(#[from] HoldingsError),
     /// Bounds on a column that is not numeric.
     #[error("column `{column}` is {column_type}: only int64 and float64 columns have bounds")]
     BoundsOnType {
@@ -139,7 +146,9 @@ impl Dictionary {
             in_range("public_tables", first.as_ref(), found, PUBLIC_TABLES_MAX as u64)?;
         }
         self.datasets.iter().try_for_each(Dataset::check)?;
-        self.public_tables.iter().try_for_each(PublicTable::check)
+        self.public_tables.iter().try_for_each(PublicTable::check)?;
+        crate::holdings::check(&self.holdings, self)?;
+        Ok(())
     }
 }
 

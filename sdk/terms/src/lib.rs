@@ -15,20 +15,32 @@ pub mod bytes;
 pub mod decimal;
 /// The shared data dictionary that an agreement pins.
 pub mod dictionary;
+/// How columns of the answer are computed from combined lanes.
+pub mod formula;
+/// What each partner holds.
+pub mod holdings;
 /// Every limit that more than one crate must agree on.
 pub mod limits;
+/// Timestamps as dates and clock times.
+pub mod moment;
 /// Validated names of partners, people, datasets and columns.
 pub mod name;
 /// Public tables that everybody may read.
 pub mod public;
 /// Positive exact rationals: noise scales and variances.
 pub mod ratio;
+/// Finite numbers of formulas.
+pub mod real;
+/// Which rows of the answer are shown, and in which order.
+pub mod recipe;
 /// The closed set of refusals that may be seen outside a node.
 pub mod refusal;
 /// The record of a release, as a node signs it.
 pub mod release;
 /// The researcher's signed request for one round.
 pub mod request;
+/// Which cells each partner answers.
+pub mod served;
 /// The vector an analysis releases: keys, lanes, noise, and how it reads as a table.
 pub mod shape;
 /// Column types, key values, clamping ranges on a grid.
@@ -40,13 +52,19 @@ pub use approval::{Approval, Grant, Verdict};
 pub use budget::{Budget, Cost, Delta, Epsilon, Rho};
 pub use bytes::{Digest, Nonce, PublicKey};
 pub use dictionary::{Column, Dataset, Dictionary};
+pub use formula::{FigureOp, Formula, PairLanes, PairStatistic, Quantile, Spread};
+pub use holdings::{Holdings, OwnDomain};
+pub use moment::{Civil, Moment};
 pub use name::Name;
 pub use public::{FloatText, PublicField, PublicTable, PublicValue};
 pub use ratio::Ratio;
+pub use real::Real;
+pub use recipe::{Condition, FigureCompare, Recipe, SortKey};
 pub use refusal::Refusal;
 pub use release::ReleaseRecord;
 pub use request::RunRequest;
-pub use shape::{Formula, KeyDimension, LaneShape, Noise, OutputShape, ResultColumn};
+pub use served::Served;
+pub use shape::{KeyDimension, LaneShape, Noise, OneOf, OutputShape, ResultColumn};
 pub use value::{Bounds, ColumnType, KeyValue};
 
 /// The version every signed document of this crate carries; a reader refuses any other.

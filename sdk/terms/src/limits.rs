@@ -17,8 +17,14 @@ pub const PARTIES_MAX: usize = 10_000;
 pub const PERSONS_MAX: usize = 1_000;
 /// Most cells (key combinations) one analysis may release.
 pub const CELLS_MAX: u64 = 1_000_000;
-/// Most lanes a cell.
-pub const LANES_MAX: usize = 64;
+/// Most lanes a cell: histograms and distinct counts have a lane for each leaf or value.
+pub const LANES_MAX: usize = 1_024;
+/// Most integers of one released vector: cells times lanes.
+pub const VECTOR_MAX: u64 = 64_000_000;
+/// Deepest nesting of a formula, and of a condition over formulas.
+pub const FORMULA_DEPTH_MAX: usize = 24;
+/// Most parts of a formula, and of a condition over formulas.
+pub const FORMULA_PARTS_MAX: usize = 256;
 /// Most key dimensions of one analysis.
 pub const DIMENSIONS_MAX: usize = 8;
 /// Most values of one public domain.

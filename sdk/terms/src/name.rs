@@ -60,7 +60,8 @@ impl From<Name> for String {
 
 impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        // Padded where a width is asked for, so that tables line up.
+        f.pad(&self.0)
     }
 }
 
@@ -73,6 +74,12 @@ impl fmt::Debug for Name {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_line_up_in_tables() {
+        let name = Name::new("ada").unwrap();
+        assert_eq!(format!("{name:<5}|{name:>4}|{name}"), "ada  | ada|ada");
+    }
 
     #[test]
     fn names_are_short_lower_case_words() {

@@ -31,7 +31,8 @@ pub struct ReleaseRecord {
     pub cost: Cost,
     /// Head of the ledger's journal just after the charge.
     pub charge: Digest,
-    /// The noised integers, as decimal strings, cell-major (see [`OutputShape`]).
+    /// The noised integers of this partner's cells, as decimal strings, cell-major (see
+    /// [`OutputShape`]).
     pub values: Vec<Int>,
 }
 
@@ -60,9 +61,9 @@ impl From<Int> for String {
 }
 
 impl ReleaseRecord {
-    /// Whether the vector has the approved shape's length.
+    /// Whether the vector has the length that the approved shape gives this partner.
     pub fn fits(&self, shape: &OutputShape) -> Result<bool, ShapeError> {
-        Ok(self.values.len() == shape.vector_len()?)
+        Ok(self.values.len() == shape.vector_len_of(&self.node)?)
     }
 }
 

@@ -2,9 +2,11 @@
 //! the noise on each lane, and how combined lanes read as a table. Fixed before anything runs, part
 //! of what is approved, and the same at every node, so that vectors add up.
 
-use crate::Ratio;
-use crate::limits::{CELLS_MAX, DIMENSIONS_MAX, LANES_MAX};
+use crate::formula::{Formula, FormulaError};
+use crate::limits::{CELLS_MAX, DIMENSIONS_MAX, LANES_MAX, VECTOR_MAX};
+use crate::served::{Served, ServedError};
 use crate::value::KeyValue;
+use crate::{Ratio, Recipe};
 use serde::{Deserialize, Serialize};
 
 /// Shape of a released vector: `cells() * lanes.len()` integers, cell-major
@@ -18,6 +20,12 @@ pub struct OutputShape {
     pub lanes: Vec<LaneShape>,
     /// Columns of the answer, keys included, in the order they are shown.
     pub columns: Vec<ResultColumn>,
+    /// Partners with keys of their own, sorted; empty when every partner answers every cell.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub served: Vec<Served>,
+    /// Which rows are shown, and in which order.
+    #[serde(default, skip_serializing_if = "Recipe::is_empty")]
+    pub recipe: Recipe,
 }
 
 /// One public key dimension.
@@ -42,6 +50,21 @@ pub struct LaneShape {
     pub sensitivity_steps: u64,
     /// Noise that every node adds to each cell of this lane, in steps.
     pub noise: Noise,
+    /// The group of lanes that share one person's rows, if it is in one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub one_of: Option<OneOf>,
+}
+
+/// A group of lanes of which each row changes at most one: leaves of a histogram, people by value. All
+/// lanes of a group stand side by side, with the same grid, sensitivity, noise and total.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OneOf {
+    /// The group's number.
+    pub group: u32,
+    /// The largest sum of absolute changes, in steps, that one person can make in all lanes of the
+    /// group in one cell, at least the sensitivity of each.
+    pub total_steps: u64,
 }
 
 /// Integer noise, in grid steps.
@@ -70,29 +93,6 @@ pub struct ResultColumn {
     pub formula: Formula,
 }
 
-/// How a column of the answer is computed. Numbers index `keys` or `lanes`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub enum Formula {
-    /// The value of a key dimension.
-    Key {
-        /// Index into `keys`.
-        dimension: u32,
-    },
-    /// A lane, divided by its grid: counts and sums.
-    Total {
-        /// Index into `lanes`.
-        lane: u32,
-    },
-    /// One lane divided by another: averages and shares.
-    Ratio {
-        /// Index of the numerator's lane.
-        numerator: u32,
-        /// Index of the denominator's lane.
-        denominator: u32,
-    },
-}
-
 /// Why a shape is unusable.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ShapeError {
@@ -108,9 +108,23 @@ pub enum ShapeError {
         /// The limit.
         max: u64,
     },
-    /// A formula names a key or lane that does not exist.
-    #[error("column `{0}` is computed from a key or lane that does not exist")]
-    Formula(String),
+    /// The cells of partners do not fit.
+    #[error(transparent)]
+    Served(#[from] ServedError),
+    /// A column's formula is unusable.
+    #[error("column `{column}` {error}")]
+    Formula {
+        /// Its heading.
+        column: String,
+        /// Why.
+        error: FormulaError,
+    },
+    /// The condition on rows, or a sort key, is unusable.
+    #[error("the choice or order of rows {0}")]
+    Recipe(FormulaError),
+    /// Lanes of one group that do not belong together.
+    #[error("lane `{0}` differs from the group of lanes it is in: plan the analysis again")]
+    Group(String),
 }
 
 impl OutputShape {
@@ -127,32 +141,54 @@ impl OutputShape {
     /// Length of the released vector. Errors as [`Self::cells`], or on too many lanes.
     pub fn vector_len(&self) -> Result<usize, ShapeError> {
         let lanes = size("lanes", self.lanes.len() as u64, LANES_MAX as u64)?;
-        let cells = self.cells()?;
-        usize::try_from(cells * lanes).map_err(|_| ShapeError::Size {
-            what: "cells",
-            found: cells,
-            max: CELLS_MAX,
-        })
+        // At most 2^20 cells of 2^10 lanes.
+        let found = size("integers", self.cells()?.saturating_mul(lanes), VECTOR_MAX)?;
+        let too_many = ShapeError::Size { what: "integers", found, max: VECTOR_MAX };
+        usize::try_from(found).map_err(|_| too_many)
     }
 
-    /// Checks sizes and that every formula names a key or lane that exists.
+    /// Checks sizes, that every formula names keys and lanes that exist and is total, and that lanes of
+    /// a group are alike.
     pub fn check(&self) -> Result<(), ShapeError> {
         self.vector_len()?;
         if self.keys.len() > DIMENSIONS_MAX {
             let found = self.keys.len() as u64;
             return Err(ShapeError::Size { what: "keys", found, max: DIMENSIONS_MAX as u64 });
         }
-        for column in &self.columns {
-            let key = |index: u32| self.keys.get(index as usize).is_some();
-            let lane = |index: u32| self.lanes.get(index as usize).is_some();
-            let exists = match column.formula {
-                Formula::Key { dimension } => key(dimension),
-                Formula::Total { lane: index } => lane(index),
-                Formula::Ratio { numerator, denominator } => lane(numerator) && lane(denominator),
+        let (keys, lanes) = (self.keys.len(), self.lanes.len());
+        for ResultColumn { name, formula } in &self.columns {
+            let wrong = |error| ShapeError::Formula { column: name.clone(), error };
+            formula.check(keys, lanes).map_err(wrong)?;
+        }
+        self.recipe.check(keys, lanes).map_err(ShapeError::Recipe)?;
+        self.check_groups()?;
+        crate::served::check(&self.served, self)?;
+        Ok(())
+    }
+
+    fn check_groups(&self) -> Result<(), ShapeError> {
+        let mut closed: Vec<u32> = Vec::new();
+        let mut last: Option<(&LaneShape, OneOf)> = None;
+        for lane in &self.lanes {
+            let Some(own) = lane.one_of else {
+                last = None;
+                continue;
             };
-            if !exists {
-                return Err(ShapeError::Formula(column.name.clone()));
+            let is_alike = match last {
+                Some((first, group)) if group.group == own.group => {
+                    let same =
+                        |l: &LaneShape| (l.grid_bits, l.sensitivity_steps, l.noise, l.one_of);
+                    same(first) == same(lane)
+                }
+                _ => !closed.contains(&own.group),
+            };
+            if !is_alike || own.total_steps < lane.sensitivity_steps {
+                return Err(ShapeError::Group(lane.name.clone()));
             }
+            if last.is_none_or(|(_, group)| group.group != own.group) {
+                closed.push(own.group);
+            }
+            last = Some((lane, own));
         }
         Ok(())
     }
@@ -184,8 +220,47 @@ mod tests {
         let values = |n: &usize| (0..*n).map(|i| KeyValue::Int(i as i64)).collect();
         let keys = sizes.iter().map(|n| KeyDimension { name: "k".into(), values: values(n) });
         let noise = Noise::DiscreteLaplace { scale: Ratio::new(1, 1).unwrap() };
-        let lane = LaneShape { name: "n".into(), grid_bits: 0, sensitivity_steps: 1, noise };
-        OutputShape { keys: keys.collect(), lanes: vec![lane], columns: vec![] }
+        let lane =
+            LaneShape { name: "n".into(), grid_bits: 0, sensitivity_steps: 1, noise, one_of: None };
+        OutputShape {
+            keys: keys.collect(),
+            lanes: vec![lane],
+            columns: vec![],
+            served: vec![],
+            recipe: Recipe::default(),
+        }
+    }
+
+    #[test]
+    fn lanes_of_a_group_stand_together_and_are_alike() {
+        let mut shape = shape(&[]);
+        let own = |group, total_steps| Some(OneOf { group, total_steps });
+        let lane = shape.lanes.remove(0);
+        let grouped = |group| LaneShape { one_of: own(group, 3), ..lane.clone() };
+        shape.lanes = vec![lane.clone(), grouped(1), grouped(1), grouped(0), grouped(0)];
+        assert_eq!(shape.check(), Ok(()));
+        let json = serde_json::to_string(&shape).unwrap();
+        assert_eq!(serde_json::from_str::<OutputShape>(&json).unwrap(), shape);
+        assert!(!json.contains("recipe") && json.matches("one_of").count() == 4);
+        let changes: [fn(&mut OutputShape); 5] = [
+            |s| s.lanes[2].sensitivity_steps = 2,
+            |s| s.lanes[2].grid_bits = 1,
+            |s| s.lanes[2].one_of = Some(OneOf { group: 1, total_steps: 4 }),
+            |s| s.lanes[0].one_of = Some(OneOf { group: 0, total_steps: 3 }),
+            |s| s.lanes[1..3].iter_mut().for_each(|l| l.sensitivity_steps = 4),
+        ];
+        for change in changes {
+            let mut wrong = shape.clone();
+            change(&mut wrong);
+            assert!(matches!(wrong.check(), Err(ShapeError::Group(_))));
+        }
+    }
+
+    #[test]
+    fn vectors_are_bounded_as_a_whole() {
+        let mut shape = shape(&[1_000, 1_000]);
+        shape.lanes = vec![shape.lanes.remove(0); 65];
+        assert!(matches!(shape.check(), Err(ShapeError::Size { what: "integers", .. })));
     }
 
     #[test]
@@ -204,6 +279,7 @@ mod tests {
         let mut wrong = shape(&[2]);
         let formula = Formula::Ratio { numerator: 0, denominator: 7 };
         wrong.columns.push(ResultColumn { name: "x".into(), formula });
-        assert_eq!(wrong.check(), Err(ShapeError::Formula("x".into())));
+        let error = FormulaError::Missing;
+        assert_eq!(wrong.check(), Err(ShapeError::Formula { column: "x".into(), error }));
     }
 }

@@ -3,6 +3,7 @@
 
 use crate::decimal::{Decimal, DecimalError};
 use crate::limits::{BOUND_STEPS_MAX, GRID_BITS_MAX};
+use crate::moment::Moment;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -45,6 +46,8 @@ pub enum KeyValue {
     Int(#[serde(with = "int_as_text")] i64),
     /// True or false.
     Bool(bool),
+    /// Microseconds since 1970-01-01 00:00, no time zone, written like an integer.
+    Timestamp(#[serde(with = "int_as_text")] i64),
 }
 
 impl KeyValue {
@@ -54,6 +57,7 @@ impl KeyValue {
             Self::Text(_) => ColumnType::Text,
             Self::Int(_) => ColumnType::Int64,
             Self::Bool(_) => ColumnType::Bool,
+            Self::Timestamp(_) => ColumnType::Timestamp,
         }
     }
 }
@@ -64,6 +68,7 @@ impl fmt::Display for KeyValue {
             Self::Text(text) => f.write_str(text),
             Self::Int(int) => write!(f, "{int}"),
             Self::Bool(bool) => write!(f, "{bool}"),
+            Self::Timestamp(micros) => write!(f, "{}", Moment(*micros)),
         }
     }
 }
@@ -247,6 +252,28 @@ mod tests {
         for grid_bits in 0..=GRID_BITS_MAX {
             let longest = Bounds::from_steps(-most, most, grid_bits).unwrap();
             assert_eq!(Bounds::try_from(BoundsText::from(longest)).unwrap(), longest);
+        }
+    }
+
+    #[test]
+    fn a_time_is_a_key_in_one_spelling() {
+        let key = KeyValue::Timestamp(1_561_939_200_000_000);
+        let json = serde_json::to_string(&key).unwrap();
+        assert_eq!(json, r#"{"timestamp":"1561939200000000"}"#);
+        assert_eq!(serde_json::from_str::<KeyValue>(&json).unwrap(), key);
+        assert_eq!(
+            (key.to_string().as_str(), key.column_type()),
+            ("2019-07-01", ColumnType::Timestamp)
+        );
+        for bad in [
+            "1561939200000000",
+            r#""01""#,
+            r#""+1""#,
+            r#""9223372036854775808""#,
+            r#""2019-07-01""#,
+        ] {
+            let json = format!(r#"{{"timestamp":{bad}}}"#);
+            assert!(serde_json::from_str::<KeyValue>(&json).is_err(), "{json}");
         }
     }
 

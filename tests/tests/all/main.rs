@@ -9,6 +9,7 @@ mod coverage;
 mod governance;
 mod hostile;
 mod membership;
+mod people;
 mod shipped;
 mod tidy;
 mod workspace;

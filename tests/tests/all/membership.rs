@@ -108,7 +108,7 @@ async fn two_nodes_with_one_name_do_not_both_serve() {
     let first = hub.known_node(&identity, "north", Script::Release).await;
     let mut second = hub.known_node(&identity, "north", Script::Release).await;
     let ended = soon(first.connection.closed()).await;
-    assert_eq!(ended, Closed::ByPeer(CloseReason::TooMany));
+    assert_eq!(ended, Closed::ByPeer(CloseReason::Displaced));
     let ada = hub.approved(&study).await;
     let request = ada.run(&study).await;
     assert_eq!(second.next_run().await, request);

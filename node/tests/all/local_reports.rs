@@ -1,0 +1,155 @@
+//! The steward's two local reports: a check of the mapped data, and a draft from raw files.
+
+use crate::sources::destroy_column;
+use crate::world::*;
+use cloister_node::catalog::{Catalog, SourceConfig};
+use cloister_node::check_data::check_data;
+use cloister_node::describe::{DescribeError, Draft, describe};
+use cloister_terms::Dictionary;
+use std::fs;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_check_counts_what_the_pipeline_drops_clamps_and_caps() {
+    let mut rows: Vec<Row> = (0..7).map(|_| Row { n: Some(2_000), ..row(1) }).collect();
+    rows.push(Row { rider: None, ..row(0) });
+    rows.push(Row { town: Some("Nowhere"), x: Some(-0.5), ..row(2) });
+    rows.push(Row { town: None, x: Some(f64::NAN), zone: Some(-1), ..row(2) });
+    let world = World::new(&rows, 2, 5);
+    let report = check_data(&world.catalog).await.unwrap();
+    let trips = &report.datasets[0];
+    assert_eq!((trips.rows, trips.rows_without_unit, trips.persons, trips.files), (10, 1, 2, 2));
+    assert_eq!((trips.persons_over_cap, trips.rows_over_cap), (1, 2));
+    let of = |name: &str| {
+        let column = trips.columns.iter().find(|column| column.column.as_str() == name).unwrap();
+        (column.nulls, column.outside_domain, column.outside_bounds)
+    };
+    assert_eq!(of("town"), (1, 1, 0));
+    assert_eq!(of("zone"), (0, 1, 0));
+    assert_eq!(of("n"), (3, 0, 7));
+    assert_eq!(of("x"), (9, 0, 1));
+    assert_eq!(report.datasets[1].sources, 0);
+    assert!(report.datasets[0].empty_columns().is_empty());
+    let text = report.to_string();
+    assert!(
+        text.contains("trips: 10 rows of 2 persons in 2 files")
+            && text.contains("absent: no source"),
+        "{text}"
+    );
+    assert!(serde_json::to_string(&report).unwrap().contains("\"rows_without_unit\":1"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_check_names_columns_that_hold_nothing_though_they_are_mapped() {
+    let rows: Vec<Row> = (0..5).map(|i| Row { n: Some(1), ..row(i) }).collect();
+    let world = World::new(&rows, 1, 5);
+    let of = async |column: &str, sql: &str| {
+        let mut source = source(world.folder.path().to_owned());
+        source.columns.insert("x".parse().unwrap(), "n".to_owned());
+        source.columns.insert(column.parse().unwrap(), sql.to_owned());
+        let catalog = Catalog::open(&[source], &world.dictionary).unwrap();
+        let report = check_data(&catalog).await.unwrap();
+        let empty = report.datasets[0].empty_columns();
+        empty.into_iter().map(|name| name.to_string()).collect::<Vec<_>>()
+    };
+    assert!(of("x", "n").await.is_empty());
+    // A text that never is a number: every value is null.
+    assert_eq!(of("x", "CAST(town AS DOUBLE)").await, ["x"]);
+    // The partner says that it holds no such thing.
+    assert!(of("x", "NULL").await.is_empty());
+    assert!(of("x", " null ").await.is_empty());
+    // But for the persons, without whom every row is dropped.
+    assert_eq!(of("rider", "NULL").await, ["rider"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_check_names_the_file_that_cannot_be_read() {
+    let rows: Vec<Row> = (0..50).map(|i| Row { n: Some(i * i % 17), ..row(i) }).collect();
+    let world = World::new(&rows, 3, 5);
+    destroy_column(&world.folder.path().join("1.parquet"), 3);
+    let report = check_data(&world.catalog).await.unwrap();
+    let unreadable = &report.datasets[0].unreadable;
+    assert_eq!(unreadable.len(), 1);
+    assert!(unreadable[0].path.ends_with("1.parquet"));
+}
+
+/// The dictionary of a draft, which has the form that agreements are drafted in: domains are plain
+/// lists there.
+fn dictionary_of(draft: &Draft) -> Dictionary {
+    let mut table: toml::Table = toml::from_str(&draft.dictionary).unwrap();
+    let mut dictionary = table.remove("dictionary").unwrap();
+    for column in dictionary["datasets"][0]["columns"].as_array_mut().unwrap() {
+        for value in column.get_mut("domain").into_iter().flat_map(|d| d.as_array_mut().unwrap()) {
+            *value = toml::Table::from_iter([("text".to_owned(), value.clone())]).into();
+        }
+    }
+    let dictionary: Dictionary = dictionary.try_into().unwrap();
+    dictionary.check().unwrap();
+    dictionary
+}
+
+#[derive(serde::Deserialize)]
+struct Sources {
+    source: Vec<SourceConfig>,
+}
+
+#[test]
+fn a_draft_is_valid_once_confirmed() {
+    let root = tempfile::tempdir().unwrap();
+    let path = root.path().join("rows.parquet");
+    let rows: Vec<Row> = (0..400)
+        .map(|i| Row { n: Some(i % 130), x: Some(0.25), zone: Some(i), ..row(i / 4) })
+        .collect();
+    write_parquet(&path, &batch(&rows), 100);
+    let draft = describe(std::slice::from_ref(&path)).unwrap();
+    assert_eq!(draft.person_column.as_deref(), Some("rider"));
+    assert_eq!(draft.rows_per_person.last(), Some(&(4, 7, 100)));
+    let dictionary = dictionary_of(&draft);
+    let dataset = &dictionary.datasets[0];
+    assert_eq!((dataset.unit_column.as_str(), dataset.rows_per_unit_max), ("rider", 8));
+    // Rounded beyond the quantiles: the extremes of the data are not repeated.
+    assert_eq!(dataset.column("n").unwrap().bounds.unwrap().to_string(), "0 to 200");
+    assert_eq!(dataset.column("town").unwrap().domain.as_ref().unwrap().len(), 1);
+    assert!(dataset.column("rider").unwrap().bounds.is_none());
+    let sources: Sources = toml::from_str(&draft.source).unwrap();
+    Catalog::open(&sources.source, &dictionary).unwrap();
+    let text = draft.to_string();
+    assert!(text.matches("please confirm").count() > 10 && text.contains("4-7"), "{text}");
+}
+
+#[test]
+fn a_draft_reads_csv_and_odd_names() {
+    let root = tempfile::tempdir().unwrap();
+    let path = root.path().join("rows.csv");
+    fs::write(&path, "Customer No,Ort\n1,\"a \"\"b\"\"\"\n1,c\n2,c\n2,\n").unwrap();
+    let draft = describe(&[path]).unwrap();
+    assert_eq!(draft.person_column.as_deref(), Some("Customer No"));
+    let dictionary = dictionary_of(&draft);
+    assert_eq!(dictionary.datasets[0].unit_column.as_str(), "customer_no");
+    let sources: Sources = toml::from_str(&draft.source).unwrap();
+    assert_eq!(sources.source[0].columns[&dictionary.datasets[0].unit_column], "\"Customer No\"");
+    Catalog::open(&sources.source, &dictionary).unwrap();
+}
+
+#[test]
+fn hostile_files_are_not_described() {
+    let root = tempfile::tempdir().unwrap();
+    let at = |name: &str, bytes: &[u8]| {
+        let path = root.path().join(name);
+        fs::write(&path, bytes).unwrap();
+        path
+    };
+    assert!(matches!(describe(&[]), Err(DescribeError::NoFiles)));
+    assert!(matches!(
+        describe(&[at("a.parquet", b"PAR1junk")]),
+        Err(DescribeError::Parquet { .. })
+    ));
+    assert!(matches!(describe(&[at("a.txt", b"")]), Err(DescribeError::Format { .. })));
+    assert!(matches!(describe(&[root.path().join("none.csv")]), Err(DescribeError::Open { .. })));
+    assert!(matches!(
+        describe(&[at("a.csv", b"a,b\n1,2\n1,2,3\n")]),
+        Err(DescribeError::Rows { .. })
+    ));
+    assert!(matches!(describe(&[at("e.csv", b"")]), Err(DescribeError::NoColumns { .. })));
+    let two = [at("b.csv", b"a\n1\n"), at("c.csv", b"b\n1\n")];
+    assert!(matches!(describe(&two), Err(DescribeError::Columns { .. })));
+}

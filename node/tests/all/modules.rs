@@ -1,0 +1,142 @@
+//! Modules see one person in canonical order, and what they return is bounded (A12, A26).
+
+use crate::world::*;
+use cloister_node::catalog::Catalog;
+use cloister_node::fault::Fault;
+use cloister_node::measure::measure;
+use cloister_plan::ContributionPlan;
+use cloister_terms::{Body, Digest};
+use std::path::PathBuf;
+
+/// The sample module: the first four distinct (start, end) pairs of six towns, over 512 rows.
+pub fn town_flows() -> Vec<u8> {
+    let path =
+        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../examples/modules/town-flows.wasm");
+    std::fs::read(path).expect("examples/modules/town-flows.wasm is part of the checkout")
+}
+
+pub fn sha256(bytes: &[u8]) -> Digest {
+    cloister_wire::sha256(bytes)
+}
+
+/// Flow cell `from * 6 + to` counts riders with that pair among their first four.
+fn flow_plan(world: &World, wasm: &[u8]) -> ContributionPlan {
+    let towns: Vec<_> = (0..6).map(|town| serde_json::json!({ "int": town.to_string() })).collect();
+    let body = serde_json::json!({ "module": {
+        "sha256": sha256(wasm), "rows": "SELECT start, finish FROM trips WHERE start IS NOT NULL",
+        "keys": [{ "name": "from", "values": towns }, { "name": "to", "values": towns }],
+        "value": { "min": "0", "max": "1" }, "value_name": "riders", "fuel_per_person": 10_000_000 } });
+    let body: Body = serde_json::from_value(body).unwrap();
+    plan_body(&world.dictionary, &body, 512, 4)
+}
+
+/// `trips` with `start` and `finish` of domain 0 to 5, over the columns zone and n.
+fn world(rows: &[Row]) -> World {
+    let mut world = World::new(rows, 2, 600);
+    let towns: Vec<_> = (0..6).map(|town| serde_json::json!({ "int": town.to_string() })).collect();
+    let dictionary = serde_json::json!({ "datasets": [{
+        "name": "trips", "description": "", "unit_column": "rider", "order_columns": ["at"], "rows_per_unit_max": 600,
+        "columns": [
+            { "name": "rider", "type": "int64", "description": "", "identifier": true },
+            { "name": "at", "type": "timestamp", "description": "" },
+            { "name": "start", "type": "int64", "description": "", "domain": towns },
+            { "name": "finish", "type": "int64", "description": "", "domain": towns } ] }] });
+    world.dictionary = serde_json::from_value(dictionary).unwrap();
+    let mut source = source(world.folder.path().to_owned());
+    source.columns = [("rider", "rider"), ("at", "at"), ("start", "zone"), ("finish", "n")]
+        .map(|(column, sql)| (column.parse().unwrap(), sql.to_owned()))
+        .into();
+    world.catalog = Catalog::open(&[source], &world.dictionary).unwrap();
+    world
+}
+
+fn trip(rider: i64, at: i64, start: i64, finish: i64) -> Row {
+    Row { zone: Some(start), n: Some(finish), at, ..row(rider) }
+}
+
+async fn flows(
+    world: &World,
+    plan: &ContributionPlan,
+    wasm: &[u8],
+    partitions: usize,
+    batch_rows: usize,
+) -> Vec<i128> {
+    let paid = charge(plan, Some(wasm.to_vec()), 5);
+    measure(&paid, &world.catalog, &options(partitions, batch_rows))
+        .await
+        .unwrap()
+        .lanes_for_tests()
+        .to_vec()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a12_a_module_sees_each_person_alone_and_in_canonical_order() {
+    let wasm = town_flows();
+    // Rider 1 makes five pairs; by time the last is (4, 5), which the module's cap leaves out.
+    let mut rows = vec![
+        trip(1, 5, 4, 5),
+        trip(1, 1, 0, 1),
+        trip(1, 2, 0, 1),
+        trip(1, 3, 1, 2),
+        trip(1, 3, 2, 2),
+        trip(1, 4, 3, 3),
+    ];
+    rows.extend([trip(2, 9, 4, 5), trip(2, 8, 0, 77), Row { rider: None, ..trip(0, 1, 0, 0) }]);
+    let mut expected = vec![0i128; 36];
+    for cell in [1, 8, 14, 21, 29] {
+        expected[cell] = 1;
+    }
+    let mut draws = Draws(12);
+    for turn in 0..4 {
+        let world = world(&rows);
+        let plan = flow_plan(&world, &wasm);
+        assert_eq!(
+            flows(&world, &plan, &wasm, [1, 2, 8][turn % 3], 1 + turn).await,
+            expected,
+            "turn {turn}"
+        );
+        draws.shuffle(&mut rows);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a26_module_contributions_add_up_person_by_person() {
+    let wasm = town_flows();
+    let mut draws = Draws(77);
+    let mut rows = Vec::new();
+    for rider in 0..40 {
+        // Some riders are over the module's row cap of 512, with equal times to tie on.
+        let count = if rider % 13 == 0 { 580 } else { 1 + draws.below(9) };
+        rows.extend((0..count).map(|_| {
+            trip(rider, draws.below(4) as i64, draws.below(7) as i64, draws.below(7) as i64)
+        }));
+    }
+    let whole = world(&rows);
+    let plan = flow_plan(&whole, &wasm);
+    let expected = flows(&whole, &plan, &wasm, 1, 8_192).await;
+    let mut sum = vec![0i128; 36];
+    for mine in [true, false] {
+        let mut part: Vec<Row> =
+            rows.iter().filter(|row| (row.rider < Some(17)) == mine).copied().collect();
+        draws.shuffle(&mut part);
+        let world = world(&part);
+        let found = flows(&world, &plan, &wasm, 2, 50).await;
+        sum.iter_mut().zip(found).for_each(|(sum, lane)| *sum += lane);
+    }
+    assert_eq!(sum, expected);
+    assert!(expected.iter().sum::<i128>() <= 160);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_module_than_the_approved_one_is_a_fault() {
+    let wasm = town_flows();
+    let world = world(&[trip(1, 1, 1, 1)]);
+    let plan = flow_plan(&world, b"another module");
+    let run = |module| {
+        let (plan, catalog) = (plan.clone(), world.catalog.clone());
+        async move { measure(&charge(&plan, module, 1), &catalog, &options(1, 9)).await.unwrap_err() }
+    };
+    assert!(matches!(run(Some(wasm.clone())).await, Fault::OtherModule));
+    assert!(matches!(run(None).await, Fault::NoModule));
+    assert!(matches!(run(Some(wasm[..100].to_vec())).await, Fault::Sandbox(_)));
+}
