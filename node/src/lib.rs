@@ -12,6 +12,8 @@ pub mod admit;
 pub mod aggregate;
 /// The agreement, opened only with every party's signature.
 pub mod agreement;
+/// One partner alone: the same gate, ledger and pipeline without a coordinator.
+pub mod alone;
 /// Raw contributions -> bounded ones.
 pub mod bound;
 /// The partner's tables as the dictionary's datasets.
@@ -39,6 +41,8 @@ pub mod ledger;
 pub mod measure;
 /// Exact sums and their charge -> noised lanes.
 pub mod noise;
+/// Groups of lanes that are charged once.
+pub mod one_of;
 /// One person's rows of several tables -> the rows that a plan's relation makes of them.
 pub mod relate;
 /// Canonical bytes of rows and units.
@@ -57,3 +61,6 @@ pub mod slot;
 pub mod start;
 /// The state folder: keys, certificate, ledger file.
 pub mod state;
+
+/// Call first in the `main` of every program that runs a node: it is its own module worker.
+pub use cloister_sandbox::worker_main_if_asked;

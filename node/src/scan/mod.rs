@@ -14,6 +14,7 @@ use crate::catalog::Catalog;
 use crate::evaluate::arrow_type;
 use crate::fault::Fault;
 use cloister_plan::RowPlan;
+use cloister_sandbox::Workers;
 use cloister_terms::Name;
 use datafusion::arrow::compute::SortOptions;
 use datafusion::error::DataFusionError;
@@ -55,6 +56,8 @@ pub struct EngineOptions {
     pub without_rules: BTreeSet<String>,
     /// Physical rules left out, by name.
     pub without_physical_rules: BTreeSet<String>,
+    /// Where modules run. By default in processes of this program, which its `main` must be made for.
+    pub workers: Workers,
 }
 
 impl Default for EngineOptions {
@@ -66,6 +69,7 @@ impl Default for EngineOptions {
             settings: Vec::new(),
             without_rules: BTreeSet::new(),
             without_physical_rules: BTreeSet::new(),
+            workers: Workers::of_this_program(true),
         }
     }
 }

@@ -182,10 +182,9 @@ impl Construct {
             Self::Schema => {
                 ("a schema before a name", "name the dataset alone, as the dictionary has it")
             }
-            Self::TableOption => (
-                "an option on the dataset",
-                "name it alone; name columns with AS in a SELECT, choose rows with WHERE",
-            ),
+            Self::TableOption => {
+                ("an option on the dataset", "name the dataset alone; choose rows with WHERE")
+            }
             Self::NoFrom => ("a SELECT without FROM", "name one dataset of the dictionary in FROM"),
             Self::Wildcard => ("`*`", "name the columns, or write COUNT(*) to count rows"),
             _ => (

@@ -14,10 +14,14 @@ impl ContributionPlan {
         if json_depth(&bytes) > PLAN_JSON_DEPTH_MAX {
             return Err(PlanError::PlanTooDeep);
         }
-        let hash = ring::digest::digest(&ring::digest::SHA256, &bytes);
-        let hash: [u8; 32] = hash.as_ref().try_into().map_err(|_| PlanError::Unwritable)?;
-        Ok(Digest::new(hash))
+        sha256(&bytes).ok_or(PlanError::Unwritable)
     }
+}
+
+/// SHA-256 of bytes; always there.
+pub(crate) fn sha256(bytes: &[u8]) -> Option<Digest> {
+    let hash = ring::digest::digest(&ring::digest::SHA256, bytes);
+    hash.as_ref().try_into().ok().map(Digest::new)
 }
 
 /// How deeply arrays and objects of a JSON text stand inside each other.

@@ -224,7 +224,7 @@ impl<'q> Builder<'q> {
 impl Sides<'_> {
     fn of(left: &[Source], right: &[Source], is_public: bool) -> Self {
         let sources = left.iter().chain(right).cloned().collect();
-        Self { scope: Scope { sources, calls: None }, left: left.len(), is_public }
+        Self { scope: Scope { sources, calls: None, filter: None }, left: left.len(), is_public }
     }
 
     /// Whether columns read are all of one side: `Some(true)` for the left. `None` when they are of

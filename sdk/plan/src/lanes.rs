@@ -222,7 +222,7 @@ impl Lanes {
         let (first_lane, values) = match known {
             Some((_, first_lane, values)) => (*first_lane, *values),
             None => {
-                let domain = keys::key(typed, scope, None)?.domain;
+                let domain = keys::key(typed, scope)?.domain;
                 let values = u32::try_from(domain.len()).unwrap_or(u32::MAX);
                 self.room(domain.len())?;
                 // One person is in as many values as she has rows, at most.

@@ -16,6 +16,8 @@ mod clauses;
 pub mod construct;
 /// A plan's digest.
 mod digest;
+/// Agreements, dictionaries and analyses as people write them, in TOML.
+pub mod draft;
 /// Why there is no plan.
 pub mod error;
 /// A plan told to people.
@@ -26,6 +28,8 @@ pub mod expr;
 mod figure_notes;
 /// Arithmetic on aggregates.
 mod figures;
+/// Error against cost, before anything is spent.
+pub mod forecast;
 /// The things in FROM.
 mod from;
 /// The functions a plan may call.
@@ -72,12 +76,16 @@ mod parts;
 mod pinned;
 /// Question to plan.
 mod planned;
+/// The place of a refusal in the text.
+pub mod pointed;
 /// Ranges, clamping bounds and grids.
 mod range;
 /// Ranges of functions.
 mod range_calls;
 /// HAVING, ORDER BY and LIMIT as post-processing.
 mod recipe;
+/// The reference page: every construct with an example that is run.
+pub mod reference;
 /// FROM, WITH and WHERE as a relation.
 mod relate;
 /// How one person's rows are made of her rows in the tables.
@@ -114,6 +122,7 @@ pub use construct::Construct;
 pub use error::{Place, PlanError};
 pub use explain::{ColumnAccuracy, Explanation, explain};
 pub use expr::{ArithmeticOp, Branch, CompareOp, Expr, FloatBits, IntText, Literal};
+pub use forecast::{Forecast, ForecastError, Proposal, forecast, propose};
 pub use function::{DateField, DateUnit, Function, TrimSide};
 pub use function_notes::{FunctionNote, row_functions};
 pub use ir::{
@@ -122,6 +131,7 @@ pub use ir::{
 };
 pub use noise::Spend;
 pub use planned::{Planned, Question, plan, replan};
+pub use pointed::Pointed;
 pub use relation::{
     JoinKey, JoinKind, Measure, NamedExpr, NamedMeasure, NamedWindow, OrderKey, PublicColumn,
     PublicRows, Relation, WindowFunction,

@@ -97,7 +97,7 @@ impl Range {
     }
 
     /// Whole numbers between two ends.
-    pub fn counted(low: u64, high: u64) -> Self {
+    pub fn whole(low: u64, high: u64) -> Self {
         Self { low: low as f64, high: high as f64, grid_bits: 0 }
     }
 

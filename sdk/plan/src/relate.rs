@@ -7,7 +7,6 @@ use crate::error::{Place, PlanError, excerpt};
 use crate::expr::Expr;
 use crate::ir::RowPlan;
 use crate::keys;
-use crate::learnt::learn;
 use crate::limits::{
     CTES_MAX, DOMAIN_VALUES_IN_ALL_MAX, PUBLIC_CELLS_IN_ALL_MAX, QUERY_DEPTH_MAX, STEPS_MAX,
 };
@@ -77,23 +76,18 @@ impl<'q> Related<'q> {
         let env = builder.bound(clauses.with, &Env::default())?;
         let mut rows = builder.from(clauses.from, &env, clauses.place)?;
         env.all_used(clauses.with)?;
-        let scope = Scope::of(&rows.sources);
-        let filter = clauses.filter.map(|filter| condition(&scope, filter)).transpose()?;
-        if let Some(filter) = filter.clone() {
-            learn(&mut rows.sources, &filter);
-            rows.relation = builder.tables.filtered(rows.relation, filter);
+        let mut filter_kept = None;
+        if let Some(filter) = clauses.filter {
+            let kept = condition(&Scope::of(&rows.sources), filter)?;
+            rows.relation = builder.tables.filtered(rows.relation, kept.clone());
+            filter_kept = Some(kept);
         }
-        Ok(Self { builder, rows, filter })
+        Ok(Self { builder, rows, filter: filter_kept })
     }
 
     /// The names that the query's expressions may use.
     pub fn scope(&self) -> Scope<'static> {
-        Scope::of(&self.rows.sources)
-    }
-
-    /// WHERE.
-    pub fn filter(&self) -> Option<&Expr> {
-        self.filter.as_ref()
+        Scope { filter: self.filter.clone(), ..Scope::of(&self.rows.sources) }
     }
 
     /// Rows of one person at most.
@@ -151,22 +145,11 @@ impl<'q> Builder<'q> {
     }
 
     /// Every value an expression can have but NULL, where they are public and not too many in all.
-    /// `filter` holds on every row.
-    pub fn values(
-        &mut self,
-        expr: &Expr,
-        scope: &Scope<'_>,
-        filter: Option<&Expr>,
-    ) -> Option<Arc<[KeyValue]>> {
+    pub fn values(&mut self, expr: &Expr, scope: &Scope<'_>) -> Option<Arc<[KeyValue]>> {
         let columns = reads(expr);
         let domains = columns.iter().filter_map(|name| scope.entry(name)?.domain.as_ref());
         let work = domains.fold(1usize, |sum, domain| sum.saturating_add(domain.len()));
-        if !self.listed(work) {
-            return None;
-        }
-        // Too many are as good as unknown here: whoever groups by them is told so.
-        let values = keys::domain_of(expr, scope, filter).ok().flatten()?;
-        self.listed(values.len()).then(|| values.into())
+        self.listed(work).then(|| keys::values(expr, scope).map(Arc::from)).flatten()
     }
 
     /// Whether so many more values may be listed.

@@ -22,6 +22,8 @@ pub(crate) struct Scope<'a> {
     pub sources: Vec<Source>,
     /// Aggregates and windows are met here; without it they are refused inside expressions.
     pub calls: Option<&'a Calls>,
+    /// The condition that WHERE keeps rows by, over these columns: what it pins is public.
+    pub filter: Option<Expr>,
 }
 
 /// One thing in FROM.
@@ -121,7 +123,7 @@ impl ScopeColumn {
 impl Scope<'_> {
     /// The names of these sources, without aggregates.
     pub fn of(sources: &[Source]) -> Self {
-        Self { sources: sources.to_vec(), calls: None }
+        Self { sources: sources.to_vec(), calls: None, filter: None }
     }
 
     /// The column an expression names, `None` when it is no bare column. Errors as [`Self::column`].

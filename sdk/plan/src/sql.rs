@@ -36,7 +36,7 @@ pub(crate) fn draft(
     let row_cap = u32::try_from(related.rows_max()).unwrap_or(u32::MAX).min(row_cap_asked);
     let items = items(&scope, &clauses)?;
     let group_by = group_by(&scope, clauses.group_by, &items)?;
-    let keys = group_by.iter().map(|key| keys::key(key, &scope, related.filter()));
+    let keys = group_by.iter().map(|key| keys::key(key, &scope));
     let keys = keys.collect::<Result<Vec<_>, _>>()?;
     let mut lanes = Lanes::new(row_cap);
     let columns = columns(&scope, &items, &group_by, &mut lanes)?;

@@ -48,11 +48,11 @@ struct Key {
 
 /// Values under names, which are computed step after step.
 struct Steps {
-    /// WHERE, as long as the columns are those that it reads.
-    filter: Option<Expr>,
     relation: Relation,
     columns: Vec<ScopeColumn>,
     rows_max: u64,
+    /// What WHERE keeps rows by, where these are those rows.
+    filter: Option<Expr>,
 }
 
 impl<'q> Builder<'q> {
@@ -60,15 +60,16 @@ impl<'q> Builder<'q> {
     pub fn select(&mut self, select: &'q Select, env: &Env<'q>) -> Result<Rows, PlanError> {
         let parts = select_parts(select)?;
         let mut rows = self.from(parts.from, env, parts.place)?;
-        let scope = Scope::of(&rows.sources);
-        let filter = parts.filter.map(|filter| condition(&scope, filter)).transpose()?;
-        if let Some(filter) = filter.clone() {
-            learn(&mut rows.sources, &filter);
-            rows.relation = self.tables.filtered(rows.relation, filter);
+        let mut plain = Scope::of(&rows.sources);
+        if let Some(filter) = parts.filter {
+            let kept = condition(&plain, filter)?;
+            learn(&mut rows.sources, &kept);
+            rows.relation = self.tables.filtered(rows.relation, kept.clone());
+            plain = Scope { filter: Some(kept), ..Scope::of(&rows.sources) };
         }
-        let plain = Scope::of(&rows.sources);
         let calls = Calls::new(self.tables.outputs(&rows.relation));
-        let scope = Scope { sources: rows.sources, calls: Some(&calls) };
+        let scope =
+            Scope { sources: rows.sources, calls: Some(&calls), filter: plain.filter.clone() };
         let mut items = items(&scope, &calls, &parts)?;
         let (keys, has_unit) = group_by(&plain, &calls, &parts, &items)?;
         let having = parts.having.map(|having| calls.without_windows(&scope, having));
@@ -80,10 +81,11 @@ impl<'q> Builder<'q> {
             return Err(PlanError::AcrossUnits { unit, place: parts.place });
         }
         let mut steps = Steps {
-            filter,
             relation: rows.relation,
             columns: plain.sources.iter().flat_map(|source| source.columns.clone()).collect(),
             rows_max: rows.rows_max,
+            // What it pins is known of the groups' keys already.
+            filter: plain.filter.clone().filter(|_| !is_grouped),
         };
         if is_grouped {
             self.group(&mut steps, &plain, &keys, &calls, parts.place)?;
@@ -111,7 +113,7 @@ impl<'q> Builder<'q> {
         let mut columns = Vec::new();
         let mut groups = Some(1u64);
         for key in keys {
-            let column = self.known(&key.typed, scope, steps.filter.as_ref(), key.name.clone());
+            let column = self.known(&key.typed, scope, key.name.clone());
             let values = column.values_max();
             groups =
                 groups.zip(values).map(|(groups, values)| groups.saturating_mul(values.max(1)));
@@ -119,7 +121,7 @@ impl<'q> Builder<'q> {
         }
         let mut measures: Vec<NamedMeasure> = Vec::new();
         for (measure, _) in calls.measures.borrow().iter() {
-            columns.push(self.measured(measure, scope, steps.filter.as_ref(), steps.rows_max));
+            columns.push(self.measured(measure, scope, steps.rows_max));
             measures.push(measure.clone());
         }
         if keys.is_empty() && measures.is_empty() {
@@ -132,8 +134,6 @@ impl<'q> Builder<'q> {
         let before = std::mem::replace(&mut steps.relation, Relation::Table { table: u32::MAX });
         steps.relation = Relation::PerPerson { of: Box::new(before), keys, measures };
         steps.columns = columns;
-        // The groups' columns are others than those of the rows, also where they have the same name.
-        steps.filter = None;
         steps.rows_max = steps.rows_max.min(groups.unwrap_or(u64::MAX));
         Ok(())
     }
@@ -167,12 +167,7 @@ impl<'q> Builder<'q> {
         for ((partition, order), columns) in cuts {
             self.step(place)?;
             for column in &columns {
-                steps.columns.push(self.windowed(
-                    column,
-                    &scope,
-                    steps.filter.as_ref(),
-                    steps.rows_max,
-                ));
+                steps.columns.push(self.windowed(column, &scope, steps.rows_max));
             }
             let before =
                 std::mem::replace(&mut steps.relation, Relation::Table { table: u32::MAX });
@@ -209,7 +204,7 @@ impl<'q> Builder<'q> {
                     let name = fresh(wanted, |name| taken.contains(name));
                     taken.insert(name.clone());
                     columns.push(NamedExpr { name: name.clone(), expr: typed.expr.clone() });
-                    self.known(&typed, &scope, steps.filter.as_ref(), name)
+                    self.known(&typed, &scope, name)
                 }
             };
             known.push(ScopeColumn { called: item.called, ..column });
@@ -228,21 +223,15 @@ impl<'q> Builder<'q> {
     }
 
     /// What is known of a value, as a column of that name.
-    fn known(
-        &mut self,
-        typed: &Typed,
-        scope: &Scope<'_>,
-        filter: Option<&Expr>,
-        name: Name,
-    ) -> ScopeColumn {
+    fn known(&mut self, typed: &Typed, scope: &Scope<'_>, name: Name) -> ScopeColumn {
         if let Expr::Column { name: read } = &typed.expr
             && let Some(column) = scope.entry(read)
         {
             // A filter may list values of a column, fewer than the dictionary does or where it has none.
-            let is_listed = Pinned::of(filter).values(&typed.expr).is_some();
+            let is_listed = Pinned::of(scope.filter.as_ref()).values(&typed.expr).is_some();
             let domain = match &column.domain {
                 Some(domain) if !is_listed => Some(domain.clone()),
-                _ => self.values(&typed.expr, scope, filter),
+                _ => self.values(&typed.expr, scope),
             };
             return ScopeColumn { name, is_hidden: false, domain, ..column.clone() };
         }
@@ -251,7 +240,7 @@ impl<'q> Builder<'q> {
             name,
             column_type: typed.column_type,
             range: Range::of(&typed.expr, scope),
-            domain: self.values(&typed.expr, scope, filter),
+            domain: self.values(&typed.expr, scope),
             never_null: scope.never_null(&typed.expr),
             role: Role::Plain,
             is_hidden: false,
@@ -262,20 +251,19 @@ impl<'q> Builder<'q> {
         &mut self,
         NamedMeasure { name, measure }: &NamedMeasure,
         scope: &Scope<'_>,
-        filter: Option<&Expr>,
         rows_max: u64,
     ) -> ScopeColumn {
         let types = |name: &Name| scope.entry(name).map(|column| column.column_type);
         let column_type = measure.column_type(&types).unwrap_or(ColumnType::Float64);
         let range = measure.of().and_then(|of| Range::of(of, scope));
         let (range, domain) = match measure {
-            Measure::CountRows => (Some(Range::counted(0, rows_max)), self.counts(1, rows_max)),
+            Measure::CountRows => (Some(Range::whole(0, rows_max)), self.counts(1, rows_max)),
             Measure::CountNonNull { .. } | Measure::CountDistinct { .. } => {
-                (Some(Range::counted(0, rows_max)), self.counts(0, rows_max))
+                (Some(Range::whole(0, rows_max)), self.counts(0, rows_max))
             }
             Measure::Sum { .. } => (range.and_then(|range| range.summed(rows_max)), None),
             Measure::Avg { .. } => (range.map(Range::averaged), None),
-            Measure::Min { of } | Measure::Max { of } => (range, self.values(of, scope, filter)),
+            Measure::Min { of } | Measure::Max { of } => (range, self.values(of, scope)),
         };
         let never_null = matches!(
             measure,
@@ -299,19 +287,18 @@ impl<'q> Builder<'q> {
         &mut self,
         NamedWindow { name, function }: &NamedWindow,
         scope: &Scope<'_>,
-        filter: Option<&Expr>,
         rows_max: u64,
     ) -> ScopeColumn {
         let name = name.clone();
         if let WindowFunction::Whole { measure } | WindowFunction::Running { measure } = function {
             let measure = measure.clone();
-            return self.measured(&NamedMeasure { name, measure }, scope, filter, rows_max);
+            return self.measured(&NamedMeasure { name, measure }, scope, rows_max);
         }
         let types = |name: &Name| scope.entry(name).map(|column| column.column_type);
         let column_type = function.column_type(&types).unwrap_or(ColumnType::Int64);
         let (range, domain) = match function.of() {
-            Some(of) => (Range::of(of, scope), self.values(of, scope, filter)),
-            None => (Some(Range::counted(1, rows_max)), self.counts(1, rows_max)),
+            Some(of) => (Range::of(of, scope), self.values(of, scope)),
+            None => (Some(Range::whole(1, rows_max)), self.counts(1, rows_max)),
         };
         let never_null = matches!(function, WindowFunction::RowNumber);
         let (called, role) = (String::new(), Role::Plain);
@@ -321,7 +308,8 @@ impl<'q> Builder<'q> {
 
 impl Steps {
     fn scope(&self) -> Scope<'static> {
-        Scope::of(&[Source { called: None, columns: self.columns.clone() }])
+        let sources = vec![Source { called: None, columns: self.columns.clone() }];
+        Scope { sources, calls: None, filter: self.filter.clone() }
     }
 }
 

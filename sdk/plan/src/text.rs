@@ -177,8 +177,7 @@ fn screen(tokens: &[TokenWithSpan]) -> Result<(), PlanError> {
     }
     let level = Level { base: 0, part: Part::Other };
     let (open, outer) = (Vec::new(), Vec::new());
-    let is_test = IsTest::No;
-    let mut screen = Screen { open, depth: 0, operators: 0, outer, level, is_test };
+    let mut screen = Screen { open, depth: 0, operators: 0, outer, level, is_test: IsTest::No };
     let mut before = None;
     let mut after = tokens.iter().skip(1);
     for token in tokens {
@@ -449,7 +448,6 @@ fn may_precede_parenthesis(word: Keyword) -> bool {
             | Keyword::SELECT
             | Keyword::DISTINCT
             | Keyword::WHERE
-            | Keyword::HAVING
             | Keyword::FILTER
             | Keyword::GROUP
             | Keyword::BY
@@ -464,15 +462,11 @@ fn may_precede_parenthesis(word: Keyword) -> bool {
             | Keyword::ELSE
             | Keyword::ON
             | Keyword::USING
+            | Keyword::HAVING
             | Keyword::OVER
             | Keyword::COUNT
             | Keyword::SUM
             | Keyword::AVG
-            | Keyword::MIN
-            | Keyword::MAX
-            | Keyword::ROW_NUMBER
-            | Keyword::LAG
-            | Keyword::LEAD
             | Keyword::CAST
             | Keyword::TRY_CAST
             | Keyword::SAFE_CAST
@@ -484,6 +478,13 @@ fn may_precede_parenthesis(word: Keyword) -> bool {
             | Keyword::CHAR
             | Keyword::FLOAT
             | Keyword::TIMESTAMP
+            | Keyword::MIN
+            | Keyword::MAX
+            | Keyword::ROW_NUMBER
+            | Keyword::LAG
+            | Keyword::LEAD
+            | Keyword::COALESCE
+            | Keyword::NULLIF
     )
 }
 

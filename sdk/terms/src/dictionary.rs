@@ -101,6 +101,9 @@ pub enum DictionaryError {
         /// The value.
         value: String,
     },
+    /// What a partner holds is not what the dictionary has.
+    #[error(transparent)]
+    Holdings(#[from] HoldingsError),
     /// A row of a public table does not fit its columns.
     #[error(
         "row {row} of public table `{table}` does not fit its columns: give one value of the column's type and bounds for each, or null"
@@ -111,9 +114,6 @@ pub enum DictionaryError {
         /// The row, from 1.
         row: u64,
     },
-    /// What a partner holds is not what the dictionary has.
-    #[error(transparent)]
-    Holdings(#[from] HoldingsError),
     /// Bounds on a column that is not numeric.
     #[error("column `{column}` is {column_type}: only int64 and float64 columns have bounds")]
     BoundsOnType {

@@ -68,9 +68,10 @@ struct DictionaryDraft {
     public_tables: Vec<PublicDraft>,
 }
 
-#[derive(Deserialize)]
+/// One dataset as it is written in a draft; [`datasets_of`] makes the document's.
+#[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct DatasetDraft {
+pub struct DatasetDraft {
     name: Name,
     description: String,
     unit_column: Name,
@@ -80,7 +81,7 @@ struct DatasetDraft {
     columns: Vec<ColumnDraft>,
 }
 
-#[derive(Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ColumnDraft {
     name: Name,
@@ -173,11 +174,17 @@ pub fn dictionary_from_toml(text: &str) -> Result<Dictionary, DraftError> {
 
 impl DictionaryDraft {
     fn document(self) -> Result<Dictionary, DraftError> {
-        let datasets = self.datasets.into_iter().map(dataset).collect::<Result<_, _>>()?;
-        let public_tables = self.public_tables.into_iter();
-        let public_tables = public_tables.map(PublicDraft::table).collect::<Result<_, _>>()?;
-        Ok(Dictionary { datasets, public_tables, holdings: Vec::new() })
+        let public_tables = self.public_tables.into_iter().map(PublicDraft::table);
+        let public_tables = public_tables.collect::<Result<_, _>>()?;
+        Ok(Dictionary { public_tables, ..datasets_of(self.datasets)? })
     }
+}
+
+/// The dictionary of drafted datasets. Errors on domain values of no key type; the dictionary itself is
+/// checked by whoever signs it.
+pub fn datasets_of(drafts: Vec<DatasetDraft>) -> Result<Dictionary, DraftError> {
+    let datasets = drafts.into_iter().map(dataset).collect::<Result<_, _>>()?;
+    Ok(Dictionary { datasets, holdings: Vec::new(), public_tables: Vec::new() })
 }
 
 fn dataset(draft: DatasetDraft) -> Result<Dataset, DraftError> {
