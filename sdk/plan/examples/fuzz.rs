@@ -124,7 +124,7 @@ fn main() -> ExitCode {
 fn fuzz(time: Duration, seed: u64) -> Result<(), String> {
     let dictionary = dictionary().map_err(|error| error.to_string())?;
     let all = entries();
-    let examples: Vec<&str> = all.iter().map(|entry| entry.example).collect();
+    let examples: Vec<&str> = all.iter().map(|entry| entry.example.as_ref()).collect();
     let mut sequence = Sequence(seed);
     let (mut texts, mut plans, mut slowest) = (0u64, 0u64, Duration::ZERO);
     let start = Instant::now();

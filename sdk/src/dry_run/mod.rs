@@ -268,7 +268,7 @@ pub(crate) mod tests {
     async fn every_allowed_example_of_the_reference_page_runs_on_mock_records() {
         for entry in reference::entries() {
             if entry.refused.is_none() && !entry.is_module {
-                let answer = played(entry.example, &["north"], 40).await;
+                let answer = played(&entry.example, &["north"], 40).await;
                 assert!(answer.is_ok(), "`{}`: {:?}", entry.name, answer.err());
             }
         }

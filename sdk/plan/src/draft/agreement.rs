@@ -60,9 +60,10 @@ struct ResearcherDraft {
     caps: BudgetDraft,
 }
 
+/// Datasets and public tables as they are written in a draft.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct DictionaryDraft {
+pub(crate) struct DictionaryDraft {
     datasets: Vec<DatasetDraft>,
     #[serde(default)]
     public_tables: Vec<PublicDraft>,
@@ -173,7 +174,8 @@ pub fn dictionary_from_toml(text: &str) -> Result<Dictionary, DraftError> {
 }
 
 impl DictionaryDraft {
-    fn document(self) -> Result<Dictionary, DraftError> {
+    /// The dictionary they make, not checked yet.
+    pub(crate) fn document(self) -> Result<Dictionary, DraftError> {
         let public_tables = self.public_tables.into_iter().map(PublicDraft::table);
         let public_tables = public_tables.collect::<Result<_, _>>()?;
         Ok(Dictionary { public_tables, ..datasets_of(self.datasets)? })

@@ -5,6 +5,7 @@ mod agreement;
 mod analysis;
 mod public;
 
+pub(crate) use agreement::DictionaryDraft;
 pub use agreement::{DatasetDraft, agreement_from_toml, datasets_of, dictionary_from_toml};
 pub use analysis::{AnalysisDraft, analysis_from_toml, document_of};
 

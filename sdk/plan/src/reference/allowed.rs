@@ -8,124 +8,25 @@ pub(super) fn entries() -> impl Iterator<Item = Entry> {
     let of = |group: Group, rows: &'static [(&'static str, &'static str, &'static str)]| {
         rows.iter().map(move |(name, what, example)| Entry {
             group,
-            name,
-            what,
-            example,
+            name: (*name).into(),
+            what: (*what).into(),
+            example: (*example).into(),
             refused: None,
             is_module: false,
         })
     };
-    of(Group::Aggregates, AGGREGATES)
-        .chain(of(Group::RowFunctions, ROW_FUNCTIONS))
-        .chain(of(Group::Shapes, SHAPES))
-        .chain(MODULES.iter().map(|(name, what, example)| Entry {
-            group: Group::Shapes,
-            name,
-            what,
-            example,
-            refused: None,
-            is_module: true,
-        }))
+    of(Group::Shapes, SHAPES).chain(MODULES.iter().map(|(name, what, example)| Entry {
+        group: Group::Shapes,
+        name: (*name).into(),
+        what: (*what).into(),
+        example: (*example).into(),
+        refused: None,
+        is_module: true,
+    }))
 }
 
 /// Name, meaning, example.
 type Rows = &'static [(&'static str, &'static str, &'static str)];
-
-const AGGREGATES: Rows = &[
-    (
-        "`COUNT(*)`",
-        "The number of rows. One person counts with at most `row_cap` of them.",
-        "SELECT COUNT(*) AS trips FROM trips",
-    ),
-    (
-        "`COUNT(column)`",
-        "The number of rows in which the expression is known.",
-        "SELECT COUNT(fare) AS priced FROM trips",
-    ),
-    (
-        "`COUNT(DISTINCT unit)`",
-        "The number of people. Only the dataset's unit column may stand there; over several partners, a person at two of them counts twice.",
-        "SELECT COUNT(DISTINCT person_id) AS riders FROM trips",
-    ),
-    (
-        "`SUM(x)`",
-        "The sum over rows. Each value is rounded to a grid and kept within its bounds, which come from the dictionary, from `clamp`, or follow from them.",
-        "SELECT SUM(distance_km) AS km FROM trips",
-    ),
-    (
-        "`AVG(x)`",
-        "The sum divided by the number of rows in which the value is known. Both are paid for; a count or sum that stands in the answer as well is paid for once.",
-        "SELECT AVG(minutes) AS mean_minutes, COUNT(*) AS trips FROM trips",
-    ),
-];
-
-const ROW_FUNCTIONS: Rows = &[
-    (
-        "`clamp(x, lo, hi)`",
-        "The value, kept between two constants: how a text bounds what the dictionary does not.",
-        "SELECT SUM(clamp(fare, 0, 50)) AS revenue FROM trips",
-    ),
-    (
-        "`COALESCE(a, b, ...)`",
-        "The first value that is known.",
-        "SELECT SUM(COALESCE(minutes, 0)) AS minutes_in_all FROM trips",
-    ),
-    (
-        "`NULLIF(a, b)`",
-        "Unknown where the two are equal, else the first.",
-        "SELECT AVG(NULLIF(minutes, 0)) AS mean_minutes FROM trips",
-    ),
-    (
-        "`CASE WHEN ... THEN ... ELSE ... END`",
-        "The value of the first condition that holds; unknown when none does and there is no `ELSE`.",
-        "SELECT SUM(CASE WHEN is_member THEN distance_km ELSE 0 END) AS member_km FROM trips",
-    ),
-    (
-        "`CASE x WHEN a THEN ... END`",
-        "The same, by comparing one value.",
-        "SELECT SUM(CASE zone WHEN 1 THEN 1 WHEN 2 THEN 2 ELSE 0 END) AS points FROM trips",
-    ),
-    (
-        "`+ - *`",
-        "Whole numbers and floats. Whole numbers that leave their range become unknown.",
-        "SELECT AVG(distance_km * 1000 - 5) AS metres FROM trips",
-    ),
-    (
-        "`/`",
-        "Always a float. Division by zero is unknown, never an error.",
-        "SELECT AVG(clamp(distance_km / minutes, 0, 2)) AS km_a_minute FROM trips",
-    ),
-    (
-        "`= <> < <= > >=`",
-        "Comparisons; unknown when a side is.",
-        "SELECT COUNT(*) AS long_trips FROM trips WHERE distance_km >= 20",
-    ),
-    (
-        "`AND OR NOT`",
-        "Three-valued, as in SQL.",
-        "SELECT COUNT(*) AS n FROM trips WHERE NOT is_member AND (zone = 1 OR zone = 2)",
-    ),
-    (
-        "`IN (constants)`",
-        "Whether the value is one of a list.",
-        "SELECT COUNT(*) AS n FROM trips WHERE town IN ('Ashford', 'Bramley')",
-    ),
-    (
-        "`BETWEEN a AND b`",
-        "Both ends count.",
-        "SELECT COUNT(*) AS n FROM trips WHERE minutes BETWEEN 10 AND 30",
-    ),
-    (
-        "`IS NULL`, `IS NOT NULL`",
-        "Whether a value is unknown. NaN and infinities are unknown.",
-        "SELECT COUNT(*) AS n FROM trips WHERE fare IS NOT NULL",
-    ),
-    (
-        "`TIMESTAMP '...'`",
-        "A moment, without a zone: `2019-07-01`, or with a time of day.",
-        "SELECT COUNT(*) AS n FROM trips WHERE started_at < TIMESTAMP '2019-07-01 12:00:00'",
-    ),
-];
 
 const SHAPES: Rows = &[
     (
@@ -157,6 +58,76 @@ const SHAPES: Rows = &[
         "`WHERE`",
         "Rows that count, chosen before a person's rows are capped.",
         "SELECT COUNT(*) AS trips FROM trips WHERE started_at >= TIMESTAMP '2019-07-01'",
+    ),
+    (
+        "values that `WHERE` lists as keys",
+        "`IN`, `=` and `OR` of them give a key its public list where the dictionary has none.",
+        "SELECT note, COUNT(*) AS trips FROM trips WHERE note IN ('lost', 'late') GROUP BY note",
+    ),
+    (
+        "months, days and hours as keys",
+        "A range of times in `WHERE` gives `date_trunc` its public list.",
+        "SELECT date_trunc('month', started_at) AS month, COUNT(*) AS trips FROM trips\nWHERE started_at >= TIMESTAMP '2019-07-01' AND started_at < TIMESTAMP '2019-10-01'\nGROUP BY 1",
+    ),
+    (
+        "histograms",
+        "`WIDTH_BUCKET` numbers equal bands from 0 to n + 1.",
+        "SELECT WIDTH_BUCKET(distance_km, 0, 100, 10) AS band, COUNT(*) AS trips FROM trips GROUP BY 1",
+    ),
+    (
+        "arithmetic on aggregates",
+        "Computed from released figures, after the noise; costs nothing more.",
+        "SELECT town, SUM(minutes) / COUNT(DISTINCT person_id) AS minutes_each FROM trips GROUP BY town",
+    ),
+    (
+        "`HAVING`",
+        "Chooses rows by their noised figures, after the noise; every group is released and paid for.",
+        "SELECT town, COUNT(*) AS trips FROM trips GROUP BY town HAVING COUNT(*) > 100",
+    ),
+    (
+        "`ORDER BY`",
+        "Orders rows by noised figures or keys.",
+        "SELECT town, COUNT(*) AS trips FROM trips GROUP BY town ORDER BY trips DESC",
+    ),
+    (
+        "`LIMIT`, `OFFSET`",
+        "Cuts the noised answer.",
+        "SELECT town, COUNT(*) AS trips FROM trips GROUP BY town ORDER BY trips DESC LIMIT 2",
+    ),
+    (
+        "per-person subqueries",
+        "One row a person, from that person's rows alone; `MIN` and `MAX` are fine there.",
+        "SELECT AVG(n) AS trips_each FROM (\n  SELECT person_id, COUNT(*) AS n FROM trips GROUP BY person_id) AS each_person",
+    ),
+    (
+        "joins of private tables",
+        "On the person, and on further keys; `INNER` and `LEFT`.",
+        "SELECT t.town, COUNT(*) AS paid_trips FROM trips AS t\nJOIN payments AS p ON t.person_id = p.person_id GROUP BY t.town",
+    ),
+    (
+        "joins of public tables",
+        "On any key.",
+        "SELECT r.region, COUNT(*) AS trips FROM trips AS t JOIN regions AS r ON t.town = r.town\nGROUP BY r.region",
+    ),
+    (
+        "`WITH`",
+        "Names a subquery that keeps the unit; used as often as one likes.",
+        "WITH long AS (SELECT person_id, town FROM trips WHERE distance_km > 20)\nSELECT town, COUNT(DISTINCT person_id) AS riders FROM long GROUP BY town",
+    ),
+    (
+        "`UNION ALL`, `UNION`",
+        "Rows of several tables with the same unit, inside a subquery.",
+        "SELECT kind, COUNT(*) AS events FROM (\n  SELECT person_id, 'trip' AS kind FROM trips\n  UNION ALL SELECT person_id, 'payment' FROM payments) AS events GROUP BY kind",
+    ),
+    (
+        "`SELECT DISTINCT` in a subquery",
+        "Each different row of a person once.",
+        "SELECT town, COUNT(*) AS riders FROM (SELECT DISTINCT person_id, town FROM trips) AS seen\nGROUP BY town",
+    ),
+    (
+        "windows in a subquery",
+        "`ROW_NUMBER`, `LAG`, `LEAD` and aggregates over a person's own rows, partitioned by the unit.",
+        "SELECT COUNT(*) AS returns FROM (\n  SELECT person_id, town, LAG(town) OVER (PARTITION BY person_id ORDER BY started_at) AS before\n  FROM trips) AS t WHERE town <> before",
     ),
     (
         "names",

@@ -2,20 +2,22 @@
 //! that a test runs through the planner. An entry that says what the planner does not do fails that
 //! test, so the page can never promise more than the code keeps.
 //!
-//! - `allowed`: aggregates, row functions and shapes, each with a text that plans
+//! - `noted`: aggregates and row-wise functions, from the tables beside their code
+//! - `allowed`: shapes, each with a text that plans
 //! - `refused`: what is left out, each with a text and the very refusal it must end in
 //!
 //! To add to the page, add a row to a table there, or extend [`entries`] by a table kept elsewhere.
 
 mod allowed;
+mod noted;
 mod refused;
 
-use crate::draft::{DatasetDraft, DraftError, datasets_of};
+use crate::draft::{DictionaryDraft, DraftError};
 use crate::error::PlanError;
 use crate::{Planned, Question, Spend, plan};
 use cloister_terms::analysis::{Body, ModuleBody};
 use cloister_terms::{Bounds, Dictionary, Digest, KeyDimension, KeyValue};
-use serde::Deserialize;
+use std::borrow::Cow;
 use std::fmt::Write;
 
 /// The dictionary of every example, as people write it.
@@ -45,16 +47,16 @@ pub enum Group {
 }
 
 /// One function or construct.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
     /// Where it stands.
     pub group: Group,
     /// How it is written.
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
     /// What it does, in plain words; empty where the refusal says it all.
-    pub what: &'static str,
+    pub what: Cow<'static, str>,
     /// A whole text that uses it.
-    pub example: &'static str,
+    pub example: Cow<'static, str>,
     /// The refusal the text ends in ([`refusal_name`]); `None` when it plans.
     pub refused: Option<&'static str>,
     /// Whether the text chooses the rows of a module, instead of being the whole analysis.
@@ -71,7 +73,7 @@ pub enum ReferenceError {
     #[error("the example of `{name}` does not end as the page says: {found}")]
     Untrue {
         /// The entry.
-        name: &'static str,
+        name: String,
         /// How it ends.
         found: String,
     },
@@ -79,20 +81,17 @@ pub enum ReferenceError {
 
 /// Every entry, group by group.
 pub fn entries() -> Vec<Entry> {
-    let mut entries: Vec<Entry> = allowed::entries().chain(refused::entries()).collect();
+    let mut entries: Vec<Entry> =
+        noted::entries().chain(allowed::entries()).chain(refused::entries()).collect();
     entries.sort_by_key(|entry| entry.group);
     entries
 }
 
 /// The dictionary of the examples.
 pub fn dictionary() -> Result<Dictionary, DraftError> {
-    #[derive(Deserialize)]
-    struct File {
-        datasets: Vec<DatasetDraft>,
-    }
-    let file: File =
+    let draft: DictionaryDraft =
         toml::from_str(DICTIONARY).map_err(|error| DraftError::Toml(Box::new(error)))?;
-    datasets_of(file.datasets)
+    draft.document()
 }
 
 /// Plans a text as the examples are planned.
@@ -140,9 +139,9 @@ pub fn page() -> Result<String, ReferenceError> {
 
 /// What the page says of an entry: its own words, or the refusal that the planner gives.
 fn told(dictionary: &Dictionary, entry: &Entry) -> Result<String, ReferenceError> {
-    let untrue = |found: String| ReferenceError::Untrue { name: entry.name, found };
-    match (planned(dictionary, entry.example, entry.is_module), entry.refused) {
-        (Ok(_), None) => Ok(entry.what.to_owned()),
+    let untrue = |found: String| ReferenceError::Untrue { name: entry.name.to_string(), found };
+    match (planned(dictionary, &entry.example, entry.is_module), entry.refused) {
+        (Ok(_), None) => Ok(entry.what.to_string()),
         (Err(error), Some(name)) if refusal_name(&error) == name => {
             // Where it stands in the example is for the terminal.
             let place = error.place().map(|place| place.to_string()).unwrap_or_default();
@@ -254,12 +253,18 @@ mod tests {
         let mut seen = BTreeSet::new();
         let dictionary = dictionary().unwrap();
         for entry in entries() {
-            assert!(seen.insert((entry.group, entry.name)), "`{}` stands twice", entry.name);
+            assert!(
+                seen.insert((entry.group, entry.name.clone())),
+                "`{}` stands twice",
+                entry.name
+            );
             assert_eq!(entry.refused.is_some(), entry.group >= Group::RefusedShapes);
             assert!(entry.refused.is_some() || entry.what.ends_with('.'), "`{}`", entry.name);
-            let Err(error) = planned(&dictionary, entry.example, entry.is_module) else { continue };
+            let Err(error) = planned(&dictionary, &entry.example, entry.is_module) else {
+                continue;
+            };
             let is_placed = error.to_string().contains("(line ");
-            let is_pointed = error.pointed(entry.example).is_some();
+            let is_pointed = error.pointed(&entry.example).is_some();
             assert!(is_pointed || !is_placed, "`{}` has a place but no caret: {error}", entry.name);
         }
     }
@@ -267,8 +272,8 @@ mod tests {
     #[test]
     fn a_page_that_promises_too_much_is_not_made() {
         let dictionary = dictionary().unwrap();
-        let entry = *entries().first().unwrap();
-        let wrong = Entry { example: "SELECT 1", ..entry };
+        let entry = entries().first().unwrap().clone();
+        let wrong = Entry { example: "SELECT 1".into(), ..entry.clone() };
         assert!(matches!(told(&dictionary, &wrong), Err(ReferenceError::Untrue { .. })));
         let wrong = Entry { refused: Some("Join"), ..entry };
         assert!(matches!(told(&dictionary, &wrong), Err(ReferenceError::Untrue { .. })));

@@ -8,9 +8,9 @@ pub(super) fn entries() -> impl Iterator<Item = Entry> {
     let of = |group: Group, is_module: bool, rows: Rows| {
         rows.iter().map(move |(name, refusal, example)| Entry {
             group,
-            name,
-            what: "",
-            example,
+            name: (*name).into(),
+            what: "".into(),
+            example: (*example).into(),
             refused: Some(refusal),
             is_module,
         })
@@ -26,7 +26,11 @@ type Rows = &'static [(&'static str, &'static str, &'static str)];
 const SHAPES: Rows = &[
     ("statements other than `SELECT`", "Statement", "DELETE FROM trips"),
     ("several statements", "SeveralStatements", "SELECT COUNT(*) AS n FROM trips; SELECT 1"),
-    ("`WITH`", "Cte", "WITH t AS (SELECT town FROM trips) SELECT COUNT(*) AS n FROM t"),
+    (
+        "recursion",
+        "Cte",
+        "WITH RECURSIVE t AS (SELECT person_id FROM trips) SELECT COUNT(*) AS n FROM t",
+    ),
     (
         "`UNION`, `INTERSECT`, `EXCEPT`",
         "SetOperation",
@@ -37,10 +41,52 @@ const SHAPES: Rows = &[
         "Subquery",
         "SELECT COUNT(*) AS n FROM trips WHERE zone IN (SELECT zone FROM trips)",
     ),
+    ("tables without a join condition", "Join", "SELECT COUNT(*) AS n FROM trips, payments"),
     (
-        "joins",
-        "Join",
-        "SELECT COUNT(*) AS n FROM trips JOIN payments ON trips.zone = payments.amount_eur",
+        "other joins",
+        "OtherJoin",
+        "SELECT COUNT(*) AS n FROM trips AS t FULL JOIN payments AS p ON t.person_id = p.person_id",
+    ),
+    (
+        "joins on anything but the person",
+        "UnitNotJoined",
+        "SELECT COUNT(*) AS n FROM trips AS t JOIN payments AS p ON t.zone = p.amount_eur",
+    ),
+    (
+        "subqueries that leave out the person",
+        "UnitLeftOut",
+        "SELECT COUNT(*) AS n FROM (SELECT town FROM trips) AS t",
+    ),
+    (
+        "subqueries across people",
+        "AcrossUnits",
+        "SELECT SUM(n) AS n FROM (SELECT town, COUNT(*) AS n FROM trips GROUP BY town) AS t",
+    ),
+    (
+        "`INTERSECT`, `EXCEPT`",
+        "Intersect",
+        "SELECT COUNT(*) AS n FROM (\n  SELECT person_id FROM trips INTERSECT SELECT person_id FROM payments) AS t",
+    ),
+    (
+        "`LATERAL`",
+        "Lateral",
+        "SELECT COUNT(*) AS n FROM trips JOIN LATERAL (SELECT 1) AS x ON TRUE",
+    ),
+    ("`VALUES`", "Values", "SELECT COUNT(*) AS n FROM (VALUES (1)) AS v"),
+    (
+        "`ORDER BY` and `LIMIT` in a subquery",
+        "InnerOrder",
+        "SELECT COUNT(*) AS n FROM (SELECT person_id, zone FROM trips ORDER BY zone) AS t",
+    ),
+    (
+        "named windows",
+        "NamedWindow",
+        "SELECT COUNT(*) AS n FROM (\n  SELECT person_id, ROW_NUMBER() OVER w AS r FROM trips) AS t",
+    ),
+    (
+        "`QUALIFY`",
+        "Qualify",
+        "SELECT COUNT(*) AS n FROM (\n  SELECT person_id FROM trips QUALIFY ROW_NUMBER() OVER (PARTITION BY person_id) = 1) AS t",
     ),
     (
         "queries and functions in `FROM`",
@@ -54,20 +100,14 @@ const SHAPES: Rows = &[
     ("`*`", "Wildcard", "SELECT * FROM trips"),
     ("`SELECT DISTINCT`", "Distinct", "SELECT DISTINCT town FROM trips"),
     (
-        "`DISTINCT` in an aggregate",
+        "`DISTINCT` in other aggregates",
         "AggregateDistinct",
-        "SELECT COUNT(DISTINCT note) AS n FROM trips",
+        "SELECT SUM(DISTINCT minutes) AS n FROM trips",
     ),
     (
-        "`HAVING`, `QUALIFY`",
-        "Having",
-        "SELECT town, COUNT(*) AS n FROM trips GROUP BY town HAVING COUNT(*) > 5",
-    ),
-    ("`ORDER BY`", "OrderBy", "SELECT town, COUNT(*) AS n FROM trips GROUP BY town ORDER BY n"),
-    (
-        "`LIMIT`, `OFFSET`, `FETCH`, `TOP`",
+        "`FETCH`, `TOP`",
         "Limit",
-        "SELECT town, COUNT(*) AS n FROM trips GROUP BY town LIMIT 2",
+        "SELECT town, COUNT(*) AS n FROM trips GROUP BY town FETCH FIRST 2 ROWS ONLY",
     ),
     ("windows", "Window", "SELECT COUNT(*) OVER (PARTITION BY town) AS n FROM trips"),
     (
@@ -75,30 +115,44 @@ const SHAPES: Rows = &[
         "GroupingSets",
         "SELECT town, COUNT(*) AS n FROM trips GROUP BY ROLLUP(town)",
     ),
-    ("`FILTER`", "Filter", "SELECT COUNT(*) FILTER (WHERE is_member) AS members FROM trips"),
+    (
+        "`FILTER` in a subquery",
+        "Filter",
+        "SELECT AVG(n) AS n FROM (\n  SELECT person_id, COUNT(*) FILTER (WHERE is_member) AS n FROM trips GROUP BY person_id) AS t",
+    ),
     ("clauses of other dialects", "Clause", "SELECT COUNT(*) AS n INTO copy FROM trips"),
     ("placeholders", "Placeholder", "SELECT COUNT(*) AS n FROM trips WHERE zone = $1"),
+    ("aggregates inside aggregates", "NestedAggregate", "SELECT SUM(COUNT(*)) AS n FROM trips"),
+    ("casts to other types", "Cast", "SELECT COUNT(CAST(zone AS BLOB)) AS n FROM trips"),
     (
-        "aggregates inside expressions",
-        "NestedAggregate",
-        "SELECT SUM(minutes) / COUNT(*) AS mean FROM trips",
+        "patterns that are no constant",
+        "Like",
+        "SELECT COUNT(*) AS n FROM trips WHERE town LIKE end_town",
     ),
-    ("`CAST`, `::`", "Cast", "SELECT SUM(CAST(zone AS DOUBLE)) AS n FROM trips"),
-    ("`LIKE`", "Like", "SELECT COUNT(*) AS n FROM trips WHERE town LIKE 'A%'"),
     (
-        "`INTERVAL`",
+        "intervals that are no constant",
         "Interval",
-        "SELECT COUNT(*) AS n FROM trips\nWHERE started_at < TIMESTAMP '2019-07-01' + INTERVAL '1' DAY",
+        "SELECT COUNT(*) AS n FROM trips\nWHERE started_at < TIMESTAMP '2019-07-01' + INTERVAL zone DAY",
     ),
     (
-        "`DATE '...'`",
+        "differences of times",
+        "TimeDifference",
+        "SELECT COUNT(started_at - TIMESTAMP '2019-07-01') AS n FROM trips",
+    ),
+    (
+        "`TIME '...'`",
         "TypedText",
-        "SELECT COUNT(*) AS n FROM trips WHERE started_at > DATE '2019-07-01'",
+        "SELECT COUNT(*) AS n FROM trips WHERE started_at > TIME '12:00'",
     ),
     ("special strings", "StringKind", "SELECT COUNT(*) AS n FROM trips WHERE town = X'41'"),
     ("`NULL` as a value", "NullValue", "SELECT COUNT(*) AS n FROM trips WHERE zone = NULL"),
-    ("other forms of `IS`", "IsForm", "SELECT COUNT(*) AS n FROM trips WHERE is_member IS TRUE"),
-    ("other operators", "Operator", "SELECT COUNT(*) AS n FROM trips WHERE zone % 2 = 0"),
+    ("other forms of `IS`", "IsForm", "SELECT COUNT(*) AS n FROM trips WHERE note IS NORMALIZED"),
+    (
+        "`IS DISTINCT FROM` without parentheses",
+        "OpenTest",
+        "SELECT COUNT(*) AS n FROM trips WHERE zone IS DISTINCT FROM 1 AND is_member",
+    ),
+    ("other operators", "Operator", "SELECT COUNT(*) AS n FROM trips WHERE zone & 2 = 0"),
     (
         "columns in a list",
         "ListElement",
@@ -119,12 +173,23 @@ const SHAPES: Rows = &[
         "Ordinal",
         "SELECT town, COUNT(*) AS n FROM trips GROUP BY 3",
     ),
-    ("a heading that is a column", "HeadingIsColumn", "SELECT SUM(minutes) AS minutes FROM trips"),
+    (
+        "a heading that is another column",
+        "HeadingIsColumn",
+        "SELECT SUM(minutes) AS zone FROM trips",
+    ),
     ("two columns of one heading", "Twice", "SELECT COUNT(*), COUNT(*) FROM trips"),
     ("text that is no SQL", "Syntax", "SELECT COUNT(*) AS n FROM trips WHERE zone = 1 1"),
 ];
 
 const MODULES: Rows = &[
+    (
+        "joins in a module's rows",
+        "ModuleFrom",
+        "SELECT t.minutes FROM trips AS t JOIN payments AS p ON t.person_id = p.person_id",
+    ),
+    ("`HAVING` in a module's rows", "Having", "SELECT minutes FROM trips HAVING COUNT(*) > 5"),
+    ("`ORDER BY` in a module's rows", "OrderBy", "SELECT minutes FROM trips ORDER BY minutes"),
     ("`GROUP BY` in a module's rows", "ModuleGroupBy", "SELECT town FROM trips GROUP BY town"),
     (
         "expressions in a module's rows",
@@ -149,7 +214,8 @@ const NAMES: Rows = &[
     ),
     ("a sum without bounds", "Unbounded", "SELECT SUM(fare) AS revenue FROM trips"),
     ("a value of another type", "Type", "SELECT COUNT(*) AS n FROM trips WHERE zone = 'one'"),
-    ("`MIN`, `MAX` and other aggregates", "Aggregate", "SELECT MAX(minutes) AS longest FROM trips"),
+    ("`MIN`, `MAX` over people", "Extreme", "SELECT MAX(minutes) AS longest FROM trips"),
+    ("any other aggregate", "Aggregate", "SELECT STRING_AGG(note, ',') AS notes FROM trips"),
     (
         "`now()`, `random()` and the like",
         "Volatile",
