@@ -37,6 +37,9 @@ pub mod fixtures;
 pub mod ledger;
 /// Scan, contribute, bound and aggregate in one.
 pub mod measure;
+/// Defences left out on purpose, for the tests that must miss them.
+#[cfg(feature = "for-tests")]
+pub mod mutant;
 /// Exact sums and their charge -> noised lanes.
 pub mod noise;
 /// One person's rows of several tables -> the rows that a plan's relation makes of them.

@@ -30,6 +30,9 @@ pub struct Charge {
     pub(super) module: Option<Vec<u8>>,
     pub(super) prf_key: PrfKey,
     pub(super) terms: ChargeTerms,
+    /// The defence that this charge's run lacks.
+    #[cfg(feature = "for-tests")]
+    pub(super) mutant: Option<crate::mutant::Mutant>,
 }
 
 /// What a charge was made for; every field stands in the signed release.
@@ -92,7 +95,19 @@ impl Charge {
             epoch: 0,
             cost: Cost::ZERO,
         };
-        Self { id: ChargeId(zero), plan, module, prf_key, terms }
+        Self { id: ChargeId(zero), plan, module, prf_key, terms, mutant: None }
+    }
+
+    /// The same charge, whose run lacks a defence.
+    #[cfg(feature = "for-tests")]
+    pub fn lacking(self, mutant: crate::mutant::Mutant) -> Self {
+        Self { mutant: Some(mutant), ..self }
+    }
+
+    /// The defence that this charge's run lacks.
+    #[cfg(feature = "for-tests")]
+    pub(crate) fn mutant(&self) -> Option<crate::mutant::Mutant> {
+        self.mutant
     }
 }
 
