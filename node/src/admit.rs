@@ -5,6 +5,7 @@
 use crate::agreement::SignedAgreement;
 use crate::contribute::module::module_shape;
 use crate::ledger::{Caps, ChargeTerms, Ledger, Standing};
+use crate::relate;
 use cloister_plan::{Contribute, ContributionPlan, Planned};
 use cloister_sandbox::limits::WATCHDOG_MS;
 use cloister_sandbox::{Limits, Runner, RunnerError, Setup};
@@ -293,6 +294,10 @@ fn check_module(body: &Body, bytes: Option<&[u8]>) -> Result<Option<Vec<u8>>, Re
 /// Module: compiles here, and its buffers fit the plan's rows and outputs, so that no run is charged
 /// that could not start.
 fn check_fit(plan: &ContributionPlan, module: Option<&[u8]>) -> Result<(), Refusal> {
+    if let Err(fault) = relate::check(plan) {
+        tracing::warn!(%fault, "the approved plan cannot be executed");
+        return Err(Refusal::PlanMismatch);
+    }
     let (Contribute::Module(contribution), Some(wasm)) = (&plan.contribute, module) else {
         return Ok(());
     };

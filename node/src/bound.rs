@@ -52,6 +52,8 @@ pub enum LaneValues {
     EveryRow,
     /// 1 a person, however many rows.
     OncePerPerson,
+    /// 1 a person with any row where set.
+    OncePerPersonWith(BooleanBuffer),
     /// 1 where set.
     Counted(BooleanBuffer),
     /// Grid steps within the lane's clamping range, 0 for null.
@@ -299,6 +301,9 @@ fn sum_of(lane: &LaneValues, group: &[(u32, usize)]) -> i128 {
     match lane {
         LaneValues::EveryRow => group.len() as i128,
         LaneValues::OncePerPerson => 1,
+        LaneValues::OncePerPersonWith(set) => {
+            i128::from(group.iter().any(|(_, row)| *row < set.len() && set.value(*row)))
+        }
         LaneValues::Counted(set) => {
             group.iter().filter(|(_, row)| *row < set.len() && set.value(*row)).count() as i128
         }

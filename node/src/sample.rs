@@ -84,3 +84,31 @@ pub(crate) fn smallest<T: Ord + Copy>(mut ranked: Vec<(u128, T)>, count: usize) 
     }
     ranked.into_iter().map(|(_, item)| item).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::row_bytes::TypedColumn;
+    use datafusion::arrow::array::{ArrayRef, Int64Array};
+
+    #[test]
+    fn samples_of_different_tables_and_of_a_relation_are_independent() {
+        let values: ArrayRef = Arc::new((0..40).map(Some).collect::<Int64Array>());
+        let typed = || TypedColumn::new(&values, 0).unwrap();
+        let bytes = RowBytes::new(typed(), vec![typed()]);
+        let mut sampler = Sampler::new(Arc::new(PrfKey::from_bytes([3; 16])));
+        let mut kept = |of| {
+            let mut rows: Vec<usize> = (0..40).collect();
+            sampler.keep(&mut rows, 10, of, b"unit", &bytes);
+            assert_eq!(rows.len(), 10);
+            rows
+        };
+        let all = [RowsOf::Table(0), RowsOf::Table(1), RowsOf::Table(2), RowsOf::Relation];
+        for (place, one) in all.iter().enumerate() {
+            assert_eq!(kept(*one), kept(*one));
+            for other in all.iter().take(place) {
+                assert_ne!(kept(*one), kept(*other), "{one:?} {other:?}");
+            }
+        }
+    }
+}

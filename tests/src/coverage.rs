@@ -12,7 +12,7 @@ use cloister_dp::{PrfKey, SeededEntropy, sample_vector};
 use cloister_node::ledger::Charge;
 use cloister_node::measure::{MeasureOptions, measure};
 use cloister_report::{Combined, Report, report};
-use cloister_terms::{Formula, KeyDimension, KeyValue, Name, OutputShape, ResultColumn};
+use cloister_terms::{FigureOp, Formula, KeyDimension, KeyValue, Name, OutputShape, ResultColumn};
 use std::collections::BTreeSet;
 use std::fmt;
 
@@ -147,7 +147,7 @@ fn count(asked: &Asked, report: &Report, truth: &[i128], cells: usize) -> Covera
         // Another column first in each trial, so that ratios and totals get their turn.
         for step in 0..figures.len() {
             let at = (trial + step) % figures.len();
-            let lanes = lanes_of(figures[at].formula);
+            let lanes = lanes_of(&figures[at].formula);
             if lanes.iter().any(|lane| used.contains(lane)) {
                 continue;
             }
@@ -156,7 +156,7 @@ fn count(asked: &Asked, report: &Report, truth: &[i128], cells: usize) -> Covera
                 coverage.too_fine += 1;
                 continue;
             }
-            let Some(exact) = exact_figure(shape, figures[at].formula, truth, cell) else {
+            let Some(exact) = exact_figure(shape, &figures[at].formula, truth, cell) else {
                 coverage.undefined += 1;
                 continue;
             };
@@ -178,28 +178,33 @@ fn is_key(column: &ResultColumn) -> bool {
 }
 
 /// Lanes whose noise stands behind a figure.
-fn lanes_of(formula: Formula) -> Vec<usize> {
-    match formula {
-        Formula::Key { .. } => vec![],
-        Formula::Total { lane } => vec![lane as usize],
-        Formula::Ratio { numerator, denominator } => {
-            vec![numerator as usize, denominator as usize]
-        }
-    }
+fn lanes_of(formula: &Formula) -> Vec<usize> {
+    formula.lanes().into_iter().map(|lane| lane as usize).collect()
 }
 
 /// The figure without noise; `None` where it is 0 divided by 0.
-fn exact_figure(shape: &OutputShape, formula: Formula, truth: &[i128], cell: usize) -> Option<f64> {
+fn exact_figure(
+    shape: &OutputShape,
+    formula: &Formula,
+    truth: &[i128],
+    cell: usize,
+) -> Option<f64> {
     let lane = |lane: u32| {
         let steps = truth[cell * shape.lanes.len() + lane as usize];
         steps as f64 / 2f64.powi(shape.lanes[lane as usize].grid_bits.into())
     };
     match formula {
         Formula::Key { .. } => None,
-        Formula::Total { lane: index } => Some(lane(index)),
+        Formula::Total { lane: index } => Some(lane(*index)),
         Formula::Ratio { numerator, denominator } => {
-            let below = lane(denominator);
-            (below != 0.0).then(|| lane(numerator) / below)
+            let below = lane(*denominator);
+            (below != 0.0).then(|| lane(*numerator) / below)
         }
+        Formula::Constant { value } => Some(value.value()),
+        Formula::Arithmetic { op: FigureOp::Add, left, right } => {
+            let side = |formula| exact_figure(shape, formula, truth, cell);
+            Some(side(left)? + side(right)?)
+        }
+        other => panic!("{other:?} is in none of the questions"),
     }
 }

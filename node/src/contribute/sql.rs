@@ -71,13 +71,19 @@ fn lane_values(lane: &LaneExpr, columns: Columns<'_>) -> Result<LaneValues, Eval
     Ok(match lane {
         LaneExpr::CountRows => LaneValues::EveryRow,
         LaneExpr::CountUnits => LaneValues::OncePerPerson,
-        LaneExpr::CountNonNull { expr } => {
-            let array = evaluate(expr, columns)?;
-            let known = array.nulls().map(|nulls| nulls.inner().clone());
-            LaneValues::Counted(known.unwrap_or_else(|| BooleanBuffer::new_set(array.len())))
+        LaneExpr::CountUnitsWith { expr } => {
+            LaneValues::OncePerPersonWith(not_null(expr, columns)?)
         }
+        LaneExpr::CountNonNull { expr } => LaneValues::Counted(not_null(expr, columns)?),
         LaneExpr::SumClamped { expr, bounds } => LaneValues::Steps(summed(expr, *bounds, columns)?),
     })
+}
+
+/// The rows where an expression is not NULL.
+fn not_null(expr: &Expr, columns: Columns<'_>) -> Result<BooleanBuffer, EvaluateError> {
+    let array = evaluate(expr, columns)?;
+    let known = array.nulls().map(|nulls| nulls.inner().clone());
+    Ok(known.unwrap_or_else(|| BooleanBuffer::new_set(array.len())))
 }
 
 fn summed(expr: &Expr, bounds: Bounds, columns: Columns<'_>) -> Result<Vec<i64>, EvaluateError> {

@@ -109,7 +109,7 @@ impl Running<'_> {
     /// Counts one more row of the block.
     pub fn add(&mut self, row: u32) {
         let at = row as usize;
-        // At most 2^20 rows of one person: the count and the sum of integers are far from their ends.
+        // At most 2^18 rows of one person: the count and the sum of integers are far from their ends.
         match self.measured {
             Measured::CountRows => self.count += 1,
             Measured::CountNonNull(nulls) => {

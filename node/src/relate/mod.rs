@@ -152,7 +152,7 @@ impl Relator {
         gathering: &Gathering,
         taken: &mut dyn FnMut(Made) -> Result<(), Fault>,
     ) -> Result<(), Fault> {
-        let mut waiting = vec![0..gathering.persons()];
+        let mut waiting: Vec<Range<usize>> = std::iter::once(0..gathering.persons()).collect();
         while let Some(persons) = waiting.pop() {
             if persons.is_empty() {
                 continue;

@@ -107,3 +107,69 @@ pub fn pairs(
 fn numbers(rows: &Range<usize>) -> Result<Range<u32>, RelationError> {
     Ok(row_number(rows.start)?..row_number(rows.end)?)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fault::Fault;
+    use crate::scan::persons::PersonLimits;
+    use datafusion::arrow::array::Int64Array;
+
+    /// Three persons with two, one and three rows.
+    fn rows(column: &str) -> PersonRows {
+        let names: Arc<[Name]> = vec![column.parse().unwrap()].into();
+        let array: ArrayRef = Arc::new(Int64Array::from(vec![10, 11, 20, 30, 31, 32]));
+        PersonRows::new(names, vec![array], vec![0, 2, 3, 6]).unwrap()
+    }
+
+    fn run(
+        rows_max: usize,
+        kernel: impl FnMut(Range<u32>, Range<u32>, &mut Pen),
+    ) -> Result<PersonRows, StepStop> {
+        let (left, right) = (rows("l"), rows("r"));
+        let names: Arc<[Name]> = vec!["l".parse().unwrap(), "r".parse().unwrap()].into();
+        let limits = PersonLimits { rows: rows_max, ..PersonLimits::default() };
+        let mut room = Room::new(limits, &[true, true, true]);
+        pairs(&left, Right::Persons(&right), &names, &mut room, kernel)
+    }
+
+    fn all(mine: Range<u32>, partners: Range<u32>, pen: &mut Pen) {
+        for left in mine {
+            for right in partners.clone() {
+                pen.pair(left, right);
+            }
+        }
+    }
+
+    #[test]
+    fn a_pair_across_a_border_is_a_fault() {
+        let sizes = |rows: PersonRows| (0..3).map(|p| rows.person(p).len()).collect::<Vec<_>>();
+        assert_eq!(run(100, all).map(sizes).ok(), Some(vec![4, 1, 9]));
+        type Kernel = fn(Range<u32>, Range<u32>, &mut Pen);
+        let strangers: [Kernel; 3] = [
+            |mine, partners, pen| all(mine, partners.start..partners.end + 1, pen),
+            |mine, partners, pen| all(mine.start.saturating_sub(1)..mine.end, partners, pen),
+            |_, _, pen| all(0..1, 0..1, pen),
+        ];
+        for stranger in strangers {
+            let stopped = run(100, stranger);
+            let is_border =
+                matches!(stopped, Err(StepStop::Fault(Fault::Relation(RelationError::Border))));
+            assert!(is_border);
+        }
+    }
+
+    #[test]
+    fn a14_pairs_beyond_the_limit_are_not_held() {
+        let mut most = 0;
+        let found = run(4, |mine, partners, pen| {
+            // A kernel that never stops by itself.
+            for _ in 0..1_000 {
+                all(mine.clone(), partners.clone(), pen);
+            }
+            most = most.max(pen.left.len());
+        });
+        assert_eq!(found.map(|rows| rows.rows()).ok(), Some(0));
+        assert_eq!(most, 5);
+    }
+}

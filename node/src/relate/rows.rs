@@ -14,10 +14,11 @@ use datafusion::arrow::error::ArrowError;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// Most rows of one person that a step may give.
-pub const STEP_ROWS_MAX: usize = 1 << 20;
+/// Most rows of one person that a step may give. So few that one column of texts which functions make,
+/// a few KiB each, stays within what Arrow's offsets can tell.
+pub const STEP_ROWS_MAX: usize = 1 << 18;
 /// Rows of all persons of a block that a step may give; beyond it the block is cut in two.
-pub const BLOCK_ROWS_MAX: usize = 1 << 20;
+pub const BLOCK_ROWS_MAX: usize = STEP_ROWS_MAX;
 /// Bytes of text of all persons of a block that a step may give; beyond it the block is cut in two.
 pub const BLOCK_TEXT_BYTES_MAX: usize = 128 << 20;
 /// Bytes of text that one expression may meet, each column and constant counted wherever it stands.

@@ -184,7 +184,7 @@ async fn a26_a_relation_adds_up_person_by_person_within_the_sensitivity() {
     let alone: Vec<Tables> =
         PERSONS.map(|who| Tables::new(&only(&visits, who), &only(&items, who), 1)).collect();
     let mut moved = 0;
-    for seed in 0..24 {
+    for seed in 0..16 {
         let plan = Builder { draws: Draws(seed), named: 0 }.plan();
         let cut = every_cut();
         let lanes = whole.lanes(&plan, &cut[seed as usize % 4]).await;
@@ -204,7 +204,7 @@ async fn a26_a_relation_adds_up_person_by_person_within_the_sensitivity() {
         }
         assert_eq!(lanes, sum, "seed {seed}: {plan:?}");
     }
-    assert!(moved > 60, "most relations see most persons, not {moved}");
+    assert!(moved > 40, "most relations see most persons, not {moved}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -231,7 +231,7 @@ async fn a03_order_files_partitions_and_batches_change_no_bit_of_a_relation() {
     let mut draws = Draws(3);
     let (mut visits, mut items) = (draw(&mut draws, PERSONS, 9), draw(&mut draws, PERSONS, 6));
     let plans: Vec<_> =
-        (30..42).map(|seed| Builder { draws: Draws(seed), named: 0 }.plan()).collect();
+        (30..38).map(|seed| Builder { draws: Draws(seed), named: 0 }.plan()).collect();
     let mut expected: Option<Vec<Vec<i128>>> = None;
     for turn in 0..4 {
         let tables = Tables::new(&visits, &items, 1 + turn % 3);
@@ -256,7 +256,7 @@ fn explosive() -> Relation {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a14_a_person_whose_join_explodes_adds_nothing_and_costs_bounded_memory() {
-    // 2,000 rows in each table: 8 * 10^9 pairs, of which no more than 2^20 are ever held.
+    // 2,000 rows in each table: 8 * 10^9 pairs, of which no more than 2^18 are ever held.
     let mut visits: Vec<Visit> = (0..2_000).map(|at| Visit { at, ..visit(5) }).collect();
     let items = visits.clone();
     visits.extend([visit(4), visit(6), visit(6)]);
@@ -286,7 +286,7 @@ async fn a26_a_person_too_large_at_any_table_or_step_adds_nothing_whatever_the_b
     let visits: Vec<Visit> = person(1, 20).chain(person(2, 5)).chain(person(3, 6)).collect();
     let held: Vec<Visit> = person(1, 1).chain(person(2, 30)).chain(person(3, 9)).collect();
     let tables = Tables::new(&visits, &held, 2);
-    let pairs = asked(join(table(0), items(), JoinKind::Left, &[]), Some(("g", "v")), 100, 1);
+    let pairs = asked(join(table(0), items(), JoinKind::Left, &[]), Some(("g", "v")), 200, 1);
     // Person 2 has too many items, though `visits` alone are read; person 3 too many pairs.
     let plain = asked(table(0), Some(("g", "v")), 100, 1);
     for (partitions, batch_rows) in [(1, 8_192), (1, 1), (2, 4), (8, 3)] {

@@ -10,8 +10,8 @@ use cloister_terms::ColumnType;
 fn worlds() -> Vec<Tables> {
     let one = |seed: u64| {
         let mut draws = Draws(seed);
-        let visits = draw(&mut draws, 0..14, 7);
-        let items = draw(&mut draws, 5..20, 4);
+        let visits = draw(&mut draws, 0..20, 8);
+        let items = draw(&mut draws, 4..24, 6);
         Tables::new(&visits, &items, 2)
     };
     vec![one(1), one(2), Tables::new(&[], &one(3).items, 1)]

@@ -1,34 +1,47 @@
-//! Aggregates of SQL as lanes that add up over people: counts and clamped sums. Equal lanes are one,
-//! so that nothing is paid for twice; an aggregate that is no sum over people must not pass.
+//! Aggregates of SQL with their arguments lowered: what a question counts, sums and compares over
+//! people's rows. An aggregate that is no sum over people must not pass.
 
 use crate::construct::Construct;
 use crate::error::{Place, PlanError, excerpt};
-use crate::expr::Expr;
+use crate::expr::{Branch, Expr, Literal};
 use crate::functions::{AggregateName, aggregate};
 use crate::ir::LaneExpr;
-use crate::lower::lower;
-use crate::range::{Range, is_never_null};
+use crate::limits::SHARE_DIGITS_MAX;
+use crate::literal::literal;
+use crate::lower::{condition, lower};
 use crate::scope::Scope;
-use crate::syntax::{Call, call, unwrapped};
+use crate::syntax::{AggregateCall, aggregate_call, place_of, unwrapped};
 use crate::text::place;
 use crate::typed::Typed;
-use cloister_terms::limits::LANES_MAX;
-use cloister_terms::{ColumnType, Formula};
-use sqlparser::ast::{Expr as Ast, Function, FunctionArgExpr, ObjectNamePart};
+use cloister_terms::decimal::Decimal;
+use cloister_terms::{ColumnType, PairStatistic, Ratio, Spread};
+use sqlparser::ast::{
+    Expr as Ast, Function, FunctionArgExpr, ObjectNamePart, OrderByExpr, OrderByOptions, Value,
+};
 
-/// An aggregate with its argument lowered.
+/// An aggregate with its arguments lowered and its filter inside them.
 #[derive(Debug, Clone)]
 pub(crate) enum Aggregate {
     /// `COUNT(*)`
     Rows,
     /// `COUNT(DISTINCT unit)`
     Units,
+    /// `COUNT(DISTINCT unit)` of those with a row where the expression is not NULL.
+    UnitsWith(Expr),
     /// `COUNT(e)`
     NonNull(Expr),
+    /// `COUNT(DISTINCT e)`
+    Distinct(Typed),
     /// `SUM(e)`
     Sum(Typed),
     /// `AVG(e)`
     Avg(Typed),
+    /// `VAR_POP(e)` and its kin.
+    Spread(Spread, Typed),
+    /// `CORR(y, x)` and its kin.
+    Pair { statistic: PairStatistic, y: Typed, x: Typed },
+    /// The value with a share q of all values at or below it.
+    Quantile(Typed, Ratio),
 }
 
 impl Aggregate {
@@ -36,50 +49,79 @@ impl Aggregate {
     pub fn heading(&self, scope: &Scope<'_>) -> String {
         match self {
             Self::Rows => "count(*)".to_owned(),
-            Self::Units => format!("count(distinct {})", scope.dataset.unit_column),
+            Self::Units => format!("count(distinct {})", unit_called(scope)),
+            Self::UnitsWith(expr) => format!("count(distinct {} with {expr})", unit_called(scope)),
             Self::NonNull(expr) => format!("count({expr})"),
+            Self::Distinct(typed) => format!("count(distinct {})", typed.expr),
             Self::Sum(typed) => format!("sum({})", typed.expr),
             Self::Avg(typed) => format!("avg({})", typed.expr),
+            Self::Spread(spread, typed) => {
+                let name = match spread {
+                    Spread::VariancePopulation => "var_pop",
+                    Spread::VarianceSample => "var_samp",
+                    Spread::DeviationPopulation => "stddev_pop",
+                    Spread::DeviationSample => "stddev_samp",
+                };
+                format!("{name}({})", typed.expr)
+            }
+            Self::Pair { statistic, y, x } => {
+                let name = match statistic {
+                    PairStatistic::CovariancePopulation => "covar_pop",
+                    PairStatistic::CovarianceSample => "covar_samp",
+                    PairStatistic::Correlation => "corr",
+                    PairStatistic::Slope => "regr_slope",
+                    PairStatistic::Intercept => "regr_intercept",
+                };
+                format!("{name}({}, {})", y.expr, x.expr)
+            }
+            Self::Quantile(typed, q) if (q.numerator(), q.denominator()) == (1, 2) => {
+                format!("median({})", typed.expr)
+            }
+            Self::Quantile(typed, q) => format!("percentile({}, {})", typed.expr, q.to_f64()),
         }
     }
 }
 
-/// The aggregate an expression is at its top; `None` when it is a row-wise expression.
+/// What a heading calls the unit column.
+fn unit_called<'a>(scope: &'a Scope<'_>) -> &'a str {
+    scope.dataset.unit_column.as_str()
+}
+
+/// The aggregate an expression is at its top; `None` when it is none.
 pub(crate) fn of_item(scope: &Scope<'_>, ast: &Ast) -> Result<Option<Aggregate>, PlanError> {
     let Ast::Function(function) = unwrapped(ast) else { return Ok(None) };
     let Some(name) = aggregate_name(function) else { return Ok(None) };
-    let call = call(function)?;
+    let AggregateCall { call, filter, within_group } = aggregate_call(function)?;
     let at = place(call.name.span.start);
+    let filter = filter.map(|filter| condition(scope, filter)).transpose()?;
+    let asked = Asked { scope, name: &call.name.value, at, filter };
+    if !within_group.is_empty() && name != AggregateName::Percentile {
+        return Err(PlanError::refused(Construct::Argument, at));
+    }
     if call.distinct {
-        return units(scope, name, &call, at).map(Some);
+        return asked.distinct(name, &call.args).map(Some);
     }
-    let [arg] = call.args.as_slice() else {
-        let (name, wanted) = (excerpt(&call.name.value), "one argument");
-        return Err(PlanError::Arguments { name, wanted, place: at });
-    };
-    let arg = match arg {
-        FunctionArgExpr::Wildcard if name == AggregateName::Count => {
-            return Ok(Some(Aggregate::Rows));
+    let aggregate = match name {
+        AggregateName::Count => asked.count(&call.args)?,
+        AggregateName::Sum => Aggregate::Sum(asked.number(&call.args)?),
+        AggregateName::Avg => Aggregate::Avg(asked.number(&call.args)?),
+        AggregateName::Spread(spread) => Aggregate::Spread(spread, asked.number(&call.args)?),
+        AggregateName::Median => Aggregate::Quantile(asked.number(&call.args)?, half(at)?),
+        AggregateName::Pair(statistic) => {
+            let [y, x] = call.args.as_slice() else {
+                return Err(asked.wrong("two numbers, y then x"));
+            };
+            let (y, x) = (asked.number(&[*y])?, asked.number(&[*x])?);
+            Aggregate::Pair { statistic, y, x }
         }
-        FunctionArgExpr::Expr(arg) => arg,
-        _ => return Err(PlanError::refused(Construct::Wildcard, at)),
+        AggregateName::Percentile => asked.percentile(&call.args, within_group)?,
     };
-    if name == AggregateName::Count && scope.is_unit(unwrapped(arg)) {
-        return Err(PlanError::refused(Construct::CountUnit, at));
-    }
-    let typed = lower(scope, arg)?;
-    let is_number = matches!(typed.column_type, ColumnType::Int64 | ColumnType::Float64);
-    match name {
-        AggregateName::Count => Ok(Some(Aggregate::NonNull(typed.expr))),
-        _ if !is_number => Err(PlanError::Type {
-            found: typed.column_type,
-            wanted: "a number",
-            place: typed.place,
-            instead: "write CASE WHEN condition THEN 1 ELSE 0 END to sum a condition",
-        }),
-        AggregateName::Sum => Ok(Some(Aggregate::Sum(typed))),
-        AggregateName::Avg => Ok(Some(Aggregate::Avg(typed))),
-    }
+    Ok(Some(aggregate))
+}
+
+/// Whether an expression is a call of an aggregate.
+pub(crate) fn is_aggregate(ast: &Ast) -> bool {
+    matches!(ast, Ast::Function(function) if aggregate_name(function).is_some())
 }
 
 fn aggregate_name(function: &Function) -> Option<AggregateName> {
@@ -87,85 +129,135 @@ fn aggregate_name(function: &Function) -> Option<AggregateName> {
     if ident.quote_style.is_some() { None } else { aggregate(&ident.value) }
 }
 
-fn units(
-    scope: &Scope<'_>,
-    name: AggregateName,
-    call: &Call<'_>,
+/// One call that is being lowered.
+struct Asked<'a, 'd> {
+    scope: &'a Scope<'d>,
+    name: &'a str,
     at: Place,
-) -> Result<Aggregate, PlanError> {
-    match (name, call.args.as_slice()) {
-        (AggregateName::Count, [FunctionArgExpr::Expr(arg)]) if scope.is_unit(unwrapped(arg)) => {
-            Ok(Aggregate::Units)
-        }
-        _ => Err(PlanError::refused(Construct::AggregateDistinct, at)),
-    }
+    filter: Option<Expr>,
 }
 
-/// The lanes of a query, distinct, in the order they were first needed.
-pub(crate) struct Lanes {
-    row_cap: u32,
-    lanes: Vec<LaneExpr>,
-}
-
-impl Lanes {
-    /// No lanes yet; `row_cap` rows of one person are used at most.
-    pub fn new(row_cap: u32) -> Self {
-        Self { row_cap, lanes: Vec::new() }
+impl Asked<'_, '_> {
+    fn wrong(&self, wanted: &'static str) -> PlanError {
+        PlanError::Arguments { name: excerpt(self.name), wanted, place: self.at }
     }
 
-    /// The formula of an aggregate, adding what lanes it lacks. Errors on sums without bounds.
-    pub fn formula(
-        &mut self,
-        aggregate: &Aggregate,
-        scope: &Scope<'_>,
-    ) -> Result<Formula, PlanError> {
-        match aggregate {
-            Aggregate::Rows => Ok(Formula::Total { lane: self.index(LaneExpr::CountRows)? }),
-            Aggregate::Units => Ok(Formula::Total { lane: self.index(LaneExpr::CountUnits)? }),
-            Aggregate::NonNull(expr) => Ok(Formula::Total { lane: self.count(expr)? }),
-            Aggregate::Sum(typed) => Ok(Formula::Total { lane: self.sum(typed, scope)? }),
-            Aggregate::Avg(typed) => Ok(Formula::Ratio {
-                numerator: self.sum(typed, scope)?,
-                denominator: self.count(&typed.expr)?,
-            }),
+    /// The one argument that is a plain expression.
+    fn argument<'q>(&self, args: &[&'q FunctionArgExpr]) -> Result<&'q Ast, PlanError> {
+        match args {
+            [FunctionArgExpr::Expr(arg)] => Ok(arg),
+            [_] => Err(PlanError::refused(Construct::Wildcard, self.at)),
+            _ => Err(self.wrong("one argument")),
         }
     }
 
-    /// The lanes.
-    pub fn into_lanes(self) -> Vec<LaneExpr> {
-        self.lanes
-    }
-
-    fn count(&mut self, expr: &Expr) -> Result<u32, PlanError> {
-        if is_never_null(expr) {
-            return self.index(LaneExpr::CountRows);
+    fn count(&self, args: &[&FunctionArgExpr]) -> Result<Aggregate, PlanError> {
+        if let [FunctionArgExpr::Wildcard] = args {
+            return Ok(match &self.filter {
+                None => Aggregate::Rows,
+                Some(filter) => Aggregate::NonNull(only(filter, truth())),
+            });
         }
-        self.index(LaneExpr::CountNonNull { expr: expr.clone() })
+        let arg = self.argument(args)?;
+        if self.scope.is_unit(unwrapped(arg)) {
+            return Err(PlanError::refused(Construct::CountUnit, self.at));
+        }
+        Ok(Aggregate::NonNull(self.filtered(lower(self.scope, arg)?).expr))
     }
 
-    fn sum(&mut self, typed: &Typed, scope: &Scope<'_>) -> Result<u32, PlanError> {
-        let (expression, place) = (excerpt(&typed.expr.to_string()), typed.place);
-        let Some(range) = Range::of(&typed.expr, scope) else {
-            return Err(PlanError::Unbounded { expression, place });
+    fn distinct(
+        &self,
+        name: AggregateName,
+        args: &[&FunctionArgExpr],
+    ) -> Result<Aggregate, PlanError> {
+        let (AggregateName::Count, [FunctionArgExpr::Expr(arg)]) = (name, args) else {
+            return Err(PlanError::refused(Construct::AggregateDistinct, self.at));
         };
-        let Some(bounds) = range.bounds(self.row_cap) else {
-            return Err(PlanError::BoundsTooWide { expression, place });
-        };
-        self.index(LaneExpr::SumClamped { expr: typed.expr.clone(), bounds })
-    }
-
-    fn index(&mut self, lane: LaneExpr) -> Result<u32, PlanError> {
-        let found = self.lanes.iter().position(|other| *other == lane);
-        let index = found.unwrap_or_else(|| {
-            self.lanes.push(lane);
-            self.lanes.len() - 1
-        });
-        u32::try_from(index).ok().filter(|_| index < LANES_MAX).ok_or(PlanError::TooMany {
-            what: "different counts and sums",
-            max: LANES_MAX,
-            place: Place::default(),
+        if !self.scope.is_unit(unwrapped(arg)) {
+            return Ok(Aggregate::Distinct(self.filtered(lower(self.scope, arg)?)));
+        }
+        Ok(match &self.filter {
+            None => Aggregate::Units,
+            Some(filter) => Aggregate::UnitsWith(only(filter, truth())),
         })
     }
+
+    fn number(&self, args: &[&FunctionArgExpr]) -> Result<Typed, PlanError> {
+        let typed = lower(self.scope, self.argument(args)?)?;
+        if matches!(typed.column_type, ColumnType::Int64 | ColumnType::Float64) {
+            return Ok(self.filtered(typed));
+        }
+        Err(PlanError::Type {
+            found: typed.column_type,
+            wanted: "a number",
+            place: typed.place,
+            instead: "write CASE WHEN condition THEN 1 ELSE 0 END to sum a condition",
+        })
+    }
+
+    fn percentile(
+        &self,
+        args: &[&FunctionArgExpr],
+        within_group: &[OrderByExpr],
+    ) -> Result<Aggregate, PlanError> {
+        let ordered = match within_group {
+            [] => None,
+            [OrderByExpr { expr, options, with_fill: None }] => match options {
+                OrderByOptions { asc: None | Some(true), nulls_first: None } => Some(expr),
+                _ => return Err(PlanError::refused(Construct::OrderBy, place_of(expr))),
+            },
+            _ => return Err(self.wrong("one column in ORDER BY")),
+        };
+        match (args, ordered) {
+            ([FunctionArgExpr::Expr(q)], Some(of)) => {
+                let of = FunctionArgExpr::Expr(of.clone());
+                Ok(Aggregate::Quantile(self.number(&[&of])?, share(q)?))
+            }
+            ([of, FunctionArgExpr::Expr(q)], None) => {
+                Ok(Aggregate::Quantile(self.number(&[*of])?, share(q)?))
+            }
+            _ => Err(self.wrong("a column and a share, or a share WITHIN GROUP (ORDER BY column)")),
+        }
+    }
+
+    /// The value where the filter holds, else NULL.
+    fn filtered(&self, typed: Typed) -> Typed {
+        match &self.filter {
+            None => typed,
+            Some(filter) => Typed { expr: only(filter, typed.expr), ..typed },
+        }
+    }
+}
+
+/// `CASE WHEN condition THEN value END`.
+pub(crate) fn only(condition: &Expr, value: Expr) -> Expr {
+    let branches = vec![Branch { when: condition.clone(), then: value }];
+    Expr::Case { operand: None, branches, otherwise: None }
+}
+
+/// What is counted where only being there counts.
+pub(crate) fn truth() -> Expr {
+    Expr::literal(Literal::Bool(true))
+}
+
+fn half(place: Place) -> Result<Ratio, PlanError> {
+    Ratio::new(1, 2).map_err(|_| PlanError::Share { place })
+}
+
+/// A share written as a constant above 0 and below 1, exactly.
+fn share(ast: &Ast) -> Result<Ratio, PlanError> {
+    let place = place_of(ast);
+    let wrong = || PlanError::Share { place };
+    let Ast::Value(value) = unwrapped(ast) else { return Err(wrong()) };
+    let Value::Number(text, false) = &value.value else { return Err(wrong()) };
+    literal(&value.value, false, place)?;
+    // `.5` is SQL; decimals of documents have a digit before the point.
+    let text = if text.starts_with('.') { format!("0{text}") } else { text.clone() };
+    let units = Decimal::parse(&text).ok().and_then(|q| q.in_units(SHARE_DIGITS_MAX));
+    let whole = 10u128.pow(SHARE_DIGITS_MAX);
+    let units = units.and_then(|units| u128::try_from(units).ok());
+    let units = units.filter(|units| (1..whole).contains(units)).ok_or_else(wrong)?;
+    Ratio::new(units, whole).map_err(|_| wrong())
 }
 
 impl LaneExpr {
@@ -174,6 +266,7 @@ impl LaneExpr {
         match self {
             Self::CountRows => "rows".to_owned(),
             Self::CountUnits => "people".to_owned(),
+            Self::CountUnitsWith { expr } => format!("people({expr})"),
             Self::CountNonNull { expr } => format!("count({expr})"),
             Self::SumClamped { expr, .. } => format!("sum({expr})"),
         }
@@ -183,7 +276,9 @@ impl LaneExpr {
     pub fn expr(&self) -> Option<&Expr> {
         match self {
             Self::CountRows | Self::CountUnits => None,
-            Self::CountNonNull { expr } | Self::SumClamped { expr, .. } => Some(expr),
+            Self::CountUnitsWith { expr }
+            | Self::CountNonNull { expr }
+            | Self::SumClamped { expr, .. } => Some(expr),
         }
     }
 
@@ -191,7 +286,10 @@ impl LaneExpr {
     pub fn grid_bits(&self) -> u8 {
         match self {
             Self::SumClamped { bounds, .. } => bounds.grid_bits(),
-            Self::CountRows | Self::CountUnits | Self::CountNonNull { .. } => 0,
+            Self::CountRows
+            | Self::CountUnits
+            | Self::CountUnitsWith { .. }
+            | Self::CountNonNull { .. } => 0,
         }
     }
 
@@ -199,7 +297,7 @@ impl LaneExpr {
     /// that a sum of zeros is noised like any other. `None` when it overflows.
     pub fn sensitivity_steps(&self, row_cap: u32) -> Option<u64> {
         match self {
-            Self::CountUnits => Some(1),
+            Self::CountUnits | Self::CountUnitsWith { .. } => Some(1),
             Self::CountRows | Self::CountNonNull { .. } => Some(row_cap.into()),
             Self::SumClamped { bounds, .. } => {
                 Some(bounds.magnitude_steps().checked_mul(row_cap.into())?.max(1))

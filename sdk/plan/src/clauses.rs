@@ -6,8 +6,8 @@ use crate::error::{Place, PlanError};
 use crate::limits::{LIST_TERMS_MAX, RESULT_COLUMNS_MAX};
 use crate::text::place;
 use sqlparser::ast::{
-    Expr as Ast, GroupByExpr, Ident, Query, Select, SelectFlavor, SelectItem, SetExpr,
-    TableWithJoins,
+    Expr as Ast, GroupByExpr, Ident, LimitClause, OrderBy, Query, Select, SelectFlavor, SelectItem,
+    SetExpr, TableWithJoins,
 };
 
 /// The allowed clauses of a query.
@@ -20,8 +20,29 @@ pub(crate) struct Clauses<'q> {
     pub filter: Option<&'q Ast>,
     /// GROUP BY.
     pub group_by: &'q [Ast],
+    /// HAVING; see [`Clauses::refuse_recipe`].
+    pub having: Option<&'q Ast>,
+    /// ORDER BY; see [`Clauses::refuse_recipe`].
+    pub order_by: Option<&'q OrderBy>,
+    /// LIMIT; see [`Clauses::refuse_recipe`].
+    pub limit: Option<&'q LimitClause>,
     /// Where SELECT stands.
     pub place: Place,
+}
+
+impl Clauses<'_> {
+    /// Refuses what only the answer of a whole question has: HAVING, ORDER BY, LIMIT. Queries whose
+    /// rows are no answer must call it.
+    pub fn refuse_recipe(&self) -> Result<(), PlanError> {
+        refuse_any(
+            self.place,
+            &[
+                (self.having.is_some(), Construct::Having),
+                (self.order_by.is_some(), Construct::OrderBy),
+                (self.limit.is_some(), Construct::Limit),
+            ],
+        )
+    }
 }
 
 /// Takes a query apart. Errors on every clause an analysis may not have.
@@ -54,12 +75,12 @@ pub(crate) fn clauses(query: &Query) -> Result<Clauses<'_>, PlanError> {
         at,
         &[
             (with.is_some(), Construct::Cte),
-            (order_by.is_some(), Construct::OrderBy),
-            (limit_clause.is_some() || fetch.is_some(), Construct::Limit),
+            (fetch.is_some(), Construct::Limit),
             (other, Construct::Clause),
         ],
     )?;
-    of_select(select, at)
+    let clauses = of_select(select, at)?;
+    Ok(Clauses { order_by: order_by.as_ref(), limit: limit_clause.as_ref(), ..clauses })
 }
 
 fn refuse_body<'q>(construct: Construct) -> Result<Clauses<'q>, PlanError> {
@@ -116,7 +137,7 @@ fn of_select(select: &Select, at: Place) -> Result<Clauses<'_>, PlanError> {
         &[
             (distinct.is_some(), Construct::Distinct),
             (top.is_some(), Construct::Limit),
-            (having.is_some() || qualify.is_some(), Construct::Having),
+            (qualify.is_some(), Construct::Having),
             (!named_window.is_empty(), Construct::Window),
             (!sort_by.is_empty(), Construct::OrderBy),
             (other, Construct::Clause),
@@ -135,7 +156,9 @@ fn of_select(select: &Select, at: Place) -> Result<Clauses<'_>, PlanError> {
         }
     }
     let items = projection.iter().map(|item| of_item(item, at)).collect::<Result<_, _>>()?;
-    Ok(Clauses { items, from, filter: selection.as_ref(), group_by, place: at })
+    let (filter, having) = (selection.as_ref(), having.as_ref());
+    let (order_by, limit) = (None, None);
+    Ok(Clauses { items, from, filter, group_by, having, order_by, limit, place: at })
 }
 
 fn of_item(item: &SelectItem, at: Place) -> Result<(&Ast, Option<&Ident>), PlanError> {

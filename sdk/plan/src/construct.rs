@@ -32,19 +32,19 @@ pub enum Construct {
     Wildcard,
     /// `SELECT DISTINCT`.
     Distinct,
-    /// `DISTINCT` inside an aggregate, but for the unit column in `COUNT`.
+    /// `DISTINCT` inside an aggregate other than `COUNT` of one column.
     AggregateDistinct,
-    /// `HAVING` and `QUALIFY`.
+    /// A `HAVING` beyond comparisons of figures, and `QUALIFY`.
     Having,
-    /// `ORDER BY`.
+    /// An `ORDER BY` beyond figures and keys.
     OrderBy,
-    /// `LIMIT`, `OFFSET`, `FETCH`, `TOP`.
+    /// `FETCH`, `TOP`, and a `LIMIT` or `OFFSET` that is no whole number.
     Limit,
     /// `OVER` and `WINDOW`.
     Window,
     /// `ROLLUP`, `CUBE`, `GROUPING SETS`, `GROUP BY ALL`.
     GroupingSets,
-    /// `FILTER (WHERE ...)` on an aggregate.
+    /// `FILTER (WHERE ...)` on what is no aggregate.
     Filter,
     /// `GROUP BY` in the row query of a module.
     ModuleGroupBy,
@@ -54,7 +54,7 @@ pub enum Construct {
     Clause,
     /// `?`, `$1`, `:name`.
     Placeholder,
-    /// An aggregate inside an expression, a filter or another aggregate.
+    /// An aggregate inside a row's expression, a filter or another aggregate.
     NestedAggregate,
     /// A cast to another type than the dictionary's.
     Cast,
@@ -168,20 +168,20 @@ impl Construct {
                 ("SELECT DISTINCT", "group by the columns; every public value is listed once")
             }
             Self::AggregateDistinct => (
-                "DISTINCT in an aggregate",
-                "count people with COUNT(DISTINCT unit column), or rows with COUNT(*) and GROUP BY",
+                "DISTINCT in this aggregate",
+                "count people with COUNT(DISTINCT unit column), or values with COUNT(DISTINCT column)",
             ),
             Self::Having => (
-                "HAVING or QUALIFY",
-                "choose rows with WHERE, and filter the answer once you have it",
+                "this form of HAVING, or QUALIFY",
+                "compare aggregates, headings and numbers with = <> < <= > >= AND OR NOT BETWEEN; choose rows with WHERE",
             ),
             Self::OrderBy => (
-                "ORDER BY",
-                "leave it out: answers are listed in domain order; sort the exported CSV",
+                "this form of ORDER BY",
+                "write headings, their numbers, aggregates or keys, each with ASC or DESC; missing figures come last",
             ),
             Self::Limit => (
-                "LIMIT, OFFSET, FETCH or TOP",
-                "leave it out: every public group is answered; cut the exported CSV",
+                "this form of LIMIT, OFFSET, FETCH or TOP",
+                "write LIMIT 10, or LIMIT 10 OFFSET 20, at the end",
             ),
             Self::Window => {
                 ("a window", "use GROUP BY with COUNT, SUM or AVG, or a person-map module")
@@ -190,7 +190,7 @@ impl Construct {
                 ("ROLLUP, CUBE, GROUPING SETS or ALL", "name the group keys one by one")
             }
             Self::Filter => {
-                ("FILTER on an aggregate", "write SUM(CASE WHEN condition THEN value END)")
+                ("FILTER on what is no aggregate", "write it after an aggregate, or use CASE WHEN")
             }
             Self::ModuleGroupBy => {
                 ("GROUP BY in a module's rows", "select columns only; the module groups by itself")
@@ -212,8 +212,8 @@ impl Construct {
                 ("a placeholder", "write the value itself; it is part of what is approved")
             }
             Self::NestedAggregate => (
-                "an aggregate inside an expression, a filter or an aggregate",
-                "give each aggregate a column of its own, and compute from the answer",
+                "an aggregate inside a row's expression, a filter or an aggregate",
+                "compute with aggregates in SELECT, by + - * / and constants",
             ),
             Self::Cast => (
                 "a cast to this type",

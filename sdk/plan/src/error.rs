@@ -101,9 +101,20 @@ pub enum PlanError {
     },
     /// An aggregate that is not a sum over people.
     #[error(
-        "aggregate `{name}`{place} is not offered: write COUNT, SUM or AVG, or group by CASE bands and count"
+        "aggregate `{name}`{place} is not offered: write COUNT, SUM, AVG, STDDEV, MEDIAN or CORR, or group by CASE bands and count"
     )]
     Aggregate {
+        /// Its name.
+        name: String,
+        /// Where.
+        place: Place,
+    },
+    /// The smallest or largest value over people: it is one person's value.
+    #[error(
+        "`{name}`{place} would show one person's value: write APPROX_PERCENTILE_CONT(x, 0.99) or another share, \
+         or take it per person in a subquery that groups by the unit"
+    )]
+    Extreme {
         /// Its name.
         name: String,
         /// Where.
@@ -289,6 +300,14 @@ pub enum PlanError {
     Heading {
         /// Its beginning.
         name: String,
+        /// Where.
+        place: Place,
+    },
+    /// A share that no quantile has.
+    #[error(
+        "the share of a quantile{place} must be a constant above 0 and below 1, such as 0.5, with at most 9 digits"
+    )]
+    Share {
         /// Where.
         place: Place,
     },

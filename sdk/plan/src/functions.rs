@@ -1,20 +1,10 @@
 //! Names of functions: those that are lowered, and how each other one is refused. A name that is
 //! not listed here must be refused, whatever an engine would make of it.
 
+pub(crate) use crate::aggregate_names::{AggregateName, aggregate};
 use crate::error::{Place, PlanError, excerpt};
 use crate::function::{Function, TrimSide};
 use cloister_terms::ColumnType;
-
-/// Aggregates that are sums over people.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum AggregateName {
-    /// `COUNT`
-    Count,
-    /// `SUM`
-    Sum,
-    /// `AVG`
-    Avg,
-}
 
 /// Row-wise functions as they are written, with what each takes.
 #[derive(Debug, Clone)]
@@ -63,16 +53,6 @@ pub(crate) enum RowFunction {
     DatePart,
     /// `date_diff`
     DateDiff,
-}
-
-/// The aggregate of that name, in any case.
-pub(crate) fn aggregate(name: &str) -> Option<AggregateName> {
-    match name.to_ascii_lowercase().as_str() {
-        "count" => Some(AggregateName::Count),
-        "sum" => Some(AggregateName::Sum),
-        "avg" => Some(AggregateName::Avg),
-        _ => None,
-    }
 }
 
 /// The row-wise function of that name, in any case.
@@ -151,7 +131,7 @@ fn text_function(name: &str) -> Option<RowFunction> {
 }
 
 /// Aggregates that are no sum over people, or not yet one.
-const OTHER_AGGREGATES: [&str; 30] = [
+const OTHER_AGGREGATES: [&str; 28] = [
     "any_value",
     "array_agg",
     "bit_and",
@@ -169,10 +149,8 @@ const OTHER_AGGREGATES: [&str; 30] = [
     "last",
     "last_value",
     "listagg",
-    "max",
     "mean",
     "median",
-    "min",
     "mode",
     "nth_value",
     "percentile",
@@ -247,6 +225,9 @@ pub(crate) fn refuse_function(name: &str, place: Place) -> PlanError {
     let name = excerpt(name);
     if VOLATILE.contains(&folded) {
         return PlanError::Volatile { name, place };
+    }
+    if matches!(folded, "min" | "max") {
+        return PlanError::Extreme { name, place };
     }
     let in_family = OTHER_AGGREGATE_FAMILIES.iter().any(|family| folded.starts_with(family));
     if in_family || OTHER_AGGREGATES.contains(&folded) {

@@ -105,6 +105,11 @@ pub enum LaneExpr {
     CountRows,
     /// 1 for a person with any kept row in the cell, however many: at most 1.
     CountUnits,
+    /// 1 for a person with any kept row in the cell where the expression is not NULL: at most 1.
+    CountUnitsWith {
+        /// What such a row has.
+        expr: Expr,
+    },
     /// 1 where the expression is not NULL: at most `row_cap`.
     CountNonNull {
         /// What is counted.

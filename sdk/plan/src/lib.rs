@@ -2,8 +2,12 @@
 //! accuracy. Researchers use it to explain, nodes to plan again and compare. Pure and deterministic:
 //! no I/O, no records, no engine; what is not on its allow-list is refused.
 
-/// Aggregates as lanes.
+/// Names of aggregates, with their contracts.
+mod aggregate_names;
+/// Aggregates with their arguments lowered.
 mod aggregates;
+/// Deviations from the middle of a range.
+mod centred;
 /// The clauses of the one query.
 mod clauses;
 /// SQL that is refused, and what to write instead.
@@ -16,6 +20,10 @@ pub mod error;
 mod explain;
 /// Row-wise expressions: total, typed, of no engine.
 pub mod expr;
+/// What computed figures give, in plain words.
+mod figure_notes;
+/// Arithmetic on aggregates.
+mod figures;
 /// The functions a plan may call.
 pub mod function;
 /// What people read about each function.
@@ -28,6 +36,10 @@ mod headings;
 pub mod ir;
 /// Public domains of keys.
 mod keys;
+/// The lanes of a question.
+mod lanes;
+/// Leaves of histograms and public values, as lanes.
+mod leaves;
 /// Limits of the planner alone.
 pub mod limits;
 /// Constants.
@@ -38,6 +50,8 @@ mod lower;
 mod lower_calls;
 /// Times and intervals to expressions.
 mod lower_times;
+/// Forms with words between their parts to expressions.
+mod lower_words;
 /// The module front end.
 mod module;
 /// Noise from what a round may cost.
@@ -52,6 +66,8 @@ mod planned;
 mod range;
 /// Ranges of functions.
 mod range_calls;
+/// HAVING, ORDER BY and LIMIT as post-processing.
+mod recipe;
 /// How one person's rows are made of her rows in the tables.
 pub mod relation;
 /// What functions give, one value at a time.
@@ -75,6 +91,7 @@ mod words_calls;
 #[cfg(test)]
 mod tests;
 
+pub use aggregate_names::{AggregateNote, aggregate_notes};
 pub use construct::Construct;
 pub use error::{Place, PlanError};
 pub use explain::{ColumnAccuracy, Explanation, explain};

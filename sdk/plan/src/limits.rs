@@ -11,8 +11,9 @@ pub const NESTING_MAX: usize = 32;
 /// Recursion the parser may use, a second line of defence behind [`NESTING_MAX`].
 pub const PARSER_RECURSION_MAX: usize = 100;
 /// Deepest expression, chains of `AND` and `OR` counted once. A level becomes at most six levels of
-/// JSON (`NOT BETWEEN` of a whole number read as a float), but a level below such a one at most four,
-/// so a plan stays readable by readers that stop at 128, its own levels included.
+/// JSON (`NOT BETWEEN` of a whole number read as a float, a text cast to a date), but then the level
+/// below or above it at most four, and a function of a whole number read as a float five: five a level on
+/// average, so that a plan stays readable by readers that stop at 128, its own levels included.
 pub const EXPRESSION_DEPTH_MAX: usize = 24;
 /// Most `NOT (` and `CASE (` open at once. The parser tries each as an operator and, when that
 /// fails, again as a function, so its work doubles with each one.
@@ -45,5 +46,14 @@ pub const FINE_GRID_BITS: u8 = 20;
 pub const SENSITIVITY_STEPS_MAX: u64 = 1 << 53;
 /// Most fuel one person's rows may use; it is written as a JSON number elsewhere.
 pub const FUEL_MAX: u64 = 1 << 53;
+
+/// Most leaves a quantile is counted in.
+pub const QUANTILE_LEAVES_MAX: u32 = 64;
+/// Most parts of all lanes' expressions together: histograms repeat what they count in every leaf.
+pub const LANE_PARTS_MAX: usize = 200_000;
+/// Most levels of JSON of one lane's expression: readers stop at 127, the plan's own six included.
+pub const EXPRESSION_JSON_LEVELS_MAX: usize = 121;
+/// Decimal places of a quantile's share.
+pub const SHARE_DIGITS_MAX: u32 = 9;
 
 const _: () = assert!(EXPRESSION_DEPTH_MAX * 5 + 6 < 128, "a plan must stay readable JSON");

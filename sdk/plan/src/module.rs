@@ -8,6 +8,7 @@ use crate::error::{Place, PlanError, excerpt};
 use crate::expr::Expr;
 use crate::headings::Headings;
 use crate::ir::{Contribute, ModuleColumn, ModuleColumnKind, ModuleContribution, RowPlan};
+use crate::lanes::FIGURE_WEIGHT;
 use crate::limits::FUEL_MAX;
 use crate::lower::condition;
 use crate::planned::{Draft, DraftLane};
@@ -17,7 +18,8 @@ use crate::syntax::{place_of, unwrapped};
 use crate::text::parse;
 use cloister_terms::limits::{DIMENSIONS_MAX, DOMAIN_VALUES_MAX};
 use cloister_terms::{
-    Column, ColumnType, Dictionary, Formula, KeyDimension, KeyValue, ModuleBody, Name, ResultColumn,
+    Column, ColumnType, Dictionary, Formula, KeyDimension, KeyValue, ModuleBody, Name, Recipe,
+    ResultColumn,
 };
 use sqlparser::ast::{Expr as Ast, Ident};
 use std::collections::BTreeSet;
@@ -30,6 +32,7 @@ pub(crate) fn draft(
 ) -> Result<Draft, PlanError> {
     let query = parse(&body.rows)?;
     let clauses = clauses(&query)?;
+    clauses.refuse_recipe()?;
     let scope = Scope::of_from(dictionary, clauses.from, clauses.place)?;
     if let Some(key) = clauses.group_by.first() {
         return Err(PlanError::refused(Construct::ModuleGroupBy, place_of(key)));
@@ -66,8 +69,11 @@ pub(crate) fn draft(
             name: body.value_name.clone(),
             grid_bits: body.value.grid_bits(),
             sensitivity_steps: Some(body.value.magnitude_steps().max(1)),
+            one_of: None,
+            weight: FIGURE_WEIGHT,
         }],
         columns: result_columns(body)?,
+        recipe: Recipe::default(),
         row_cap: row_cap_asked.min(dataset.rows_per_unit_max),
         cells_per_person_max: u64::MAX,
     })

@@ -3,16 +3,17 @@
 //! made again from its own analysis is that plan.
 
 use crate::error::{PlanError, excerpt};
+use crate::figure_notes::figure_notes;
 use crate::ir::{Contribute, ContributionPlan, PLAN_VERSION, RowPlan};
 use crate::limits::SENSITIVITY_STEPS_MAX;
-use crate::noise::{Spend, choose};
+use crate::noise::{Need, Spend, choose};
 use crate::notes;
 use crate::{module, sql};
 use cloister_terms::analysis::ColumnUse;
 use cloister_terms::limits::{GROUP_CAP_MAX, ROW_CAP_MAX};
 use cloister_terms::{
-    Analysis, Body, Cost, Delta, Dictionary, Digest, Epsilon, KeyDimension, LaneShape, OutputShape,
-    ResultColumn, Rho,
+    Analysis, Body, Cost, Delta, Dictionary, Digest, Epsilon, KeyDimension, LaneShape, OneOf,
+    OutputShape, Recipe, ResultColumn, Rho,
 };
 
 /// What a researcher asks, and what it may cost.
@@ -60,6 +61,8 @@ pub(crate) struct Draft {
     pub keys: Vec<KeyDimension>,
     pub lanes: Vec<DraftLane>,
     pub columns: Vec<ResultColumn>,
+    /// Which rows are shown, and in which order.
+    pub recipe: Recipe,
     /// Rows of one person used at most, all caps applied.
     pub row_cap: u32,
     /// Cells that the rows of one person can reach at most, whatever the group cap.
@@ -72,6 +75,10 @@ pub(crate) struct DraftLane {
     pub grid_bits: u8,
     /// `None` when it overflows.
     pub sensitivity_steps: Option<u64>,
+    /// The group of lanes that share one person's rows.
+    pub one_of: Option<OneOf>,
+    /// How much its noise matters, see [`crate::lanes::FIGURE_WEIGHT`].
+    pub weight: u32,
 }
 
 /// Plans a question. Errors when the body is not of the surface that analyses may use, when a cap is
@@ -114,33 +121,31 @@ fn in_range(what: &'static str, found: u32, max: u32) -> Result<(), PlanError> {
 }
 
 fn finish(draft: Draft, question: &Question<'_>) -> Result<Planned, PlanError> {
-    let Draft { tables, contribute, keys, lanes, columns, row_cap, cells_per_person_max } = draft;
-    let mut shape = OutputShape {
-        keys,
-        lanes: Vec::new(),
-        columns,
-        served: Vec::new(),
-        recipe: Default::default(),
-    };
+    let Draft { tables, contribute, keys, lanes, columns, recipe, row_cap, cells_per_person_max } =
+        draft;
+    let mut shape = OutputShape { keys, lanes: Vec::new(), columns, served: Vec::new(), recipe };
     let reach = shape.cells()?.min(cells_per_person_max);
     let group_cap = u32::try_from(reach).unwrap_or(u32::MAX).min(question.group_cap);
-    let sensitivities = lanes.iter().map(sensitivity).collect::<Result<Vec<_>, _>>()?;
-    let chosen = choose(group_cap, &sensitivities, question.spend)?;
-    let lanes = lanes.into_iter().zip(sensitivities).zip(chosen.noise);
+    let needs = lanes.iter().map(need).collect::<Result<Vec<_>, _>>()?;
+    let chosen = choose(group_cap, &needs, question.spend)?;
+    let lanes = lanes.into_iter().zip(needs).zip(chosen.noise);
     shape.lanes = lanes
-        .map(|((lane, sensitivity_steps), noise)| LaneShape {
+        .map(|((lane, need), noise)| LaneShape {
             name: lane.name,
             grid_bits: lane.grid_bits,
-            sensitivity_steps,
+            sensitivity_steps: need.sensitivity_steps,
             noise,
+            one_of: lane.one_of,
         })
         .collect();
     shape.check()?;
     let version = PLAN_VERSION;
     let plan = ContributionPlan { version, tables, contribute, row_cap, group_cap, shape };
+    let mut notes = notes::notes(&plan, question.row_cap, question.group_cap);
+    notes.extend(figure_notes(&plan.shape));
     Ok(Planned {
         columns: columns_used(&plan),
-        notes: notes::notes(&plan, question.row_cap, question.group_cap),
+        notes,
         digest: plan.digest()?,
         cost: chosen.cost,
         mechanism: chosen.mechanism,
@@ -171,10 +176,17 @@ fn columns_used(plan: &ContributionPlan) -> Vec<ColumnUse> {
     used
 }
 
-fn sensitivity(lane: &DraftLane) -> Result<u64, PlanError> {
+fn need(lane: &DraftLane) -> Result<Need, PlanError> {
     let is_exact = |steps: &u64| *steps <= SENSITIVITY_STEPS_MAX;
-    lane.sensitivity_steps.filter(is_exact).ok_or_else(|| PlanError::TooSensitive {
+    let too_sensitive = || PlanError::TooSensitive {
         lane: excerpt(&lane.name),
         steps: lane.sensitivity_steps.map_or_else(|| "2^64".to_owned(), |steps| steps.to_string()),
+    };
+    let sensitivity_steps = lane.sensitivity_steps.filter(is_exact).ok_or_else(too_sensitive)?;
+    Ok(Need {
+        name: lane.name.clone(),
+        sensitivity_steps,
+        one_of: lane.one_of,
+        weight: lane.weight,
     })
 }

@@ -63,27 +63,7 @@ impl Range {
                 first().map(|range| range.rising(function, FINE_GRID_BITS))
             }
             Function::Power => Self::of_power(first()?, of.get(1)?),
-            Function::Tangent
-            | Function::LogOf
-            | Function::Lower
-            | Function::Upper
-            | Function::Trim { .. }
-            | Function::Substring
-            | Function::Left
-            | Function::Right
-            | Function::Join
-            | Function::Concat
-            | Function::Replace { .. }
-            | Function::SplitPart { .. }
-            | Function::StartsWith
-            | Function::EndsWith
-            | Function::Contains
-            | Function::Like { .. }
-            | Function::Cast { .. }
-            | Function::DateTrunc { .. }
-            | Function::Epoch
-            | Function::AddInterval { .. }
-            | Function::DateDiff { .. } => None,
+            _ => None,
         }
     }
 

@@ -2,16 +2,18 @@
 //! the one cell its keys name; whatever would put a row or an unbounded value into the answer must be
 //! refused here.
 
-use crate::aggregates::{Aggregate, Lanes, of_item};
 use crate::clauses::{Clauses, clauses};
 use crate::construct::Construct;
 use crate::error::{Place, PlanError, excerpt};
 use crate::expr::{Expr, Literal};
+use crate::figures::{Figure, figure};
 use crate::headings::Headings;
-use crate::ir::{Contribute, KeyExpr, LaneExpr, ReadColumn, RowPlan, SqlContribution};
+use crate::ir::{Contribute, KeyExpr, ReadColumn, RowPlan, SqlContribution};
 use crate::keys;
+use crate::lanes::{Lane, Lanes};
 use crate::lower::{condition, lower};
 use crate::planned::{Draft, DraftLane};
+use crate::recipe::{Named, recipe};
 use crate::relation::Relation;
 use crate::scope::{Scope, folded};
 use crate::syntax::{place_of, unwrapped};
@@ -37,32 +39,43 @@ pub(crate) fn draft(
     let group_by = group_by(&scope, clauses.group_by, &items)?;
     let keys = group_by.iter().map(|key| keys::key(key, &scope, filter.as_ref()));
     let keys = keys.collect::<Result<Vec<_>, _>>()?;
-    let (columns, lanes) = columns(&scope, &items, &group_by, row_cap)?;
+    let mut lanes = Lanes::new(row_cap);
+    let columns = columns(&scope, &items, &group_by, &mut lanes)?;
+    let named = Named { scope: &scope, columns: &columns, group_by: &group_by };
+    let recipe = recipe(&clauses, &named, &mut lanes)?;
+    let lanes = lanes.into_lanes();
     let dimensions = dimensions(&columns, &keys);
     let exprs = filter.iter().chain(keys.iter().map(|key| &key.expr));
     let rows = RowPlan {
         dataset: scope.dataset.name.clone(),
         unit_column: scope.dataset.unit_column.clone(),
-        columns: columns_read(scope.dataset, exprs.chain(lanes.iter().filter_map(LaneExpr::expr))),
+        columns: columns_read(
+            scope.dataset,
+            exprs.chain(lanes.iter().filter_map(|lane| lane.expr.expr())),
+        ),
         filter: filter.clone(),
         order_columns: Vec::new(),
         table_row_cap: scope.dataset.rows_per_unit_max,
     };
-    let draft_lane = |lane: &LaneExpr| DraftLane {
-        name: excerpt(&lane.label()),
-        grid_bits: lane.grid_bits(),
-        sensitivity_steps: lane.sensitivity_steps(row_cap),
+    let draft_lane = |Lane { expr, one_of, weight }: &Lane| DraftLane {
+        name: excerpt(&expr.label()),
+        grid_bits: expr.grid_bits(),
+        sensitivity_steps: expr.sensitivity_steps(row_cap),
+        one_of: *one_of,
+        weight: *weight,
     };
+    let draft_lanes = lanes.iter().map(draft_lane).collect();
     Ok(Draft {
         tables: vec![rows],
         keys: dimensions,
-        lanes: lanes.iter().map(draft_lane).collect(),
+        lanes: draft_lanes,
         contribute: Contribute::Sql(SqlContribution {
             relation: Relation::Table { table: 0 },
             keys,
-            lanes,
+            lanes: lanes.into_iter().map(|lane| lane.expr).collect(),
         }),
         columns,
+        recipe,
         row_cap,
         // Each row is in one cell, so a person's rows reach no more cells than there are rows.
         cells_per_person_max: row_cap.into(),
@@ -95,14 +108,14 @@ struct Item {
 
 enum ItemKind {
     Key(Typed),
-    Aggregate(Aggregate),
+    Figure(Figure),
 }
 
 fn items(scope: &Scope<'_>, clauses: &Clauses<'_>) -> Result<Vec<Item>, PlanError> {
     let mut headings = Headings::default();
     let items = clauses.items.iter().map(|(ast, alias)| item(scope, ast, *alias, &mut headings));
     let items = items.collect::<Result<Vec<_>, _>>()?;
-    if items.iter().any(|item| matches!(item.kind, ItemKind::Aggregate(_))) {
+    if items.iter().any(|item| matches!(item.kind, ItemKind::Figure(_))) {
         return Ok(items);
     }
     Err(PlanError::NoAggregate)
@@ -114,12 +127,12 @@ fn item(
     alias: Option<&Ident>,
     headings: &mut Headings,
 ) -> Result<Item, PlanError> {
-    let kind = match of_item(scope, ast)? {
-        Some(aggregate) => ItemKind::Aggregate(aggregate),
+    let kind = match figure(scope, ast)? {
+        Some(figure) => ItemKind::Figure(figure),
         None => ItemKind::Key(lower(scope, ast)?),
     };
     let own = match &kind {
-        ItemKind::Aggregate(aggregate) => aggregate.heading(scope),
+        ItemKind::Figure(figure) => figure.heading(scope),
         ItemKind::Key(typed) => typed.expr.to_string(),
     };
     let place = alias.map_or_else(|| place_of(ast), |alias| place(alias.span.start));
@@ -162,7 +175,7 @@ fn group_key(scope: &Scope<'_>, ast: &Ast, items: &[Item]) -> Result<Typed, Plan
     let place = place_of(ast);
     let of_item = |item: Option<&Item>, text: String| match item.map(|item| &item.kind) {
         Some(ItemKind::Key(typed)) => Ok(Typed { place, ..typed.clone() }),
-        Some(ItemKind::Aggregate(_)) => Err(PlanError::refused(Construct::NestedAggregate, place)),
+        Some(ItemKind::Figure(_)) => Err(PlanError::refused(Construct::NestedAggregate, place)),
         None => Err(PlanError::Ordinal { text, place }),
     };
     // A column goes before an alias of the same name; such an alias was refused already.
@@ -180,18 +193,22 @@ fn group_key(scope: &Scope<'_>, ast: &Ast, items: &[Item]) -> Result<Typed, Plan
     Ok(key)
 }
 
-/// The columns of the answer and the lanes they need.
+/// The columns of the answer; adds the lanes they need.
 fn columns(
     scope: &Scope<'_>,
     items: &[Item],
     group_by: &[Typed],
-    row_cap: u32,
-) -> Result<(Vec<ResultColumn>, Vec<LaneExpr>), PlanError> {
-    let mut lanes = Lanes::new(row_cap);
+    lanes: &mut Lanes,
+) -> Result<Vec<ResultColumn>, PlanError> {
+    for item in items {
+        if let ItemKind::Figure(figure) = &item.kind {
+            figure.each_aggregate(&mut |aggregate| lanes.expect(aggregate));
+        }
+    }
     let mut columns = Vec::new();
     for item in items {
         let formula = match &item.kind {
-            ItemKind::Aggregate(aggregate) => lanes.formula(aggregate, scope)?,
+            ItemKind::Figure(figure) => figure.formula(lanes, scope)?,
             ItemKind::Key(typed) => {
                 let dimension = group_by.iter().position(|key| key.expr == typed.expr);
                 let dimension = dimension.and_then(|dimension| u32::try_from(dimension).ok());
@@ -204,7 +221,7 @@ fn columns(
         };
         columns.push(ResultColumn { name: item.heading.clone(), formula });
     }
-    Ok((columns, lanes.into_lanes()))
+    Ok(columns)
 }
 
 /// The public keys, each under the heading of the first column that shows it.

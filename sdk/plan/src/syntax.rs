@@ -8,7 +8,7 @@ use crate::limits::LIST_TERMS_MAX;
 use crate::text::place;
 use sqlparser::ast::{
     DuplicateTreatment, Expr as Ast, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList,
-    FunctionArguments, Ident, ObjectNamePart,
+    FunctionArguments, Ident, ObjectNamePart, OrderByExpr,
 };
 
 /// Arguments of a call, all of them plain expressions.
@@ -74,17 +74,46 @@ pub(crate) fn place_of(mut ast: &Ast) -> Place {
     }
 }
 
+/// The call of an aggregate, with what aggregates alone may have.
+pub(crate) struct AggregateCall<'a> {
+    pub call: Call<'a>,
+    /// `FILTER (WHERE ...)`.
+    pub filter: Option<&'a Ast>,
+    /// `WITHIN GROUP (ORDER BY ...)`.
+    pub within_group: &'a [OrderByExpr],
+}
+
+/// The call of an aggregate. Errors as [`call`], but for filters and WITHIN GROUP.
+pub(crate) fn aggregate_call(function: &Function) -> Result<AggregateCall<'_>, PlanError> {
+    let call = plain_call(function)?;
+    let filter = function.filter.as_deref();
+    Ok(AggregateCall { call, filter, within_group: &function.within_group })
+}
+
 /// The call a function expression is. Errors on windows, filters, named arguments and other extras.
 pub(crate) fn call(function: &Function) -> Result<Call<'_>, PlanError> {
+    let plain = plain_call(function)?;
+    let at = place(plain.name.span.start);
+    if function.filter.is_some() {
+        return Err(PlanError::refused(Construct::Filter, at));
+    }
+    if !function.within_group.is_empty() {
+        return Err(PlanError::refused(Construct::Argument, at));
+    }
+    Ok(plain)
+}
+
+/// The call but for its filter and WITHIN GROUP, which the caller must refuse or read.
+fn plain_call(function: &Function) -> Result<Call<'_>, PlanError> {
     let Function {
         name,
         uses_odbc_syntax,
         parameters,
         args,
-        filter,
+        filter: _,
         null_treatment,
         over,
-        within_group,
+        within_group: _,
     } = function;
     let [ObjectNamePart::Identifier(name)] = name.0.as_slice() else {
         return Err(PlanError::refused(Construct::Schema, Place::default()));
@@ -94,9 +123,6 @@ pub(crate) fn call(function: &Function) -> Result<Call<'_>, PlanError> {
     if over.is_some() {
         return refused(Construct::Window);
     }
-    if filter.is_some() {
-        return refused(Construct::Filter);
-    }
     let FunctionArguments::List(FunctionArgumentList { duplicate_treatment, args, clauses }) = args
     else {
         return Err(refuse_function(&name.value, at));
@@ -104,7 +130,6 @@ pub(crate) fn call(function: &Function) -> Result<Call<'_>, PlanError> {
     let has_extras = *uses_odbc_syntax
         || !matches!(parameters, FunctionArguments::None)
         || null_treatment.is_some()
-        || !within_group.is_empty()
         || !clauses.is_empty();
     if has_extras {
         return refused(Construct::Argument);

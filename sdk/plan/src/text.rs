@@ -4,7 +4,7 @@
 
 use crate::construct::Construct;
 use crate::error::{Place, PlanError, excerpt};
-use crate::functions::{refuse_function, row_function};
+use crate::functions::{aggregate, refuse_function, row_function};
 use crate::limits::{
     LITERAL_BYTES_MAX, NESTING_MAX, OPERATORS_MAX, PARSER_RECURSION_MAX, RETRIED_NESTING_MAX,
     TOKENS_MAX,
@@ -67,6 +67,10 @@ impl Dialect for Surface {
     }
 
     fn supports_nested_comments(&self) -> bool {
+        true
+    }
+
+    fn supports_filter_during_aggregation(&self) -> bool {
         true
     }
 }
@@ -289,7 +293,8 @@ impl Screen {
         if opens_query {
             return Err(PlanError::refused(Construct::Subquery, place));
         }
-        let is_called = |name: &Word| row_function(&name.value).is_some();
+        let is_called =
+            |name: &Word| row_function(&name.value).is_some() || aggregate(&name.value).is_some();
         if let Some(name) = name
             && !may_precede_parenthesis(word)
             && !is_called(name)
@@ -336,7 +341,6 @@ fn keyword(token: &Token) -> Option<Keyword> {
 fn refused_before_parenthesis(word: Keyword) -> Option<Construct> {
     Some(match word {
         Keyword::OVER | Keyword::WINDOW => Construct::Window,
-        Keyword::FILTER => Construct::Filter,
         Keyword::EXISTS => Construct::Subquery,
         Keyword::ANY | Keyword::ALL | Keyword::SOME => Construct::Operator,
         Keyword::SETS => Construct::GroupingSets,
@@ -347,7 +351,7 @@ fn refused_before_parenthesis(word: Keyword) -> Option<Construct> {
         Keyword::UNION | Keyword::INTERSECT | Keyword::EXCEPT => Construct::SetOperation,
         Keyword::JOIN | Keyword::ON | Keyword::USING => Construct::Join,
         Keyword::LIMIT | Keyword::OFFSET | Keyword::TOP => Construct::Limit,
-        Keyword::HAVING | Keyword::QUALIFY => Construct::Having,
+        Keyword::QUALIFY => Construct::Having,
         Keyword::AS | Keyword::VALUES => Construct::Clause,
         _ => return None,
     })
@@ -361,6 +365,9 @@ fn may_precede_parenthesis(word: Keyword) -> bool {
             | Keyword::SELECT
             | Keyword::DISTINCT
             | Keyword::WHERE
+            | Keyword::HAVING
+            | Keyword::FILTER
+            | Keyword::GROUP
             | Keyword::BY
             | Keyword::AND
             | Keyword::OR

@@ -5,7 +5,7 @@
 use crate::figure::Figure;
 use crate::lane_error::LaneError;
 use crate::table::Row;
-use cloister_terms::{Condition, Formula, KeyValue, Recipe};
+use cloister_terms::{Condition, FigureCompare, Formula, KeyValue, Recipe};
 use std::cmp::Ordering;
 
 /// A recipe made ready for all rows with as many partners behind them.
@@ -91,7 +91,7 @@ fn compare(recipe: &Recipe, left: &[Place], right: &[Place]) -> Ordering {
 
 /// A condition made ready for all rows. Recursion is bounded by the depth a checked shape allows.
 enum Having {
-    Compare(cloister_terms::FigureCompare, Figure, Figure),
+    Compare(FigureCompare, Box<[Figure; 2]>),
     And(Vec<Having>),
     Or(Vec<Having>),
 }
@@ -101,7 +101,7 @@ impl Having {
         let each = |parts: &[Condition]| parts.iter().map(|part| Self::new(part, figure)).collect();
         match condition {
             Condition::Compare { op, left, right } => {
-                Self::Compare(*op, figure(left), figure(right))
+                Self::Compare(*op, Box::new([figure(left), figure(right)]))
             }
             Condition::And { all } => Self::And(each(all)),
             Condition::Or { any } => Self::Or(each(any)),
@@ -110,7 +110,8 @@ impl Having {
 
     fn holds(&self, value: &dyn Fn(&Figure) -> Option<f64>) -> bool {
         match self {
-            Self::Compare(op, left, right) => {
+            Self::Compare(op, sides) => {
+                let [left, right] = sides.as_ref();
                 value(left).zip(value(right)).is_some_and(|(left, right)| op.holds(left, right))
             }
             Self::And(all) => all.iter().all(|part| part.holds(value)),

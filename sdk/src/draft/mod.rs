@@ -57,8 +57,10 @@ pub enum DraftError {
     /// The module is too large.
     #[error("the module has {0} bytes: at most {max} are allowed", max = cloister_terms::limits::MODULE_BYTES_MAX)]
     ModuleSize(usize),
-    /// A domain value is no text, integer or truth value.
-    #[error("`{0}` cannot be a value of a public domain: use texts, integers or true/false")]
+    /// A domain value is no text, integer, truth value or time without a zone.
+    #[error(
+        "`{0}` cannot be a value of a public domain: use texts, integers, true/false or times without a zone"
+    )]
     Value(String),
     /// The name is none of the agreement's.
     #[error(
@@ -95,11 +97,16 @@ fn seconds(key: &'static str, text: &str) -> Result<i64, DraftError> {
 }
 
 fn key_values(values: &[toml::Value]) -> Result<Vec<KeyValue>, DraftError> {
+    let wrong =
+        |value: &toml::Value| DraftError::Value(value.to_string().chars().take(40).collect());
     let value = |value: &toml::Value| match value {
         toml::Value::String(text) => Ok(KeyValue::Text(text.clone())),
         toml::Value::Integer(int) => Ok(KeyValue::Int(*int)),
         toml::Value::Boolean(bool) => Ok(KeyValue::Bool(*bool)),
-        other => Err(DraftError::Value(other.to_string().chars().take(40).collect())),
+        toml::Value::Datetime(time) => cloister_plan::row::parse_time(&time.to_string())
+            .map(KeyValue::Timestamp)
+            .ok_or_else(|| wrong(value)),
+        other => Err(wrong(other)),
     };
     values.iter().map(value).collect()
 }

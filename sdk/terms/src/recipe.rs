@@ -137,7 +137,7 @@ impl FigureCompare {
     pub fn holds(self, left: f64, right: f64) -> bool {
         match self {
             Self::Equal => left == right,
-            Self::NotEqual => left < right || left > right,
+            Self::NotEqual => left.partial_cmp(&right).is_some_and(std::cmp::Ordering::is_ne),
             Self::Less => left < right,
             Self::LessOrEqual => left <= right,
             Self::Greater => left > right,

@@ -61,7 +61,7 @@ fn time_text(moment: Moment) -> Option<String> {
 }
 
 /// Microseconds since 1970 of `YYYY-MM-DD[ HH:MM:SS[.ffffff]]`, `T` for the blank allowed.
-pub(crate) fn parse_time(text: &str) -> Option<i64> {
+pub fn parse_time(text: &str) -> Option<i64> {
     let (date, clock) = match text.get(10..) {
         Some("") | None => (text, None),
         Some(rest) => (text.get(..10)?, Some(rest.strip_prefix([' ', 'T'])?)),

@@ -19,7 +19,7 @@ use std::borrow::Cow;
 use std::cmp::Ordering;
 
 pub use calendar::{next_unit, truncated};
-pub(crate) use cast::parse_time;
+pub use cast::parse_time;
 pub(crate) use like::is_pattern;
 
 /// A value that is not NULL. Floats are settled.
@@ -66,7 +66,7 @@ impl Datum<'_> {
 /// A settled float: `None` for NaN and infinities, 0 for -0.
 pub(crate) fn settled<'a>(value: f64) -> Option<Datum<'a>> {
     // Adding 0 turns -0 into 0 and changes nothing else (IEEE 754, section 6.3).
-    value.is_finite().then(|| Datum::Float(value + 0.0))
+    value.is_finite().then_some(Datum::Float(value + 0.0))
 }
 
 /// The value of a function; `None` is NULL, in arguments and result. Arguments whose types do not fit

@@ -91,6 +91,20 @@ fn every() -> Vec<Function> {
     for (low, high, buckets) in [(0.0, 1.0, 1), (-8e307, 8e307, 99_998), (0.0, 5e-324, 3)] {
         all.push(WidthBucket { low: bits(low), high: bits(high), buckets });
     }
+    all.extend(of_texts());
+    all.extend(TYPES.map(|to| Cast { to }));
+    all.extend(UNITS.map(|unit| DateTrunc { unit }));
+    all.extend(UNITS.map(|unit| DateDiff { unit }));
+    all.extend(FIELDS.map(|field| DatePart { field }));
+    for (months, micros) in [(0, 0), (1, 0), (i32::MIN, i64::MIN), (i32::MAX, i64::MAX), (-1, 1)] {
+        all.push(AddInterval { months, micros: IntText(micros) });
+    }
+    all
+}
+
+fn of_texts() -> Vec<Function> {
+    use Function::*;
+    let mut all = Vec::new();
     for side in [TrimSide::Both, TrimSide::Leading, TrimSide::Trailing] {
         all.extend([" ", "", "éa\0"].map(|text| Trim { side, characters: text.into() }));
     }
@@ -107,13 +121,6 @@ fn every() -> Vec<Function> {
         let pattern = || pattern.to_owned();
         all.push(Like { pattern: pattern(), escape: Some('\\'), ignore_case: false });
         all.push(Like { pattern: pattern(), escape: None, ignore_case: true });
-    }
-    all.extend(TYPES.map(|to| Cast { to }));
-    all.extend(UNITS.map(|unit| DateTrunc { unit }));
-    all.extend(UNITS.map(|unit| DateDiff { unit }));
-    all.extend(FIELDS.map(|field| DatePart { field }));
-    for (months, micros) in [(0, 0), (1, 0), (i32::MIN, i64::MIN), (i32::MAX, i64::MAX), (-1, 1)] {
-        all.push(AddInterval { months, micros: IntText(micros) });
     }
     all
 }

@@ -151,7 +151,7 @@ fn a06_ranges_follow_functions() {
         ("width_bucket(speed, 0, 10, 5)", 0.0, 6.0, 0),
         ("LEAST(LENGTH(start_station), 40)", 0.0, 40.0, 0),
         ("COS(speed)", -1.0, 1.0, 20),
-        ("SQRT(duration_s + 14)", 3.7416572570800781, 293.962583, 20),
+        ("SQRT(duration_s + 14)", 3.741_657, 293.962583, 20),
         ("POWER(duration_s / 86400, 2)", 0.0, 1.0, 20),
         ("LN(duration_s + 1)", 0.0, 11.366755, 20),
         ("clamp(LN(duration_s), 0, 5)", 0.0, 5.0, 20),

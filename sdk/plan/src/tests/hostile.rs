@@ -3,6 +3,7 @@
 
 use super::{Q1, error, planned, rho};
 use crate::{Construct, PlanError};
+use std::ops::Add;
 
 /// A text that plans when `terms` is short.
 fn with_filter(filter: &str) -> String {
@@ -72,6 +73,9 @@ fn nesting_is_refused_before_the_parser_can_backtrack() {
         ("zone IN ((", "1", "))"),
         ("nowhere(", "1", ")"),
         ("- (", "1", ")"),
+        ("COUNT(*) FILTER (WHERE ", "is_member", ") = 1"),
+        ("PERCENTILE_CONT(0.5) WITHIN GROUP (ORDER BY ", "zone", ")"),
+        ("MEDIAN(", "zone", ")"),
         ("TRIM(", "1", ")"),
         ("CAST(", "1", " AS INT)"),
         ("INTERVAL ", "'1' DAY", ""),
@@ -98,6 +102,44 @@ fn nesting_is_refused_before_the_parser_can_backtrack() {
         error(&with_filter(&format!("{}zone = 1{}", "(".repeat(40), ")".repeat(40)))),
         PlanError::TooDeep { .. }
     ));
+}
+
+#[test]
+fn nested_aggregates_in_the_answer_end_in_bounded_time() {
+    for (open, inside, close) in [
+        ("COUNT(*) FILTER (WHERE ", "is_member", ")"),
+        ("PERCENTILE_CONT(0.5) WITHIN GROUP (ORDER BY ", "duration_s", ")"),
+        ("SUM(", "duration_s", ")"),
+        ("-(", "COUNT(*)", ")"),
+        ("NULLIF(", "COUNT(*)", ", 0)"),
+        ("1 / NULLIF(", "COUNT(*)", ", 0)"),
+    ] {
+        for depth in [2, 31, 64, 1_000] {
+            for closed in [depth, depth - 1, 0] {
+                let item = format!("{}{inside}{}", open.repeat(depth), close.repeat(closed));
+                for text in [
+                    format!("SELECT {item} AS x FROM trips"),
+                    format!("SELECT COUNT(*) AS n FROM trips HAVING {item} > 1"),
+                    format!("SELECT COUNT(*) AS n FROM trips ORDER BY {item}"),
+                ] {
+                    assert!(planned(&text, rho("1")).is_err() || depth == 2, "{open} {depth}");
+                }
+            }
+        }
+    }
+    let chain = vec!["n > 1"; 900].join(" AND ");
+    let having = |chain: &str| format!("SELECT COUNT(*) AS n FROM trips HAVING {chain}");
+    assert!(matches!(
+        error(&having(&chain)),
+        PlanError::TooDeep { .. } | PlanError::TooMany { .. }
+    ));
+    assert!(matches!(
+        error(&having(&"NOT ".repeat(60)[..].to_owned().add("n > 1"))),
+        PlanError::TooDeep { .. }
+    ));
+    let order = vec!["n"; 2_000].join(", ");
+    let order = error(&format!("SELECT COUNT(*) AS n FROM trips ORDER BY {order}"));
+    assert!(matches!(order, PlanError::TooMany { .. }), "{order:?}");
 }
 
 #[test]
@@ -207,6 +249,13 @@ fn random_bytes_and_shuffled_words_end_in_a_plan_or_a_typed_error() {
         "* ",
         "/ ",
         "OVER (",
+        "FILTER (WHERE ",
+        "WITHIN GROUP (ORDER BY ",
+        "HAVING ",
+        "ORDER BY ",
+        "LIMIT ",
+        "MEDIAN(",
+        "CORR(",
         "SELECT ",
         "INTERVAL ",
         "CAST(",

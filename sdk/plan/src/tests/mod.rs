@@ -4,6 +4,7 @@
 mod digests;
 mod domains;
 mod explained;
+mod figures;
 mod functions;
 mod hostile;
 mod modules;

@@ -2,10 +2,12 @@
 
 use super::{Q1, dictionary, epsilon, error, lanes, planned, rho};
 use crate::{
-    Branch, CompareOp, Contribute, Expr, LaneExpr, Literal, PlanError, Question, Spend, plan,
-    replan,
+    ArithmeticOp, Branch, CompareOp, Contribute, Expr, LaneExpr, Literal, PlanError, Question,
+    Spend, plan, replan,
 };
-use cloister_terms::{Analysis, Body, Bounds, ColumnType, Digest, Formula, KeyValue, Name, Noise};
+use cloister_terms::{
+    Analysis, Body, Bounds, ColumnType, Digest, FigureOp, Formula, KeyValue, Name, Noise, Real,
+};
 
 fn name(text: &str) -> Name {
     Name::new(text).unwrap()
@@ -42,7 +44,13 @@ fn q1_plans_as_expected() {
         }],
         otherwise: Some(Box::new(float(0.0))),
     };
-    let bounds = Bounds::from_steps(0, 1, 0).unwrap();
+    // The average sums deviations from the middle of 0 to 1, which one row changes by half as much.
+    let bounds = Bounds::from_steps(-1, 1, 1).unwrap();
+    let crossing = Expr::Arithmetic {
+        op: ArithmeticOp::Subtract,
+        left: Box::new(crossing),
+        right: Box::new(float(0.5)),
+    };
     // The average shares the count of rows: its CASE is NULL on no row.
     assert_eq!(
         sql.lanes,
@@ -55,14 +63,16 @@ fn q1_plans_as_expected() {
     let shape = &plan.shape;
     let sensitivities: Vec<_> = shape.lanes.iter().map(|lane| lane.sensitivity_steps).collect();
     assert_eq!(sensitivities, [1, 20, 20]);
-    let formulas: Vec<_> = shape.columns.iter().map(|column| column.formula).collect();
+    let formulas: Vec<_> = shape.columns.iter().map(|column| column.formula.clone()).collect();
+    let mid = Formula::Constant { value: Real::new(0.5).unwrap() };
+    let mean = Formula::Ratio { numerator: 2, denominator: 1 };
     assert_eq!(
         formulas,
         [
             Formula::Key { dimension: 0 },
             Formula::Total { lane: 0 },
             Formula::Total { lane: 1 },
-            Formula::Ratio { numerator: 2, denominator: 1 }
+            Formula::arithmetic(FigureOp::Add, mid, mean)
         ]
     );
     assert_eq!(shape.columns[3].name, "cross_share");
