@@ -4,7 +4,7 @@
 # rewrites digests.json and names the compiler in compiler.txt.
 # Needs either the rustup target, or Debian's packages rustc-web, cargo-web, rust-web-src and a linker
 # (rustup's rust-lld, or lld-19). CLOISTER_MODULES_WITH=rustup or =debian chooses; otherwise rustup
-# where it has the target.
+# where it has the target. The module in C needs clang and lld, once its source has changed.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 cd "$here"
@@ -70,13 +70,17 @@ fi
 # One digest over every source: "sha256  path" lines in byte order of the path, hashed again.
 sources() {
     {
-        echo .cargo/config.toml
-        echo Cargo.toml
-        echo Cargo.lock
-        echo "$1/Cargo.toml"
-        find "$1/src" -type f
-        echo ../../sdk/guest/Cargo.toml
-        find ../../sdk/guest/src -type f
+        if [ "$1" = c-distance ]; then
+            find "$1" -type f
+        else
+            echo .cargo/config.toml
+            echo Cargo.toml
+            echo Cargo.lock
+            echo "$1/Cargo.toml"
+            find "$1/src" -type f
+            echo ../../sdk/guest/Cargo.toml
+            find ../../sdk/guest/src -type f
+        fi
     } | LC_ALL=C sort | while IFS= read -r path; do sha256sum "$path"; done | sha256sum | cut -d' ' -f1
 }
 
@@ -90,11 +94,37 @@ shipped() {
     sed -n "/\"$1\": {/,/}/s/.*\"$2\": \"\([^\"]*\)\".*/\1/p" digests.json
 }
 
+# The module in C, by the flags that lie beside it, with clang's own linker or rustup's. Without clang
+# the shipped one stays, as long as its source is what it was built from.
+in_c="$out/c-distance.wasm"
+if command -v clang >/dev/null 2>&1; then
+    lld=
+    if ! command -v wasm-ld >/dev/null 2>&1; then
+        lld=$(find "$(rustc --print sysroot)" -path '*gcc-ld/wasm-ld' 2>/dev/null | head -n 1)
+        if [ -z "$lld" ]; then
+            echo "build.sh: no linker for wasm: apt-get install lld, or install a rustup toolchain" >&2
+            exit 1
+        fi
+    fi
+    clang ${lld:+"-fuse-ld=$lld"} @c-distance/flags -o "$in_c" c-distance/distance.c
+elif [ "$(sources c-distance)" = "$(shipped c-distance source_sha256)" ]; then
+    echo "c-distance: clang is not installed and its source is unchanged: the shipped bytes stay"
+    cp c-distance.wasm "$in_c"
+else
+    echo "build.sh: c-distance is in C and clang is not installed: apt-get install clang lld" >&2
+    exit 1
+fi
+
+# Where a module was built just now.
+built() {
+    if [ "$1" = c-distance ]; then echo "$in_c"; else echo "$out/$target/release/$(echo "$1" | tr - _).wasm"; fi
+}
+
 differs=
-for module in town-flows usual-region; do
-    built="$out/$target/release/$(echo "$module" | tr - _).wasm"
+for module in c-distance town-flows usual-region; do
+    built=$(built "$module")
     if [ "$(digest "$built")" = "$(shipped "$module" wasm_sha256)" ] && cmp -s "$built" "$module.wasm"; then
-        echo "$module: the shipped bytes, built again by $compiler"
+        echo "$module: the shipped bytes, built again ($compiler)"
     else
         differs=yes
         if [ "$(sources "$module")" = "$(shipped "$module" source_sha256)" ]; then why="from the same sources"; else why="from changed sources"; fi
@@ -112,8 +142,8 @@ fi
 {
     echo "{"
     comma=
-    for module in town-flows usual-region; do
-        install -m 644 "$out/$target/release/$(echo "$module" | tr - _).wasm" "$module.wasm"
+    for module in c-distance town-flows usual-region; do
+        install -m 644 "$(built "$module")" "$module.wasm"
         printf '%s  "%s": {\n    "wasm_sha256": "%s",\n    "source_sha256": "%s"\n  }' \
             "$comma" "$module" "$(digest "$module.wasm")" "$(sources "$module")"
         comma=",

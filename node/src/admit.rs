@@ -8,7 +8,7 @@ use crate::ledger::{Caps, ChargeTerms, Ledger, Standing};
 use crate::relate;
 use cloister_plan::{Contribute, ContributionPlan, Planned};
 use cloister_sandbox::limits::WATCHDOG_MS;
-use cloister_sandbox::{Limits, Runner, RunnerError, Setup};
+use cloister_sandbox::{Limits, RunnerError, Setup, Workers};
 use cloister_terms::limits::{CLOCK_SKEW_MAX_S, MODULE_BYTES_MAX};
 use cloister_terms::{
     Analysis, Body, Budget, DOCUMENT_VERSION, Digest, Grant, Name, Nonce, Refusal, RunRequest,
@@ -43,6 +43,8 @@ pub struct Terms {
     pub lifetime_caps: Budget,
     /// From charge to answer, in milliseconds, as the steward declared it.
     pub release_slot_ms: u64,
+    /// Where a module is compiled and tried before its run is charged.
+    pub workers: Workers,
 }
 
 /// A request that may be charged. Private fields; only [`admit`] makes one.
@@ -60,6 +62,8 @@ pub struct Admitted {
     /// SHA-256 of the grant's envelope.
     pub(crate) grant: Digest,
     pub(crate) now_s: i64,
+    /// The answer is the steward's own and is never sent.
+    pub(crate) stays_home: bool,
     release_slot_ms: u64,
 }
 
@@ -107,7 +111,7 @@ pub fn admit(
     let grant = check_grant(&standing, &analysis, terms, now_s)?;
     let module = check_module(&analysis.document().body, asking.module)?;
     let planned = check_plan(analysis.document(), terms)?;
-    check_fit(&planned.plan, module.as_deref())?;
+    check_fit(&planned.plan, module.as_deref(), &terms.workers)?;
     check_round(analysis.document(), request.document())?;
     admitted(&analysis, &request, planned, module, grant, terms, now_s)
 }
@@ -293,7 +297,11 @@ fn check_module(body: &Body, bytes: Option<&[u8]>) -> Result<Option<Vec<u8>>, Re
 
 /// Module: compiles here, and its buffers fit the plan's rows and outputs, so that no run is charged
 /// that could not start.
-fn check_fit(plan: &ContributionPlan, module: Option<&[u8]>) -> Result<(), Refusal> {
+fn check_fit(
+    plan: &ContributionPlan,
+    module: Option<&[u8]>,
+    workers: &Workers,
+) -> Result<(), Refusal> {
     if let Err(fault) = relate::check(plan) {
         tracing::warn!(%fault, "the approved plan cannot be executed");
         return Err(Refusal::PlanMismatch);
@@ -308,7 +316,7 @@ fn check_fit(plan: &ContributionPlan, module: Option<&[u8]>) -> Result<(), Refus
     })?;
     let (fuel_per_person, watchdog_ms) = (contribution.fuel_per_person, WATCHDOG_MS);
     let setup = Setup { wasm: wasm.to_vec(), shape, fuel_per_person, watchdog_ms };
-    match Runner::start(&setup) {
+    match workers.start(&setup) {
         Ok(_) => Ok(()),
         Err(error) => {
             tracing::warn!(%error, "module rejected");
@@ -414,6 +422,7 @@ fn admitted(
         nonce: request.document().nonce,
         grant,
         now_s,
+        stays_home: terms.agreement.is_of_one(),
         release_slot_ms: terms.release_slot_ms,
     })
 }

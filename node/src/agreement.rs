@@ -3,7 +3,7 @@
 
 use cloister_terms::agreement::AgreementError;
 use cloister_terms::{Agreement, Digest, Name, Party, PublicKey};
-use cloister_wire::{DsseError, Envelope};
+use cloister_wire::{DsseError, Envelope, SigningKey};
 
 /// A fully signed agreement to which this partner is a party. Private fields: holding one proves it.
 #[derive(Debug, Clone)]
@@ -11,6 +11,7 @@ pub struct SignedAgreement {
     agreement: Agreement,
     own: Party,
     digest: Digest,
+    is_of_one: bool,
 }
 
 /// Why a file is not this partner's agreement.
@@ -72,7 +73,35 @@ impl SignedAgreement {
             return Err(NotOurAgreement::Unsigned(party.partner.clone()));
         }
         let own = own.clone();
-        Ok(Self { agreement: agreement.clone(), own, digest: opened.digest() })
+        Ok(Self { agreement: agreement.clone(), own, digest: opened.digest(), is_of_one: false })
+    }
+
+    /// A steward's agreement with nobody but herself: one party, whose steward is the only researcher, and
+    /// no reviewers, since nothing leaves the house under it. Never made from a file or a message of
+    /// others: only [`crate::alone`] calls this, with the steward's open key.
+    ///
+    /// # Errors
+    /// [`NotOurAgreement`] when there is not exactly one party, or its key is not the steward's.
+    pub(crate) fn of_one(
+        agreement: Agreement,
+        steward: &SigningKey,
+    ) -> Result<Self, NotOurAgreement> {
+        agreement.dictionary.check().map_err(AgreementError::from)?;
+        let digest = Envelope::sign(&agreement, steward)?.open::<Agreement>()?.digest();
+        match agreement.parties.as_slice() {
+            [own] if own.steward_key == steward.public_key() => {
+                let own = own.clone();
+                Ok(Self { agreement, own, digest, is_of_one: true })
+            }
+            [own, ..] => Err(NotOurAgreement::StewardKey(own.partner.clone())),
+            [] => Err(NotOurAgreement::NotAParty(agreement.name)),
+        }
+    }
+
+    /// Whether it is a steward's agreement with nobody but herself: what is released under it is never
+    /// sent.
+    pub fn is_of_one(&self) -> bool {
+        self.is_of_one
     }
 
     /// The document.

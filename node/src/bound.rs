@@ -2,12 +2,13 @@
 //! this file makes a `Bounded`, and only a `Bounded` can be summed.
 //!
 //! Guarantee: for every plan and whatever the rows or the module say, one person adds to at most
-//! `group_cap` cells, and to lane `l` of each at most `shape.lanes[l].sensitivity_steps` in absolute
-//! value. All of it depends on that person's rows and the charge's secret alone: another person's
+//! `group_cap` cells, to lane `l` of each at most `shape.lanes[l].sensitivity_steps` in absolute value,
+//! and to all lanes of a group in each at most the group's total. All of it depends on that person's rows and the charge's secret alone: another person's
 //! rows, batch borders and partitions change no bit. It must never look at two persons at once.
 
 use crate::aggregate::{Exact, SumOverflow};
 use crate::fault::Fault;
+use crate::one_of::Groups;
 use crate::row_bytes::RowBytes;
 use crate::sample::{RowsOf, Sampler, smallest};
 use cloister_dp::{PrfKey, prf_wide};
@@ -77,6 +78,7 @@ pub struct Caps {
     group_cap: usize,
     cells: u32,
     sensitivity_steps: Vec<i64>,
+    groups: Groups,
     secret: Arc<PrfKey>,
 }
 
@@ -95,6 +97,7 @@ impl Caps {
             group_cap: size(plan.group_cap),
             cells: u32::try_from(plan.shape.cells()?).map_err(wrong("cells"))?,
             sensitivity_steps: sensitivity_steps.map_err(wrong("sensitivities"))?,
+            groups: Groups::of(&plan.shape),
             secret: Arc::new(PrfKey::from_bytes(derived.to_le_bytes())),
         })
     }
@@ -193,6 +196,7 @@ impl Bounder {
             for (lane, limit) in values.lanes.iter().zip(&self.caps.sensitivity_steps) {
                 self.steps.push(within(sum_of(lane, group), *limit));
             }
+            self.caps.groups.cut(&mut self.steps);
             exact.add(Bounded { cell: *cell as usize, steps: &self.steps })?;
         }
         Ok(())

@@ -13,6 +13,7 @@ fn caps(row_cap: usize, group_cap: usize, limits: &[i64], secret: u8) -> Arc<Cap
         group_cap,
         cells: 1_000,
         sensitivity_steps: limits.to_vec(),
+        groups: Groups::default(),
         secret: Arc::new(PrfKey::from_bytes([secret; 16])),
     })
 }
@@ -195,4 +196,17 @@ fn module_outputs_are_merged_clamped_and_capped() {
     let mut turned = many.clone();
     turned.reverse();
     assert_eq!(add(&many, 5), add(&turned, 5));
+}
+
+#[test]
+fn a_person_counts_once_where_any_of_her_rows_is_of_the_kind() {
+    let set = BooleanBuffer::from(vec![false, true, true, false, false]);
+    let values =
+        RowValues { cells: vec![0, 0, 0, 1, 2], lanes: vec![LaneValues::OncePerPersonWith(set)] };
+    let mut exact = empty(1);
+    let bytes = rows(&[1, 1, 1, 1, 2], &["a", "b", "c", "d", "e"]);
+    let mut bounder = Bounder::new(caps(10, 5, &[1], 1));
+    bounder.add_rows(&bytes, 0..4, &values, &mut exact).unwrap();
+    bounder.add_rows(&bytes, 4..5, &values, &mut exact).unwrap();
+    assert_eq!(exact.into_sums()[..3], [1, 0, 0]);
 }

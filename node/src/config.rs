@@ -1,6 +1,7 @@
 //! `node.toml`: what the steward declares about this node. Read whole or refused with the line and
 //! the key; it holds no secret, and nothing here is ever taken from the coordinator.
 
+use crate::alone::LocalConfig;
 use crate::catalog::SourceConfig;
 use cloister_terms::{Budget, Name};
 use serde::Deserialize;
@@ -32,9 +33,29 @@ pub struct Config {
     pub release_slot_ms: u64,
     /// What all analyses together may ever spend.
     pub lifetime_caps: Budget,
+    /// What keeps modules in.
+    #[serde(default)]
+    pub sandbox: SandboxConfig,
+    /// What `cloister-node answer` goes by while there is no agreement.
+    #[serde(default)]
+    pub local: LocalConfig,
     /// The partner's tables.
     #[serde(default, rename = "source")]
     pub sources: Vec<SourceConfig>,
+}
+
+/// What keeps modules in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SandboxConfig {
+    /// Do not start where the kernel lacks a protection for module workers.
+    pub require_kernel_isolation: bool,
+}
+
+impl Default for SandboxConfig {
+    fn default() -> Self {
+        Self { require_kernel_isolation: true }
+    }
 }
 
 /// Why a configuration is unusable.
@@ -102,6 +123,7 @@ impl Config {
         let folder = path.parent().unwrap_or(Path::new("")).to_owned();
         config.state = folder.join(&config.state);
         config.agreement = folder.join(&config.agreement);
+        config.local.file = folder.join(&config.local.file);
         for source in &mut config.sources {
             source.resolve(&folder);
         }
@@ -165,6 +187,18 @@ mod tests {
         let config = parse(&whole).unwrap();
         assert_eq!(config.sources.len(), 1);
         assert_eq!(config.sources[0].path, Path::new("/etc/cloister/data/trips"));
+    }
+
+    #[test]
+    fn kernel_isolation_is_required_unless_it_says_otherwise() {
+        assert!(parse(SAMPLE).unwrap().sandbox.require_kernel_isolation);
+        let without = SAMPLE.replacen("[sandbox]\nrequire_kernel_isolation = true", "", 1);
+        assert!(without.len() < SAMPLE.len());
+        assert!(parse(&without).unwrap().sandbox.require_kernel_isolation);
+        let off = SAMPLE.replacen("isolation = true", "isolation = false", 1);
+        assert!(!parse(&off).unwrap().sandbox.require_kernel_isolation);
+        let unknown = SAMPLE.replacen("require_kernel_isolation", "kernel_isolation", 1);
+        assert!(parse(&unknown).unwrap_err().contains("kernel_isolation"));
     }
 
     #[test]

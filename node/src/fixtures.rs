@@ -9,6 +9,7 @@ use crate::ledger::Ledger;
 use crate::slot::Pace;
 use cloister_net::Clock;
 use cloister_plan::{Question, Spend};
+use cloister_sandbox::{WorkerKind, Workers};
 use cloister_terms::approval::Bound;
 use cloister_terms::{
     Agreement, Analysis, Approval, Body, Budget, Calendar, Cost, DOCUMENT_VERSION, Dictionary,
@@ -82,6 +83,12 @@ impl Pace for HandPace {
 /// `person:ada`.
 pub fn key(role: &str) -> SigningKey {
     SigningKey::from_seed(sha256(role.as_bytes()).as_bytes()).unwrap()
+}
+
+/// Modules in a thread of the test: its binary is not made to be its own worker. Tests that are about
+/// worker processes name a program.
+pub fn thread_workers() -> Workers {
+    Workers::new(WorkerKind::Thread)
 }
 
 /// A name.
@@ -191,7 +198,8 @@ impl Federation {
             &key(&format!("steward:{partner}")).public_key(),
             &key(&format!("node:{partner}")).public_key(),
         );
-        Terms { agreement: agreement.unwrap(), lifetime_caps, release_slot_ms }
+        let workers = thread_workers();
+        Terms { agreement: agreement.unwrap(), lifetime_caps, release_slot_ms, workers }
     }
 
     /// Ada's analysis of [`SQL`] at both partners for epsilon 1 a run, at most 10 runs, changed

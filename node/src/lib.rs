@@ -12,6 +12,8 @@ pub mod admit;
 pub mod aggregate;
 /// The agreement, opened only with every party's signature.
 pub mod agreement;
+/// One partner alone: the same gate, ledger and pipeline without a coordinator.
+pub mod alone;
 /// Raw contributions -> bounded ones.
 pub mod bound;
 /// The partner's tables as the dictionary's datasets.
@@ -42,6 +44,8 @@ pub mod measure;
 pub mod mutant;
 /// Exact sums and their charge -> noised lanes.
 pub mod noise;
+/// Groups of lanes that are charged once.
+pub mod one_of;
 /// One person's rows of several tables -> the rows that a plan's relation makes of them.
 pub mod relate;
 /// Canonical bytes of rows and units.
@@ -60,3 +64,6 @@ pub mod slot;
 pub mod start;
 /// The state folder: keys, certificate, ledger file.
 pub mod state;
+
+/// Call first in the `main` of every program that runs a node: it is its own module worker.
+pub use cloister_sandbox::worker_main_if_asked;

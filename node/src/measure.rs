@@ -15,6 +15,7 @@ use crate::scan::merge::PersonMerge;
 use crate::scan::persons::{PersonBlocks, PersonLimits};
 use crate::scan::{EngineOptions, scan};
 use cloister_plan::{Contribute, ContributionPlan, RowPlan, SqlContribution};
+use cloister_sandbox::Workers;
 use std::sync::Arc;
 use tokio::task::JoinSet;
 
@@ -58,7 +59,7 @@ pub async fn measure(
             Contribute::Sql(_) => tasks.spawn(part.related(options.person_limits)),
             Contribute::Module(_) => {
                 let wasm = charge.module().ok_or(Fault::NoModule)?.to_vec();
-                tasks.spawn(part.module(wasm))
+                tasks.spawn(part.module(wasm, options.workers.clone()))
             }
         };
     }
@@ -157,13 +158,13 @@ impl Part {
         Ok(exact)
     }
 
-    async fn module(self, wasm: Vec<u8>) -> Result<Exact, Fault> {
+    async fn module(self, wasm: Vec<u8>, workers: Workers) -> Result<Exact, Fault> {
         let Contribute::Module(module) = &self.plan.contribute else {
             return Err(Fault::PlanShape { what: "contributions" });
         };
         let mut blocks = Self::only_table(self.tables)?;
         let mut exact = Exact::zero(&self.plan.shape)?;
-        let mut rows = ModuleRows::start(&self.plan, module, wasm, self.caps).await?;
+        let mut rows = ModuleRows::start(&self.plan, module, wasm, self.caps, workers).await?;
         while let Some(block) = blocks.next().await? {
             rows.add_block(&block, &mut exact).await?;
         }

@@ -12,6 +12,7 @@ use crate::serve::Node;
 use crate::slot::SystemPace;
 use crate::state::{FolderLock, StateError, StateFolder, read_bounded};
 use cloister_net::{Clock, ConnectError, Dialer};
+use cloister_sandbox::{CompileCache, RunnerError, Workers};
 use cloister_terms::limits::DOCUMENT_BYTES_MAX;
 use cloister_wire::SigningKey;
 use std::sync::Arc;
@@ -71,6 +72,9 @@ pub enum StartError {
         /// The configuration's.
         wanted: String,
     },
+    /// Modules cannot run as they should.
+    #[error("no module could run here: {0}")]
+    Modules(#[from] RunnerError),
     /// Nobody said where the coordinator is.
     #[error(
         "the coordinator's address is not known: set `coordinator` in node.toml, or join with `cloister-node enroll`"
@@ -114,10 +118,44 @@ pub fn terms(
     now_s: i64,
 ) -> Result<Terms, StartError> {
     check_slot(config, &agreement)?;
+    ledger.check_namespace(&agreement.own().unit_namespace)?;
     ledger.pin_first(agreement.digest(), now_s)?;
     ledger.note_lifetime_caps(&agreement.own().unit_namespace, config.lifetime_caps, now_s)?;
     let lifetime_caps = config.lifetime_caps;
-    Ok(Terms { agreement, lifetime_caps, release_slot_ms: config.release_slot_ms })
+    let workers = Workers::of_this_program(config.sandbox.require_kernel_isolation);
+    Ok(Terms { agreement, lifetime_caps, release_slot_ms: config.release_slot_ms, workers })
+}
+
+/// Where this node's modules run: in processes of this program, with a compile cache in its state folder.
+pub fn workers(config: &Config, state: &StateFolder) -> Workers {
+    let workers = Workers::of_this_program(config.sandbox.require_kernel_isolation);
+    match CompileCache::open(&state.modules_path()) {
+        Ok(cache) => workers.with_cache(cache),
+        Err(cause) => {
+            let folder = state.modules_path();
+            tracing::warn!(folder = %folder.display(), %cause, "no compile cache: modules are compiled for each run");
+            workers
+        }
+    }
+}
+
+/// Whether this kernel has every protection for module workers of this program.
+pub fn kernel_isolates_modules() -> bool {
+    Workers::of_this_program(true).protections().is_ok()
+}
+
+/// Says in the log what keeps modules in; refuses a kernel that lacks what the configuration requires.
+fn check_isolation(workers: &Workers) -> Result<(), StartError> {
+    match workers.protections()? {
+        Some(on) if on.are_all_on() => {
+            tracing::info!(protections = %on, "modules run in a process of their own");
+        }
+        Some(on) => {
+            tracing::warn!(protections = %on, "modules run in a process of their own, with less than every protection, as node.toml allows");
+        }
+        None => tracing::warn!("modules run in a thread of this process: for tests alone"),
+    }
+    Ok(())
 }
 
 /// The partner's tables, mapped onto the agreement's dictionary.
@@ -147,12 +185,16 @@ pub fn start(
     let address = config.coordinator.clone().or_else(|| state.coordinator());
     let address = address.ok_or(StartError::NoCoordinator)?;
     let dialer = Dialer::new(&identity, clock.clone())?;
+    let workers = workers(config, &state);
+    check_isolation(&workers)?;
     let ledger = Arc::new(Ledger::open(&state.ledger_path())?);
     let now_s = i64::try_from(clock.now_unix_s()).unwrap_or(i64::MAX);
     let node = match agreement(config, &state)? {
         Some(agreement) => {
-            let work: Arc<dyn Work> = Arc::new(tables(config, &agreement)?);
-            let terms = terms(config, agreement, &ledger, now_s)?;
+            let mut tables = tables(config, &agreement)?;
+            tables.options.workers = workers.clone();
+            let work: Arc<dyn Work> = Arc::new(tables);
+            let terms = Terms { workers, ..terms(config, agreement, &ledger, now_s)? };
             let pace = Arc::new(SystemPace::default());
             let runs = Runs::new(ledger, work, node_key, clock, pace, terms);
             let runs = Arc::new(runs);

@@ -20,7 +20,9 @@ const TRANSPORT_KEY: &str = "transport.key.pem";
 const AUTHORITY: &str = "authority.pem";
 const COORDINATOR: &str = "coordinator.address";
 const LEDGER: &str = "ledger.sqlite";
+const MODULES: &str = "modules";
 const LOCK: &str = "node.lock";
+const ANSWER_LOCK: &str = "answer.lock";
 
 /// A state folder.
 #[derive(Debug, Clone)]
@@ -61,6 +63,9 @@ pub enum StateError {
     /// Another node runs on this folder.
     #[error("another process runs this node: stop it first (`{0}` is locked)")]
     Locked(PathBuf),
+    /// Another question of the steward's own is under way.
+    #[error("another `cloister-node answer` is under way: wait for it (`{0}` is locked)")]
+    Answering(PathBuf),
     /// A signing key does not open.
     #[error(transparent)]
     Key(#[from] KeyError),
@@ -108,6 +113,11 @@ impl StateFolder {
         self.file(LEDGER)
     }
 
+    /// Where machine code of modules is kept between runs.
+    pub fn modules_path(&self) -> PathBuf {
+        self.file(MODULES)
+    }
+
     /// Where the steward's sealed key lies, for signing an agreement.
     pub fn steward_key_path(&self) -> PathBuf {
         self.file(STEWARD_KEY)
@@ -148,7 +158,20 @@ impl StateFolder {
 
     /// Takes the folder for one running node. The lock ends with the process.
     pub fn lock(&self) -> Result<FolderLock, StateError> {
-        let path = self.file(LOCK);
+        self.take(LOCK, StateError::Locked)
+    }
+
+    /// Takes the folder for one question of the steward's own; a node may run beside it.
+    pub fn lock_answer(&self) -> Result<FolderLock, StateError> {
+        self.take(ANSWER_LOCK, StateError::Answering)
+    }
+
+    fn take(
+        &self,
+        name: &str,
+        taken: impl FnOnce(PathBuf) -> StateError,
+    ) -> Result<FolderLock, StateError> {
+        let path = self.file(name);
         let failed = |cause| StateError::File { path: path.clone(), verb: "written", cause };
         let file = OpenOptions::new()
             .create(true)
@@ -159,7 +182,7 @@ impl StateFolder {
             .map_err(failed)?;
         match file.try_lock() {
             Ok(()) => Ok(FolderLock { _file: file }),
-            Err(TryLockError::WouldBlock) => Err(StateError::Locked(path)),
+            Err(TryLockError::WouldBlock) => Err(taken(path)),
             Err(TryLockError::Error(cause)) => Err(failed(cause)),
         }
     }

@@ -9,7 +9,9 @@ mod cli;
 /// The connection to the coordinator.
 pub mod client;
 /// Agreements and analyses as people write them, in TOML.
-pub mod draft;
+pub use cloister_plan::draft;
+/// The node's own code over made-up records.
+pub mod dry_run;
 /// A person's folder: signing key, certificate, where the coordinator is.
 pub mod home;
 /// Passphrases, from a file, the environment or a prompt.

@@ -9,6 +9,7 @@
 
 use crate::cohort::{Asked, Cohort};
 use cloister_dp::{PrfKey, SeededEntropy, sample_vector};
+use cloister_node::fixtures::thread_workers;
 use cloister_node::ledger::Charge;
 use cloister_node::measure::{MeasureOptions, measure};
 use cloister_report::{Combined, Report, report};
@@ -86,7 +87,8 @@ async fn exact(cohort: &Cohort, asked: &Asked) -> Vec<Vec<i128>> {
     for catalog in &cohort.catalogs {
         let (plan, module) = (asked.plan.clone(), asked.module.clone());
         let charge = Charge::for_tests(plan, module, PrfKey::from_bytes(SECRET));
-        let exact = measure(&charge, catalog, &MeasureOptions::default()).await.unwrap();
+        let options = MeasureOptions { workers: thread_workers(), ..MeasureOptions::default() };
+        let exact = measure(&charge, catalog, &options).await.unwrap();
         lanes.push(exact.lanes_for_tests().to_vec());
     }
     lanes

@@ -43,6 +43,10 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
+    // A node that the tour plays starts its module workers from this same binary.
+    if let Some(code) = cloister_node::worker_main_if_asked() {
+        return code;
+    }
     let mut args: Vec<OsString> = std::env::args_os().collect();
     if args.get(1).is_some_and(|first| first == ROLE) {
         // `tour @role node --config ...` becomes `node --config ...`.

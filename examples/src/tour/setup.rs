@@ -117,6 +117,9 @@ pub fn partner(
          release_slot_ms = {slot_ms}\n\n\
          [lifetime_caps]\nepsilon = \"2\"\nrho = \"1\"\ndelta = \"0.000001\"\n"
     );
+    if !cloister_node::start::kernel_isolates_modules() {
+        toml += "\n[sandbox]\nrequire_kernel_isolation = false\n";
+    }
     toml += &source_toml(cast, partner, &data);
     stage.write(&config, &toml)?;
     let token = invite(stage, name, "node")?;

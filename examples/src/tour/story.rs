@@ -80,6 +80,9 @@ fn prepare(cast: &Cast, stage: &mut Stage, book: &mut Book) -> Result<Coordinato
         let text = format!("{} makes its keys at home and enrols its node", partner.name);
         partners.push(book.step(&text, || setup::partner(cast, stage, &at, partner))?);
     }
+    if !cloister_node::start::kernel_isolates_modules() {
+        book.say("  this kernel lacks landlock or seccomp: the nodes here are told to run modules without");
+    }
     let mut people = Vec::new();
     for (name, organisation) in std::iter::once(&RESEARCHER).chain(&REVIEWERS) {
         let text = format!("{name} ({organisation}) makes a key and enrols");

@@ -71,6 +71,11 @@ impl Check {
         findings.good("config", shared.config.display());
         let head = opened.ledger.head()?;
         findings.good("ledger", format!("{} entries, unbroken", head.size));
+        match start::workers(&opened.config, &opened.state).protections() {
+            Ok(Some(on)) => findings.good("modules", format!("own process: {on}")),
+            Ok(None) => findings.good("modules", "in this process"),
+            Err(error) => findings.bad("modules", error),
+        }
         let runtime = super::run::runtime()?;
         let report = self.agreement_and_data(&opened, &runtime, &mut findings);
         if !self.offline {

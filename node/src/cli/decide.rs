@@ -10,6 +10,7 @@ use crate::ledger::{Offer, OfferLine};
 use clap::Args;
 use cloister_dp::{Entropy, SystemEntropy};
 use cloister_report::{meaning, printable};
+use cloister_sandbox::Workers;
 use cloister_terms::limits::TEXT_BYTES_MAX;
 use cloister_terms::{Analysis, Body, Budget, DOCUMENT_VERSION, Digest, Grant, Nonce, Verdict};
 use cloister_wire::{Envelope, Opened as OpenedDocument, QuorumState, count_approvals};
@@ -121,7 +122,9 @@ fn nonce() -> Result<Nonce, CliError> {
 fn terms(opened: &Opened, agreement: SignedAgreement) -> Terms {
     let (lifetime_caps, release_slot_ms) =
         (opened.config.lifetime_caps, opened.config.release_slot_ms);
-    Terms { agreement, lifetime_caps, release_slot_ms }
+    // Nothing runs for a decision; what would run is the node's own.
+    let workers = Workers::of_this_program(opened.config.sandbox.require_kernel_isolation);
+    Terms { agreement, lifetime_caps, release_slot_ms, workers }
 }
 
 type Checked = (OpenedDocument<Analysis>, QuorumState);

@@ -60,7 +60,8 @@ impl Init {
              Give these public keys to whoever drafts the agreement:\n\
              \x20 steward key  {steward}\n  node key     {node}\n\n\
              Next: edit {config}, sign the agreement with {steward_file},\n\
-             then join with `cloister-node enroll`.\n",
+             then join with `cloister-node enroll`. To try it alone first: draft local.toml beside it with\n\
+             `cloister-node describe FILE > local.toml`, then `cloister-node answer ANALYSIS.toml`.\n",
             config = config.display(),
             name = self.name,
             steward_file = steward_key_file.display(),

@@ -3,6 +3,8 @@
 
 /// Pause, pin and `ledger show`.
 mod account;
+/// The steward's own questions, without a coordinator.
+mod answer;
 /// Checks of configuration, tables and network before a node runs.
 mod check;
 /// Pending analyses, grants and declines.
@@ -54,6 +56,8 @@ enum Command {
     Describe(check::Describe),
     /// Check configuration, tables and connection before running
     Check(check::Check),
+    /// Ask your own tables alone: charged and noised as any analysis, without a coordinator
+    Answer(answer::Answer),
     /// Run the node
     Run(run::Run),
     /// Show the analyses that wait for your decision
@@ -86,6 +90,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Enroll(enroll) => enroll.run(&shared),
         Command::Describe(describe) => describe.run(),
         Command::Check(check) => check.run(&shared),
+        Command::Answer(answer) => answer.run(&shared),
         Command::Run(run) => run.run(&shared),
         Command::Pending(pending) => pending.run(&shared),
         Command::Grant(decision) => decision.run(&shared, true),
@@ -167,6 +172,8 @@ enum CliError {
     Entropy,
     #[error(transparent)]
     Data(#[from] check::DataError),
+    #[error(transparent)]
+    Answer(#[from] answer::AnswerError),
 }
 
 /// What a command prints when it is done.

@@ -12,7 +12,7 @@ use cloister_plan::{ContributionPlan, ModuleColumnKind, ModuleContribution};
 use cloister_sandbox::limits::{PERSONS_PER_BATCH_MAX, WATCHDOG_MS, WATCHDOG_MS_MAX};
 use cloister_sandbox::{
     BatchError, ColumnData, ColumnKind, PersonBatch, PersonOutput, Runner, RunnerError, Setup,
-    Shape,
+    Shape, Workers,
 };
 use cloister_terms::{Bounds, Name};
 use datafusion::arrow::array::{Array, ArrayRef, AsArray};
@@ -80,6 +80,7 @@ impl ModuleRows {
         module: &ModuleContribution,
         wasm: Vec<u8>,
         caps: Arc<Caps>,
+        workers: Workers,
     ) -> Result<Self, Fault> {
         let shape = module_shape(plan).ok_or(Fault::PlanShape { what: "columns" })??;
         if plan.shape.lanes.len() != 1 {
@@ -104,7 +105,7 @@ impl ModuleRows {
         let watchdog_ms = longest_ms.clamp(WATCHDOG_MS, WATCHDOG_MS_MAX);
         let batch = PersonBatch::new(&shape);
         let setup = Setup { wasm, shape, fuel_per_person: module.fuel_per_person, watchdog_ms };
-        let runner = blocking(move || Runner::start(&setup)).await??;
+        let runner = blocking(move || workers.start(&setup)).await??;
         if runner.module_sha256() != module.sha256.as_bytes() {
             return Err(Fault::OtherModule);
         }

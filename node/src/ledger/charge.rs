@@ -51,6 +51,25 @@ pub(crate) struct ChargeTerms {
 }
 
 impl Charge {
+    /// For the ledger alone, after its commit.
+    pub(super) fn paid(
+        id: ChargeId,
+        plan: ContributionPlan,
+        module: Option<Vec<u8>>,
+        prf_key: PrfKey,
+        terms: ChargeTerms,
+    ) -> Self {
+        Self {
+            id,
+            plan,
+            module,
+            prf_key,
+            terms,
+            #[cfg(feature = "for-tests")]
+            mutant: None,
+        }
+    }
+
     /// The charge's name in journal and release.
     pub fn id(&self) -> ChargeId {
         self.id
@@ -95,7 +114,7 @@ impl Charge {
             epoch: 0,
             cost: Cost::ZERO,
         };
-        Self { id: ChargeId(zero), plan, module, prf_key, terms, mutant: None }
+        Self::paid(ChargeId(zero), plan, module, prf_key, terms)
     }
 
     /// The same charge, whose run lacks a defence.

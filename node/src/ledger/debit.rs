@@ -10,7 +10,7 @@ use crate::admit::Admitted;
 use cloister_dp::{Entropy, PrfKey};
 use cloister_terms::{Digest, Refusal};
 use cloister_wire::{canonical, sha256};
-use rusqlite::{OptionalExtension, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 /// What became of an admitted request. One a request, taken apart at once: its size is no matter.
 #[derive(Debug)]
@@ -91,15 +91,7 @@ impl Ledger {
             Err(earlier) => Charged::Repeat(earlier),
             Ok(id) => {
                 let Admitted { plan, module, terms, .. } = admitted;
-                Charged::Fresh(Charge {
-                    id,
-                    plan,
-                    module,
-                    prf_key,
-                    terms,
-                    #[cfg(feature = "for-tests")]
-                    mutant: None,
-                })
+                Charged::Fresh(Charge::paid(id, plan, module, prf_key, terms))
             }
         })
     }
@@ -143,7 +135,7 @@ impl Ledger {
                 admitted.now_s,
                 admitted.slot_at_s(),
             ])?;
-        put_in_outbox(transaction, admitted.request, id)?;
+        put_in_outbox(transaction, admitted, id)?;
         Ok(id)
     }
 
@@ -163,7 +155,13 @@ impl Ledger {
             recipients: admitted.recipients.clone(),
         };
         self.journal.append(transaction, &entry)?;
-        put_in_outbox(transaction, admitted.request, earlier)
+        put_in_outbox(transaction, admitted, earlier)
+    }
+
+    /// Whether this question was charged already and is answered, or will be, without another charge.
+    pub(crate) fn is_charged(&self, terms: &ChargeTerms) -> Result<bool, LedgerError> {
+        let question = question(terms)?;
+        self.read(|connection| Ok(earlier(connection, question)?.is_some()))
     }
 }
 
@@ -218,10 +216,7 @@ fn consume_nonce(transaction: &Transaction<'_>, admitted: &Admitted) -> Result<(
 }
 
 /// A charge of the same question that is released or still open; a withheld one answers nothing.
-fn earlier(
-    transaction: &Transaction<'_>,
-    question: Digest,
-) -> Result<Option<ChargeId>, LedgerError> {
+fn earlier(transaction: &Connection, question: Digest) -> Result<Option<ChargeId>, LedgerError> {
     let found: Option<String> = transaction
         .prepare_cached(
             "SELECT charge FROM releases WHERE question = ?1
@@ -242,14 +237,15 @@ fn count_run(transaction: &Transaction<'_>, admitted: &Admitted) -> Result<(), S
     if counted == 1 { Ok(()) } else { Err(Refusal::NoRunsLeft.into()) }
 }
 
+/// What stays at home is never waiting to be sent.
 fn put_in_outbox(
     transaction: &Transaction<'_>,
-    request: Digest,
+    admitted: &Admitted,
     charge: ChargeId,
 ) -> Result<(), LedgerError> {
     transaction
-        .prepare_cached("INSERT INTO outbox(request, charge) VALUES (?, ?)")?
-        .execute(params![request.to_string(), charge.to_string()])?;
+        .prepare_cached("INSERT INTO outbox(request, charge, delivered) VALUES (?, ?, ?)")?
+        .execute(params![admitted.request.to_string(), charge.to_string(), admitted.stays_home])?;
     Ok(())
 }
 

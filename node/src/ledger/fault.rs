@@ -92,6 +92,16 @@ pub enum LedgerError {
         /// The one offered.
         found: Digest,
     },
+    /// Another unit namespace was charged here before.
+    #[error(
+        "this ledger counts what is spent of `{counted}`, and `{found}` would count the same persons anew: name `{counted}` as the unit namespace"
+    )]
+    OtherNamespace {
+        /// The one charged so far.
+        counted: String,
+        /// The one named now.
+        found: cloister_terms::Name,
+    },
     /// The secure generator gave nothing.
     #[error(transparent)]
     Entropy(#[from] cloister_dp::EntropyFault),

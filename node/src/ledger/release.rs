@@ -172,35 +172,52 @@ impl Ledger {
         self.write(|transaction| {
             let mut charges = Vec::new();
             for open in open_charges(transaction)? {
-                let attempt = open.attempt.saturating_add(1);
-                let charge = match open.read_back() {
-                    Some((plan, terms)) if attempt <= ATTEMPTS_MAX => {
-                        let prf_key = PrfKey::from_entropy(entropy)?;
-                        Charge {
-                            id: open.id,
-                            plan,
-                            module: open.module,
-                            prf_key,
-                            terms,
-                            #[cfg(feature = "for-tests")]
-                            mutant: None,
-                        }
-                    }
-                    _ => {
-                        self.withhold_in(transaction, open.id, now_s)?;
-                        continue;
-                    }
-                };
-                transaction.execute(
-                    "UPDATE charges SET attempt = ? WHERE charge = ?",
-                    params![attempt, open.id.to_string()],
-                )?;
-                let entry = Entry::Retry { at_s: now_s, charge: open.id.digest(), attempt };
-                self.journal.append(transaction, &entry)?;
-                charges.push(charge);
+                charges.extend(self.run_again(transaction, open, entropy, now_s)?);
             }
             Ok(charges)
         })
+    }
+
+    /// As [`Ledger::recover`], for one charge of a question that this process alone may run; `None` when
+    /// it is not open, or was withheld for good.
+    pub(crate) fn recover_one(
+        &self,
+        charge: ChargeId,
+        entropy: &mut dyn Entropy,
+        now_s: i64,
+    ) -> Result<Option<Charge>, LedgerError> {
+        self.write(|transaction| {
+            let open = open_charges(transaction)?.into_iter().find(|open| open.id == charge);
+            open.map_or(Ok(None), |open| self.run_again(transaction, open, entropy, now_s))
+        })
+    }
+
+    /// The charge with a fresh secret and one more attempt counted, or `None` once it is withheld.
+    fn run_again(
+        &self,
+        transaction: &Transaction<'_>,
+        open: OpenCharge,
+        entropy: &mut dyn Entropy,
+        now_s: i64,
+    ) -> Result<Option<Charge>, LedgerError> {
+        let attempt = open.attempt.saturating_add(1);
+        let charge = match open.read_back() {
+            Some((plan, terms)) if attempt <= ATTEMPTS_MAX => {
+                let prf_key = PrfKey::from_entropy(entropy)?;
+                Charge::paid(open.id, plan, open.module, prf_key, terms)
+            }
+            _ => {
+                self.withhold_in(transaction, open.id, now_s)?;
+                return Ok(None);
+            }
+        };
+        transaction.execute(
+            "UPDATE charges SET attempt = ? WHERE charge = ?",
+            params![attempt, open.id.to_string()],
+        )?;
+        let entry = Entry::Retry { at_s: now_s, charge: open.id.digest(), attempt };
+        self.journal.append(transaction, &entry)?;
+        Ok(Some(charge))
     }
 
     /// What a request is answered with; `None` while its charge is open, or for an unknown request.

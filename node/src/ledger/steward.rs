@@ -159,6 +159,24 @@ impl Ledger {
     /// Records the steward's signed decision; a later one replaces it. A grant frees an analysis
     /// that was frozen: the steward looked.
     pub fn decide(&self, grant: &Opened<Grant>, now_s: i64) -> Result<Head, LedgerError> {
+        self.record_decision(grant, now_s, false)
+    }
+
+    /// As [`Ledger::decide`], for an analysis that nobody else knows of: the coordinator is not told.
+    pub(crate) fn decide_at_home(
+        &self,
+        grant: &Opened<Grant>,
+        now_s: i64,
+    ) -> Result<Head, LedgerError> {
+        self.record_decision(grant, now_s, true)
+    }
+
+    fn record_decision(
+        &self,
+        grant: &Opened<Grant>,
+        now_s: i64,
+        reported: bool,
+    ) -> Result<Head, LedgerError> {
         let document = grant.document();
         let granted = document.verdict == cloister_terms::Verdict::Approve;
         let analysis = document.analysis;
@@ -166,9 +184,9 @@ impl Ledger {
         let signed = sha256(&envelope);
         self.write(|transaction| {
             transaction.execute(
-                "INSERT INTO grants(analysis, granted, envelope) VALUES (?1, ?2, ?3)
-                 ON CONFLICT(analysis) DO UPDATE SET granted = ?2, envelope = ?3, reported = 0",
-                params![analysis.to_string(), granted, envelope],
+                "INSERT INTO grants(analysis, granted, envelope, reported) VALUES (?1, ?2, ?3, ?4)
+                 ON CONFLICT(analysis) DO UPDATE SET granted = ?2, envelope = ?3, reported = ?4",
+                params![analysis.to_string(), granted, envelope, reported],
             )?;
             let entry = if granted {
                 let freed = transaction

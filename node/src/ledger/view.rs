@@ -72,6 +72,23 @@ impl Ledger {
         self.read(|connection| Ok(caps.left_after(accounts::spent(connection, &account)?)))
     }
 
+    /// Refuses a unit namespace other than the one that was charged here so far: under another name the
+    /// same persons would have a second allowance.
+    pub fn check_namespace(
+        &self,
+        unit_namespace: &cloister_terms::Name,
+    ) -> Result<(), LedgerError> {
+        let lines = self.read(accounts::lines)?;
+        let mut lifetime = lines.into_iter().filter(|line| line.kind == "lifetime");
+        match lifetime.find(|line| line.holder != unit_namespace.as_str()) {
+            None => Ok(()),
+            Some(line) => Err(LedgerError::OtherNamespace {
+                counted: line.holder,
+                found: unit_namespace.clone(),
+            }),
+        }
+    }
+
     /// The journal's head.
     pub fn head(&self) -> Result<Head, LedgerError> {
         self.read(|connection| self.journal.head(connection))

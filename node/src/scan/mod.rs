@@ -14,6 +14,7 @@ use crate::catalog::Catalog;
 use crate::evaluate::arrow_type;
 use crate::fault::Fault;
 use cloister_plan::RowPlan;
+use cloister_sandbox::Workers;
 use cloister_terms::Name;
 use datafusion::arrow::compute::SortOptions;
 use datafusion::error::DataFusionError;
@@ -58,6 +59,8 @@ pub struct EngineOptions {
     /// The defence that the run lacks; taken from the charge.
     #[cfg(feature = "for-tests")]
     pub mutant: Option<crate::mutant::Mutant>,
+    /// Where modules run. By default in processes of this program, which its `main` must be made for.
+    pub workers: Workers,
 }
 
 impl Default for EngineOptions {
@@ -71,6 +74,7 @@ impl Default for EngineOptions {
             without_physical_rules: BTreeSet::new(),
             #[cfg(feature = "for-tests")]
             mutant: None,
+            workers: Workers::of_this_program(true),
         }
     }
 }

@@ -14,8 +14,9 @@ use std::cmp::Ordering;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// Most rows of one person that are held at once.
-pub const PERSON_ROWS_MAX: usize = 1 << 22;
+/// Most rows of one person that are held at once: the longest text a function makes on each of them
+/// still fits one column.
+pub const PERSON_ROWS_MAX: usize = 1 << 18;
 /// Most bytes of one person's rows that are held at once: 8 a value, and the length of each text.
 pub const PERSON_BYTES_MAX: usize = 256 << 20;
 /// Bytes a value of any type but text is counted as.

@@ -6,9 +6,13 @@
 // The gate.
 mod accounts;
 mod admission;
+mod answer;
+mod answer;
 mod commands;
+mod composites;
 mod crashes;
 mod kills;
+mod module_gate;
 mod network;
 mod offers;
 mod repeats;

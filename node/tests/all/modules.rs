@@ -127,6 +127,65 @@ async fn a26_module_contributions_add_up_person_by_person() {
     assert!(expected.iter().sum::<i128>() <= 160);
 }
 
+/// A module of `tests/evil`: one column, four rows, two outputs.
+fn evil(name: &str) -> Vec<u8> {
+    let path = format!("{}/../tests/evil/{name}.wat", env!("CARGO_MANIFEST_DIR"));
+    wat::parse_file(path).unwrap()
+}
+
+/// What the riders contribute whose first value is not Bob's, who has 66 and whatever else.
+const OTHERS: [(i64, i64); 4] = [(2, 10), (3, 11), (4, 12), (5, 0)];
+
+fn evil_plan(world: &World, wasm: &[u8]) -> ContributionPlan {
+    let cells: Vec<_> = (0..2).map(|cell| serde_json::json!({ "int": cell.to_string() })).collect();
+    let body = serde_json::json!({ "module": {
+        "sha256": sha256(wasm), "rows": "SELECT start FROM trips",
+        "keys": [{ "name": "cell", "values": cells }],
+        "value": { "min": "0", "max": "1" }, "value_name": "riders", "fuel_per_person": 100_000 } });
+    plan_body(&world.dictionary, &serde_json::from_value(body).unwrap(), 4, 2)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a15_a_module_that_fails_on_one_person_leaves_the_others_sum() {
+    let others: Vec<Row> = OTHERS.iter().map(|(rider, start)| trip(*rider, 1, *start, 0)).collect();
+    let mut all = others.clone();
+    all.insert(1, trip(1, 1, 66, 0));
+    let (with_bob, without) = (world(&all), world(&others));
+    for name in [
+        "trap_if_bob",
+        "spin_if_bob",
+        "deep_recursion_if_bob",
+        "oom_if_bob",
+        "bulk_bomb",
+        "ret_negative",
+        "state_then_trap",
+    ] {
+        let wasm = evil(name);
+        let found = flows(&with_bob, &evil_plan(&with_bob, &wasm), &wasm, 1, 100).await;
+        assert_eq!(found, [OTHERS.len() as i128, 0], "{name}");
+        let apart = flows(&without, &evil_plan(&without, &wasm), &wasm, 2, 1).await;
+        assert_eq!(found, apart, "{name}: Bob's trouble is the default contribution");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a12_a_stateful_module_gives_the_same_sum_in_any_order() {
+    // Each of these would count or copy what an earlier person left behind.
+    let mut rows: Vec<Row> = (0..20).map(|rider| trip(rider, 1, rider * 7 % 67, 0)).collect();
+    let mut draws = Draws(3);
+    for name in ["state_memory", "state_hidden_global", "state_table", "host_input_residue"] {
+        let wasm = evil(name);
+        let mut sums = Vec::new();
+        for turn in 0..3 {
+            let world = world(&rows);
+            let plan = evil_plan(&world, &wasm);
+            sums.push(flows(&world, &plan, &wasm, [1, 2, 5][turn], 1 + turn * 9).await);
+            draws.shuffle(&mut rows);
+        }
+        assert!(sums.iter().all(|sum| *sum == sums[0]), "{name}: {sums:?}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn another_module_than_the_approved_one_is_a_fault() {
     let wasm = town_flows();

@@ -55,7 +55,7 @@ async fn joins_are_those_of_sql_within_a_person() {
     }
     let absent = named(table(3), &[("ik", col("k")), ("ig", col("g")), ("iv", col("v"))]);
     let left = join(table(0), absent.clone(), JoinKind::Left, &on[..1]);
-    same(&left, "SELECT *, NULL, NULL, NULL FROM visits").await;
+    same(&left, "SELECT *, NULL AS x, NULL AS y, NULL AS z FROM visits").await;
     let tables = &worlds()[0];
     let inner = join(table(0), absent, JoinKind::Inner, &on[..1]);
     assert!(tables.made(&inner, &every_cut()[1]).await.is_empty());

@@ -6,6 +6,7 @@ use cloister_node::fault::Fault;
 use cloister_node::ledger::Charge;
 use cloister_node::measure::{MeasureOptions, measure};
 use cloister_plan::{ContributionPlan, Question, Spend, plan};
+use cloister_sandbox::{WorkerKind, WorkerProgram, Workers};
 use cloister_terms::{Body, Dictionary};
 use datafusion::arrow::array::{
     ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
@@ -151,7 +152,14 @@ pub fn plan_body(
 
 /// How many partitions and rows a batch.
 pub fn options(partitions: usize, batch_rows: usize) -> MeasureOptions {
-    MeasureOptions { partitions, batch_rows, ..MeasureOptions::default() }
+    MeasureOptions { partitions, batch_rows, workers: workers(), ..MeasureOptions::default() }
+}
+
+/// Modules run as in a real node: in processes of its binary.
+pub fn workers() -> Workers {
+    let program = WorkerProgram::at(env!("CARGO_BIN_EXE_cloister-node"));
+    // What the kernel lacks is looked at in the sandbox's own tests.
+    Workers::new(WorkerKind::Process { program, requires_isolation: false })
 }
 
 /// A charge that decides caps by `secret`.

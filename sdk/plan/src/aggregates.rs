@@ -49,8 +49,10 @@ impl Aggregate {
     pub fn heading(&self, scope: &Scope<'_>) -> String {
         match self {
             Self::Rows => "count(*)".to_owned(),
-            Self::Units => format!("count(distinct {})", unit_called(scope)),
-            Self::UnitsWith(expr) => format!("count(distinct {} with {expr})", unit_called(scope)),
+            Self::Units => format!("count(distinct {})", scope.unit_called()),
+            Self::UnitsWith(expr) => {
+                format!("count(distinct {} with {expr})", scope.unit_called())
+            }
             Self::NonNull(expr) => format!("count({expr})"),
             Self::Distinct(typed) => format!("count(distinct {})", typed.expr),
             Self::Sum(typed) => format!("sum({})", typed.expr),
@@ -80,11 +82,6 @@ impl Aggregate {
             Self::Quantile(typed, q) => format!("percentile({}, {})", typed.expr, q.to_f64()),
         }
     }
-}
-
-/// What a heading calls the unit column.
-fn unit_called<'a>(scope: &'a Scope<'_>) -> &'a str {
-    scope.dataset.unit_column.as_str()
 }
 
 /// The aggregate an expression is at its top; `None` when it is none.
@@ -161,6 +158,11 @@ impl Asked<'_, '_> {
         let arg = self.argument(args)?;
         if self.scope.is_unit(unwrapped(arg)) {
             return Err(PlanError::refused(Construct::CountUnit, self.at));
+        }
+        if let Some(found) = self.scope.unit_marker(arg) {
+            let place = self.at;
+            let found = Typed { expr: found, column_type: ColumnType::Bool, place };
+            return Ok(Aggregate::NonNull(self.filtered(found).expr));
         }
         Ok(Aggregate::NonNull(self.filtered(lower(self.scope, arg)?).expr))
     }

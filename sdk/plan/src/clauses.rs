@@ -7,11 +7,13 @@ use crate::limits::{LIST_TERMS_MAX, RESULT_COLUMNS_MAX};
 use crate::text::place;
 use sqlparser::ast::{
     Expr as Ast, GroupByExpr, Ident, LimitClause, OrderBy, Query, Select, SelectFlavor, SelectItem,
-    SetExpr, TableWithJoins,
+    SetExpr, TableWithJoins, With,
 };
 
 /// The allowed clauses of a query.
 pub(crate) struct Clauses<'q> {
+    /// WITH.
+    pub with: Option<&'q With>,
     /// What is selected, with its alias.
     pub items: Vec<(&'q Ast, Option<&'q Ident>)>,
     /// FROM.
@@ -71,15 +73,8 @@ pub(crate) fn clauses(query: &Query) -> Result<Clauses<'_>, PlanError> {
         || settings.is_some()
         || format_clause.is_some()
         || !pipe_operators.is_empty();
-    refuse_any(
-        at,
-        &[
-            (with.is_some(), Construct::Cte),
-            (fetch.is_some(), Construct::Limit),
-            (other, Construct::Clause),
-        ],
-    )?;
-    let clauses = of_select(select, at)?;
+    refuse_any(at, &[(fetch.is_some(), Construct::Limit), (other, Construct::Clause)])?;
+    let clauses = of_select(select, with.as_ref(), at)?;
     Ok(Clauses { order_by: order_by.as_ref(), limit: limit_clause.as_ref(), ..clauses })
 }
 
@@ -94,7 +89,11 @@ fn refuse_any(place: Place, found: &[(bool, Construct)]) -> Result<(), PlanError
     }
 }
 
-fn of_select(select: &Select, at: Place) -> Result<Clauses<'_>, PlanError> {
+fn of_select<'q>(
+    select: &'q Select,
+    with: Option<&'q With>,
+    at: Place,
+) -> Result<Clauses<'q>, PlanError> {
     let Select {
         select_token: _,
         optimizer_hints,
@@ -158,7 +157,7 @@ fn of_select(select: &Select, at: Place) -> Result<Clauses<'_>, PlanError> {
     let items = projection.iter().map(|item| of_item(item, at)).collect::<Result<_, _>>()?;
     let (filter, having) = (selection.as_ref(), having.as_ref());
     let (order_by, limit) = (None, None);
-    Ok(Clauses { items, from, filter, group_by, having, order_by, limit, place: at })
+    Ok(Clauses { with, items, from, filter, group_by, having, order_by, limit, place: at })
 }
 
 fn of_item(item: &SelectItem, at: Place) -> Result<(&Ast, Option<&Ident>), PlanError> {

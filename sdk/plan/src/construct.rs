@@ -10,14 +10,28 @@ pub enum Construct {
     Statement,
     /// More than one statement.
     SeveralStatements,
-    /// `WITH`.
+    /// `WITH RECURSIVE`.
     Cte,
-    /// `UNION`, `INTERSECT`, `EXCEPT`.
+    /// `UNION` of answers, of parts in parentheses, or with and without `ALL`.
     SetOperation,
-    /// A query inside a query, `EXISTS` and `IN (SELECT ...)` included.
+    /// `INTERSECT`, `EXCEPT`, `UNION BY NAME`.
+    Intersect,
+    /// A query inside a query other than in `FROM`: a value, `EXISTS`, `IN (SELECT ...)`.
     Subquery,
-    /// Two datasets, with or without `JOIN`.
+    /// A comma in `FROM`.
     Join,
+    /// `CROSS`, `NATURAL`, `FULL` and other kinds of join.
+    OtherJoin,
+    /// `LATERAL`.
+    Lateral,
+    /// `VALUES` in `FROM`.
+    Values,
+    /// `ORDER BY` or `LIMIT` inside a subquery.
+    InnerOrder,
+    /// `QUALIFY`.
+    Qualify,
+    /// `WINDOW w AS (...)` and `OVER w`.
+    NamedWindow,
     /// A function in `FROM`, `UNNEST` and `LATERAL`.
     TableFunction,
     /// A file named in `FROM`.
@@ -48,6 +62,8 @@ pub enum Construct {
     Filter,
     /// `GROUP BY` in the row query of a module.
     ModuleGroupBy,
+    /// Anything but one dataset in the row query of a module.
+    ModuleFrom,
     /// Anything but a column in the row query of a module.
     ModuleExpression,
     /// A clause of another dialect.
@@ -103,8 +119,12 @@ impl Construct {
             | Self::SeveralStatements
             | Self::Cte
             | Self::SetOperation
+            | Self::Intersect
             | Self::Subquery
             | Self::Join
+            | Self::OtherJoin
+            | Self::Lateral
+            | Self::Values
             | Self::TableFunction
             | Self::FileTable
             | Self::Schema
@@ -116,10 +136,14 @@ impl Construct {
             | Self::Having
             | Self::OrderBy
             | Self::Limit
+            | Self::InnerOrder
+            | Self::Qualify
             | Self::Window
+            | Self::NamedWindow
             | Self::GroupingSets
             | Self::Filter
             | Self::ModuleGroupBy
+            | Self::ModuleFrom
             | Self::ModuleExpression
             | Self::Clause => self.clause_words(),
             _ => self.expression_words(),
@@ -131,21 +155,29 @@ impl Construct {
             Self::SeveralStatements => {
                 ("a second statement", "write one SELECT, and ask each further question on its own")
             }
-            Self::Cte => {
-                ("WITH", "write one SELECT over one dataset, with CASE and WHERE in place")
+            Self::Cte => ("WITH RECURSIVE", "write each step out as a name of WITH of its own"),
+            Self::SetOperation => (
+                "this UNION",
+                "write FROM (SELECT ... UNION ALL SELECT ...) AS u, its parts without parentheses and all with ALL",
+            ),
+            Self::Intersect => (
+                "INTERSECT or EXCEPT",
+                "join on the person, or group by person and keep groups with HAVING",
+            ),
+            Self::Subquery => (
+                "a query as a value or in a condition",
+                "put it into FROM or WITH and JOIN it on the person",
+            ),
+            Self::Join => ("a comma in FROM", "write JOIN ... ON a.person_id = b.person_id"),
+            Self::OtherJoin => {
+                ("this kind of join", "write JOIN, LEFT JOIN or RIGHT JOIN with ON or USING")
             }
-            Self::SetOperation => {
-                ("UNION, INTERSECT or EXCEPT", "ask each question on its own and join the answers")
-            }
-            Self::Subquery => {
-                ("a query inside a query", "write one SELECT over one dataset, with CASE and WHERE")
-            }
-            Self::Join => {
-                ("a second dataset", "name one dataset in FROM, and ask of each dataset on its own")
-            }
-            Self::TableFunction => {
-                ("parentheses in FROM", "name one dataset of the dictionary in FROM")
-            }
+            Self::Lateral => ("LATERAL", "group by person in a subquery and JOIN it on the person"),
+            Self::Values => ("VALUES in FROM", "use a public table of the agreement, or CASE"),
+            Self::TableFunction => (
+                "this in FROM",
+                "name a dataset or public table of the agreement, or write (SELECT ...) AS name",
+            ),
             Self::FileTable => ("a file in FROM", "name one dataset of the dictionary in FROM"),
             Self::Schema => {
                 ("a schema before a name", "name the dataset alone, as the dictionary has it")
@@ -183,8 +215,19 @@ impl Construct {
                 "this form of LIMIT, OFFSET, FETCH or TOP",
                 "write LIMIT 10, or LIMIT 10 OFFSET 20, at the end",
             ),
-            Self::Window => {
-                ("a window", "use GROUP BY with COUNT, SUM or AVG, or a person-map module")
+            Self::Window => (
+                "a window here",
+                "write it in a subquery: (SELECT unit, LAG(x) OVER (PARTITION BY unit ORDER BY t) AS y FROM ...)",
+            ),
+            Self::InnerOrder => (
+                "ORDER BY or LIMIT in a subquery",
+                "number the rows with ROW_NUMBER() OVER (PARTITION BY unit ORDER BY ...) and choose with WHERE",
+            ),
+            Self::Qualify => {
+                ("QUALIFY", "select the window in a subquery and filter it with WHERE outside")
+            }
+            Self::NamedWindow => {
+                ("a named window", "write OVER (PARTITION BY unit ...) out at each function")
             }
             Self::GroupingSets => {
                 ("ROLLUP, CUBE, GROUPING SETS or ALL", "name the group keys one by one")
@@ -195,6 +238,10 @@ impl Construct {
             Self::ModuleGroupBy => {
                 ("GROUP BY in a module's rows", "select columns only; the module groups by itself")
             }
+            Self::ModuleFrom => (
+                "more than one dataset in a module's rows",
+                "name one dataset in FROM, without WITH and JOIN",
+            ),
             Self::ModuleExpression => (
                 "an expression in a module's rows",
                 "select columns only; the module computes from them",

@@ -101,7 +101,7 @@ pub enum PlanError {
     },
     /// An aggregate that is not a sum over people.
     #[error(
-        "aggregate `{name}`{place} is not offered: write COUNT, SUM, AVG, STDDEV, MEDIAN or CORR, or group by CASE bands and count"
+        "aggregate `{name}`{place} is not offered: write COUNT, SUM, AVG, STDDEV, MEDIAN or CORR, or group by CASE bands and count; MIN and MAX of one person's rows go into a subquery that groups by person"
     )]
     Aggregate {
         /// Its name.
@@ -154,15 +154,148 @@ pub enum PlanError {
         known: String,
     },
     /// No such column.
-    #[error("dataset `{dataset}` has no column `{name}`{place}: use a column of its dictionary")]
+    #[error("`{dataset}` has no column `{name}`{place}: use a column it has")]
     NoColumn {
-        /// The dataset.
-        dataset: Name,
+        /// What was looked in: datasets and subqueries by the names the query gives them.
+        dataset: String,
         /// The name as written.
         name: String,
         /// Where.
         place: Place,
     },
+    /// A column that several of the things in FROM have.
+    #[error("`{name}`{place} may be one of several columns: write the dataset's name before it")]
+    Ambiguous {
+        /// The name as written.
+        name: String,
+        /// Where.
+        place: Place,
+    },
+    /// A subquery computes over several persons.
+    #[error(
+        "the subquery{place} computes across people: add `{unit}` to its SELECT and its GROUP BY, so that it computes for each person"
+    )]
+    AcrossUnits {
+        /// Its unit column.
+        unit: String,
+        /// Where.
+        place: Place,
+    },
+    /// A subquery over private data drops the unit.
+    #[error("the subquery{place} leaves out who each row is about: add `{unit}` to its SELECT")]
+    UnitLeftOut {
+        /// Its unit column.
+        unit: String,
+        /// Where.
+        place: Place,
+    },
+    /// A unit column that may be missing stands where one is needed that is not.
+    #[error(
+        "`{unit}`{place} is of the optional side of a left join: use the unit column of the left side"
+    )]
+    UnitOptional {
+        /// The unit column.
+        unit: String,
+        /// Where.
+        place: Place,
+    },
+    /// A join of private tables that does not equate the persons.
+    #[error(
+        "the join{place} does not say that both rows are of one person: write ON {left} = {right}, and further keys after AND"
+    )]
+    UnitNotJoined {
+        /// Unit column of the left side.
+        left: String,
+        /// Unit column of the right side.
+        right: String,
+        /// Where.
+        place: Place,
+    },
+    /// Unit columns of two types.
+    #[error(
+        "the people{place} are named by {left} on one side and by {right} on the other: ask of each on its own"
+    )]
+    UnitTypes {
+        /// One type.
+        left: ColumnType,
+        /// The other.
+        right: ColumnType,
+        /// Where.
+        place: Place,
+    },
+    /// A condition of a left join that is no key and not of the right side alone.
+    #[error(
+        "this condition of the join{place} cannot be kept: join on equal values of both sides; a LEFT JOIN may add conditions on its right side, anything else goes into WHERE or CASE"
+    )]
+    JoinCondition {
+        /// Where.
+        place: Place,
+    },
+    /// A join that finds its rows by no key.
+    #[error("the join{place} names no key of the public table: write ON column = {table}.column")]
+    NoJoinKey {
+        /// The public table.
+        table: String,
+        /// Where.
+        place: Place,
+    },
+    /// No private table where one must be.
+    #[error(
+        "`{name}`{place} is a public table, not people's records: name a dataset first and JOIN the public table to it"
+    )]
+    PublicAlone {
+        /// The public table.
+        name: String,
+        /// Where.
+        place: Place,
+    },
+    /// The parts of a union do not fit.
+    #[error(
+        "part {part} of the UNION{place} does not fit the first: give the same number of columns, of the same types, with the unit column in the same position"
+    )]
+    UnionParts {
+        /// The part, from 1.
+        part: usize,
+        /// Where.
+        place: Place,
+    },
+    /// A window that is not cut by person.
+    #[error("the window{place} runs across people: begin it with PARTITION BY {unit}")]
+    WindowAcrossUnits {
+        /// The unit column.
+        unit: String,
+        /// Where.
+        place: Place,
+    },
+    /// A frame other than a whole partition or its rows so far.
+    #[error(
+        "this window{place} is not offered: leave ORDER BY out for the whole partition, or write ORDER BY ... ROWS UNBOUNDED PRECEDING"
+    )]
+    WindowFrame {
+        /// Where.
+        place: Place,
+    },
+    /// `ROW_NUMBER`, `LAG` or `LEAD` without an order.
+    #[error("`{name}`{place} has no order: write ORDER BY in its OVER")]
+    WindowOrder {
+        /// The function.
+        name: String,
+        /// Where.
+        place: Place,
+    },
+    /// A CTE that nothing reads.
+    #[error("`{name}`{place} is never used: remove it from WITH")]
+    Unused {
+        /// Its name.
+        name: String,
+        /// Where.
+        place: Place,
+    },
+    /// The plan's structure is too deep to be written so that every reader can read it.
+    #[error(
+        "the query is nested too deeply in all: use fewer steps inside each other, or flatter expressions"
+    )]
+    PlanTooDeep,
     /// An identifier column was used.
     #[error("`{column}`{place} identifies people or records and cannot be used: leave it out")]
     Identifier {

@@ -52,11 +52,16 @@ fn reads(plan: &ContributionPlan) -> Vec<String> {
     for rows in &plan.tables {
         let names: Vec<String> =
             rows.columns.iter().map(|column| format!("`{}`", column.name)).collect();
-        reads.push(match names.is_empty() {
+        let columns = match names.is_empty() {
             true => format!("no column of `{}`: rows are only counted", rows.dataset),
             false => format!("of `{}`: {}", rows.dataset, names.join(", ")),
-        });
-        reads.push(format!("`{}`, to tell people apart; it is never given out", rows.unit_column));
+        };
+        let unit = format!("`{}`, to tell people apart; it is never given out", rows.unit_column);
+        for line in [columns, unit] {
+            if !reads.contains(&line) {
+                reads.push(line);
+            }
+        }
     }
     if let Contribute::Module(module) = &plan.contribute {
         reads

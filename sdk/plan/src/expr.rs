@@ -385,6 +385,32 @@ impl Expr {
         }
     }
 
+    /// As [`Self::parts`], to be changed in place.
+    pub(crate) fn parts_mut(&mut self) -> Vec<&mut Expr> {
+        match self {
+            Self::Column { .. } | Self::Literal { .. } | Self::Null { .. } => Vec::new(),
+            Self::ToFloat { of }
+            | Self::Not { of }
+            | Self::IsNull { of }
+            | Self::InList { of, .. }
+            | Self::Negate { of }
+            | Self::Clamp { of, .. } => vec![of],
+            Self::Compare { left, right, .. }
+            | Self::NullIf { left, right }
+            | Self::Arithmetic { left, right, .. } => vec![left, right],
+            Self::And { all: parts }
+            | Self::Or { any: parts }
+            | Self::Coalesce { of: parts }
+            | Self::Call { of: parts, .. } => parts.iter_mut().collect(),
+            Self::Between { of, low, high } => vec![of, low, high],
+            Self::Case { operand, branches, otherwise } => {
+                let inner = branches.iter_mut().flat_map(|b| [&mut b.when, &mut b.then]);
+                let operand = operand.as_deref_mut().into_iter();
+                operand.chain(inner).chain(otherwise.as_deref_mut()).collect()
+            }
+        }
+    }
+
     /// Calls `seen` with the name of every column read, repetitions included.
     pub fn each_column<'a>(&'a self, seen: &mut dyn FnMut(&'a Name)) {
         let mut waiting = vec![self];

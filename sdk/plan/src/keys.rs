@@ -21,17 +21,13 @@ use std::collections::BTreeSet;
 
 /// A key with its public domain, on the rows a filter keeps. Errors when it has none, an empty one or one
 /// too large.
-pub(crate) fn key(
-    typed: &Typed,
-    scope: &Scope<'_>,
-    filter: Option<&Expr>,
-) -> Result<KeyExpr, PlanError> {
+pub(crate) fn key(typed: &Typed, scope: &Scope<'_>) -> Result<KeyExpr, PlanError> {
     let place = typed.place;
     let none = || PlanError::NoDomain { expression: excerpt(&typed.expr.to_string()), place };
     if typed.column_type == ColumnType::Float64 {
         return Err(none());
     }
-    match domain_of(&typed.expr, scope, filter) {
+    match domain_of(&typed.expr, scope) {
         Err(TooLarge) => {
             Err(PlanError::TooMany { what: "values of a key", max: DOMAIN_VALUES_MAX, place })
         }
@@ -44,16 +40,17 @@ pub(crate) fn key(
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct TooLarge;
 
-/// Every value an expression can have but NULL on the rows a filter keeps; `None` when they are not known.
-pub(crate) fn domain_of(
-    expr: &Expr,
-    scope: &Scope<'_>,
-    filter: Option<&Expr>,
-) -> Result<Option<Vec<KeyValue>>, TooLarge> {
-    let pinned = Pinned::of(filter);
+/// Every value an expression can have but NULL on the rows the scope's filter keeps; `None` when they are not known.
+fn domain_of(expr: &Expr, scope: &Scope<'_>) -> Result<Option<Vec<KeyValue>>, TooLarge> {
+    let pinned = Pinned::of(scope.filter.as_ref());
     let mut domain = Domain::new(scope, &pinned);
     let is_known = domain.add(expr)?;
     Ok(is_known.then_some(domain.values))
+}
+
+/// Every value an expression can have but NULL, when they are public and few enough for a key.
+pub(crate) fn values(expr: &Expr, scope: &Scope<'_>) -> Option<Vec<KeyValue>> {
+    domain_of(expr, scope).ok().flatten().filter(|values| values.len() <= DOMAIN_VALUES_MAX)
 }
 
 /// Values in the order they first stand in the dictionary or the text.
@@ -150,7 +147,7 @@ impl<'s, 'a> Domain<'s, 'a> {
         let Some(column) = self.scope.entry(name) else { return Ok(false) };
         let is_known = match (&column.domain, column.column_type) {
             (Some(domain), _) => {
-                for value in domain {
+                for value in domain.iter() {
                     self.push(value.clone())?;
                 }
                 true

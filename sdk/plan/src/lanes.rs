@@ -10,7 +10,7 @@ use crate::ir::LaneExpr;
 use crate::keys;
 use crate::leaves::{leaves, value_lanes};
 use crate::limits::{EXPRESSION_JSON_LEVELS_MAX, LANE_PARTS_MAX};
-use crate::range::{Range, is_never_null};
+use crate::range::Range;
 use crate::scope::Scope;
 use crate::typed::Typed;
 use cloister_terms::limits::LANES_MAX;
@@ -222,7 +222,7 @@ impl Lanes {
         let (first_lane, values) = match known {
             Some((_, first_lane, values)) => (*first_lane, *values),
             None => {
-                let domain = keys::key(typed, scope, None)?.domain;
+                let domain = keys::key(typed, scope)?.domain;
                 let values = u32::try_from(domain.len()).unwrap_or(u32::MAX);
                 self.room(domain.len())?;
                 // One person is in as many values as she has rows, at most.
@@ -354,8 +354,8 @@ fn too_wide(typed: &Typed) -> PlanError {
 }
 
 /// Whether an expression is NULL on no row of the scope.
-fn never_null(expr: &Expr, _scope: &Scope<'_>) -> bool {
-    is_never_null(expr)
+fn never_null(expr: &Expr, scope: &Scope<'_>) -> bool {
+    scope.never_null(expr)
 }
 
 fn product(left: Expr, right: Expr) -> Expr {

@@ -6,6 +6,8 @@
 mod aggregate_names;
 /// Aggregates with their arguments lowered.
 mod aggregates;
+/// Aggregates and windows inside a subquery.
+mod calls;
 /// Deviations from the middle of a range.
 mod centred;
 /// The clauses of the one query.
@@ -14,6 +16,8 @@ mod clauses;
 pub mod construct;
 /// A plan's digest.
 mod digest;
+/// Agreements, dictionaries and analyses as people write them, in TOML.
+pub mod draft;
 /// Why there is no plan.
 pub mod error;
 /// A plan told to people.
@@ -24,6 +28,10 @@ pub mod expr;
 mod figure_notes;
 /// Arithmetic on aggregates.
 mod figures;
+/// Error against cost, before anything is spent.
+pub mod forecast;
+/// The things in FROM.
+mod from;
 /// The functions a plan may call.
 pub mod function;
 /// What people read about each function.
@@ -34,6 +42,8 @@ mod functions;
 mod headings;
 /// The contribution plan.
 pub mod ir;
+/// Joins on the person, and with public tables.
+mod joins;
 /// Public domains of keys.
 mod keys;
 /// The lanes of a question.
@@ -58,28 +68,42 @@ mod module;
 mod noise;
 /// What a plan does, in plain words.
 mod notes;
+/// The clauses of a subquery.
+mod parts;
 /// What a filter says about the values of an expression.
 mod pinned;
 /// Question to plan.
 mod planned;
+/// The place of a refusal in the text.
+pub mod pointed;
 /// Ranges, clamping bounds and grids.
 mod range;
 /// Ranges of functions.
 mod range_calls;
 /// HAVING, ORDER BY and LIMIT as post-processing.
 mod recipe;
+/// The reference page: every construct with an example that is run.
+pub mod reference;
+/// FROM, WITH and WHERE as a relation.
+mod relate;
 /// How one person's rows are made of her rows in the tables.
 pub mod relation;
 /// What functions give, one value at a time.
 pub mod row;
-/// The one dataset and its names.
+/// Names and what is known of them.
 mod scope;
 /// The SQL front end.
 mod sql;
+/// Filters, columns and order of a relation.
+mod steps;
+/// A SELECT inside a query.
+mod subquery;
 /// Places, parentheses and calls in a syntax tree.
 mod syntax;
 /// Text to syntax tree, in bounded time and memory.
 mod text;
+/// A relation in plain words.
+mod told;
 /// Values made one type.
 mod typed;
 /// Expressions in words.
@@ -96,6 +120,7 @@ pub use construct::Construct;
 pub use error::{Place, PlanError};
 pub use explain::{ColumnAccuracy, Explanation, explain};
 pub use expr::{ArithmeticOp, Branch, CompareOp, Expr, FloatBits, IntText, Literal};
+pub use forecast::{Forecast, ForecastError, Proposal, forecast, propose};
 pub use function::{DateField, DateUnit, Function, TrimSide};
 pub use function_notes::{FunctionNote, row_functions};
 pub use ir::{
@@ -104,6 +129,7 @@ pub use ir::{
 };
 pub use noise::Spend;
 pub use planned::{Planned, Question, plan, replan};
+pub use pointed::Pointed;
 pub use relation::{
     JoinKey, JoinKind, Measure, NamedExpr, NamedMeasure, NamedWindow, OrderKey, PublicColumn,
     PublicRows, Relation, WindowFunction,

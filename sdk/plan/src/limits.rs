@@ -44,6 +44,21 @@ pub const FINE_GRID_BITS: u8 = 20;
 /// Largest change one person can make in one cell, in grid steps: written as a JSON number, which
 /// readers keep exact up to here only (RFC 8785, appendix D).
 pub const SENSITIVITY_STEPS_MAX: u64 = 1 << 53;
+/// Most steps of one relation: tables, joins, subqueries, unions, windows, those of `WITH` counted at
+/// each use.
+pub const STEPS_MAX: usize = 64;
+/// Most subqueries inside each other, those of `WITH` counted where they are used.
+pub const QUERY_DEPTH_MAX: usize = 16;
+/// Most names in one `WITH`.
+pub const CTES_MAX: usize = 64;
+/// Most public values that are listed for computed columns of one query; columns beyond have none.
+pub const DOMAIN_VALUES_IN_ALL_MAX: usize = 500_000;
+/// Most cells of the public tables of one query, each use counted.
+pub const PUBLIC_CELLS_IN_ALL_MAX: usize = 2_000_000;
+/// Largest count whose numbers are listed as its public values: at most so many groups of "how often".
+pub const COUNTED_VALUES_MAX: u64 = 1_000;
+/// Deepest nesting of a plan's JSON; readers stop at 128.
+pub const PLAN_JSON_DEPTH_MAX: usize = 127;
 /// Most fuel one person's rows may use; it is written as a JSON number elsewhere.
 pub const FUEL_MAX: u64 = 1 << 53;
 

@@ -264,6 +264,9 @@ impl Lowering<'_, '_> {
     }
 
     fn is_null(&self, inner: &Ast, depth: usize) -> Result<Expr, PlanError> {
+        if let Some(missing) = self.scope.unit_is_null(inner) {
+            return Ok(missing);
+        }
         Ok(Expr::IsNull { of: Box::new(self.boxed(inner, depth)?.expr) })
     }
 
@@ -367,6 +370,9 @@ impl Lowering<'_, '_> {
     }
 
     fn function(&self, function: &Function, depth: usize) -> Result<(Expr, ColumnType), PlanError> {
+        if let Some(Typed { expr, column_type, .. }) = self.scope.call(function)? {
+            return Ok((expr, column_type));
+        }
         let call = call(function)?;
         let at = place(call.name.span.start);
         let name = folded(call.name);

@@ -7,19 +7,18 @@ use crate::construct::Construct;
 use crate::error::{Place, PlanError, excerpt};
 use crate::expr::Expr;
 use crate::headings::Headings;
-use crate::ir::{Contribute, ModuleColumn, ModuleColumnKind, ModuleContribution, RowPlan};
+use crate::ir::{Contribute, ModuleColumn, ModuleColumnKind, ModuleContribution};
 use crate::lanes::FIGURE_WEIGHT;
 use crate::limits::FUEL_MAX;
-use crate::lower::condition;
 use crate::planned::{Draft, DraftLane};
+use crate::relate::Related;
 use crate::scope::{Scope, folded};
-use crate::sql::columns_read;
 use crate::syntax::{place_of, unwrapped};
 use crate::text::parse;
 use cloister_terms::limits::{DIMENSIONS_MAX, DOMAIN_VALUES_MAX};
 use cloister_terms::{
-    Column, ColumnType, Dictionary, Formula, KeyDimension, KeyValue, ModuleBody, Name, Recipe,
-    ResultColumn,
+    Column, ColumnType, Dataset, Dictionary, Formula, KeyDimension, KeyValue, ModuleBody, Name,
+    Recipe, ResultColumn,
 };
 use sqlparser::ast::{Expr as Ast, Ident};
 use std::collections::BTreeSet;
@@ -33,12 +32,15 @@ pub(crate) fn draft(
     let query = parse(&body.rows)?;
     let clauses = clauses(&query)?;
     clauses.refuse_recipe()?;
-    let scope = Scope::of_from(dictionary, clauses.from, clauses.place)?;
+    let related = Related::of(dictionary, &clauses)?;
+    let scope = related.scope();
+    let Some(dataset) = related.one_dataset(&clauses) else {
+        return Err(PlanError::refused(Construct::ModuleFrom, clauses.place));
+    };
     if let Some(key) = clauses.group_by.first() {
         return Err(PlanError::refused(Construct::ModuleGroupBy, place_of(key)));
     }
-    let filter = clauses.filter.map(|filter| condition(&scope, filter)).transpose()?;
-    let columns = module_columns(&scope, &clauses.items)?;
+    let columns = module_columns(&scope, dataset, &clauses.items)?;
     if !(1..=FUEL_MAX).contains(&body.fuel_per_person) {
         let found = body.fuel_per_person;
         return Err(PlanError::OutOfRange { what: "fuel_per_person", found, max: FUEL_MAX });
@@ -46,15 +48,10 @@ pub(crate) fn draft(
     body.keys.iter().try_for_each(check_key)?;
     let selected: Vec<Expr> =
         columns.iter().map(|column| Expr::Column { name: column.column.clone() }).collect();
-    let dataset = scope.dataset;
-    let rows = RowPlan {
-        dataset: dataset.name.clone(),
-        unit_column: dataset.unit_column.clone(),
-        columns: columns_read(dataset, filter.iter().chain(&selected)),
-        filter: filter.clone(),
-        order_columns: dataset.order_columns.clone(),
-        table_row_cap: dataset.rows_per_unit_max,
-    };
+    let (_, mut tables) = related.finish(&selected.iter().collect::<Vec<_>>());
+    for rows in &mut tables {
+        rows.order_columns = dataset.order_columns.clone();
+    }
     let contribution = ModuleContribution {
         sha256: body.sha256,
         columns,
@@ -62,7 +59,7 @@ pub(crate) fn draft(
         value: body.value,
     };
     Ok(Draft {
-        tables: vec![rows],
+        tables,
         contribute: Contribute::Module(contribution),
         keys: body.keys.clone(),
         lanes: vec![DraftLane {
@@ -81,6 +78,7 @@ pub(crate) fn draft(
 
 fn module_columns(
     scope: &Scope<'_>,
+    dataset: &Dataset,
     items: &[(&Ast, Option<&Ident>)],
 ) -> Result<Vec<ModuleColumn>, PlanError> {
     let mut seen: BTreeSet<Name> = BTreeSet::new();
@@ -90,6 +88,9 @@ fn module_columns(
         let column = scope
             .named_column(unwrapped(ast))
             .unwrap_or(Err(PlanError::refused(Construct::ModuleExpression, place)))?;
+        let Some(column) = dataset.column(column.name.as_str()) else {
+            return Err(PlanError::refused(Construct::ModuleExpression, place));
+        };
         if alias.is_some_and(|alias| folded(alias) != column.name.as_str()) {
             return Err(PlanError::refused(Construct::ModuleExpression, place));
         }

@@ -2,6 +2,7 @@
 //! people only, never part of a digest; no symbol of the privacy mathematics may appear here.
 
 use crate::ir::{Contribute, ContributionPlan, LaneExpr, SqlContribution};
+use crate::told::told;
 use cloister_terms::Bounds;
 
 /// Notes on a plan, in the order in which data flows; the caps asked for are told where they were
@@ -12,17 +13,9 @@ pub(crate) fn notes(
     group_cap_asked: u32,
 ) -> Vec<String> {
     let mut notes = Vec::new();
-    for rows in &plan.tables {
-        notes.push(format!(
-            "rows of `{}` without a `{}` are dropped",
-            rows.dataset, rows.unit_column
-        ));
-        notes.push(match &rows.filter {
-            Some(filter) => format!("only rows where {filter} are used; unknown counts as no"),
-            None => format!("all rows of `{}` are used", rows.dataset),
-        });
-    }
+    tables(plan, &mut notes);
     if let Contribute::Sql(sql) = &plan.contribute {
+        notes.extend(told(plan, &sql.relation));
         keys(plan, sql, &mut notes);
     }
     caps(plan, row_cap_asked, group_cap_asked, &mut notes);
@@ -49,6 +42,29 @@ pub(crate) fn notes(
     );
     notes.push("a person at several partners counts at each of them".to_owned());
     notes
+}
+
+fn tables(plan: &ContributionPlan, notes: &mut Vec<String>) {
+    let is_one = plan.tables.len() == 1;
+    for rows in &plan.tables {
+        let dataset = &rows.dataset;
+        let unit = format!("rows of `{dataset}` without a `{}` are dropped", rows.unit_column);
+        let used = match &rows.filter {
+            Some(filter) if is_one => {
+                format!("only rows where {filter} are used; unknown counts as no")
+            }
+            Some(filter) => {
+                format!("of `{dataset}` only rows where {filter} are used; unknown counts as no")
+            }
+            None => format!("all rows of `{dataset}` are used"),
+        };
+        // A dataset that is read several times is told once, but for its filters.
+        for note in [unit, used] {
+            if !notes.contains(&note) {
+                notes.push(note);
+            }
+        }
+    }
 }
 
 fn keys(plan: &ContributionPlan, sql: &SqlContribution, notes: &mut Vec<String>) {

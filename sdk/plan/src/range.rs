@@ -36,13 +36,7 @@ impl Range {
     pub(crate) fn reach(expr: &Expr, scope: &Scope<'_>) -> Option<Self> {
         let of = |expr: &Expr| Self::reach(expr, scope);
         match expr {
-            Expr::Column { name } => {
-                let column = scope.entry(name)?;
-                let bounds = column.bounds?;
-                let is_int = column.column_type == ColumnType::Int64;
-                let grid_bits = if is_int { 0 } else { bounds.grid_bits() };
-                Some(Self { low: bounds.min(), high: bounds.max(), grid_bits })
-            }
+            Expr::Column { name } => scope.entry(name)?.range,
             Expr::Literal { value } => Self::constant(value),
             Expr::Null { .. } => Some(Self::EMPTY),
             Expr::ToFloat { of: inner } => of(inner),
@@ -96,7 +90,35 @@ impl Range {
         })
     }
 
-    pub(crate) fn constant(value: &Literal) -> Option<Self> {
+    /// The range of a column with these bounds.
+    pub fn declared(bounds: Bounds, column_type: ColumnType) -> Self {
+        let grid_bits = if column_type == ColumnType::Int64 { 0 } else { bounds.grid_bits() };
+        Self { low: bounds.min(), high: bounds.max(), grid_bits }
+    }
+
+    /// Whole numbers between two ends.
+    pub fn whole(low: u64, high: u64) -> Self {
+        Self { low: low as f64, high: high as f64, grid_bits: 0 }
+    }
+
+    /// The range of a sum of one to `count` values of this range.
+    pub fn summed(self, count: u64) -> Option<Self> {
+        if self.low > self.high {
+            return Some(self);
+        }
+        let count = count.max(1) as f64;
+        let low = if self.low < 0.0 { self.low * count } else { self.low };
+        let high = if self.high > 0.0 { self.high * count } else { self.high };
+        (low.is_finite() && high.is_finite()).then_some(Self { low, high, ..self })
+    }
+
+    /// The range of a mean of values of this range.
+    pub fn averaged(self) -> Self {
+        Self { grid_bits: self.grid_bits.max(FINE_GRID_BITS), ..self }
+    }
+
+    /// The range of one value.
+    pub fn constant(value: &Literal) -> Option<Self> {
         let number = value.number()?;
         let is_on_grid = |bits: &u8| {
             let steps = number * (1u64 << bits) as f64;
@@ -106,7 +128,8 @@ impl Range {
         Some(Self { low: number, high: number, grid_bits })
     }
 
-    pub(crate) fn union(ranges: impl Iterator<Item = Option<Self>>) -> Option<Self> {
+    /// The range of values that are each in one of several; `None` when one has none.
+    pub fn union(ranges: impl Iterator<Item = Option<Self>>) -> Option<Self> {
         ranges.into_iter().try_fold(Self::EMPTY, |all, range| {
             let range = range?;
             Some(Self {

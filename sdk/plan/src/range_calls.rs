@@ -22,23 +22,23 @@ impl Range {
             Function::Modulo => Self::of_remainder(of.first()?, of.get(1)?, scope),
             Function::Least | Function::Greatest => Self::of_extreme(function, of, scope),
             Function::Abs => first().map(Self::magnitude),
-            Function::Sign => Some(Self::whole(-1.0, 1.0)),
+            Function::Sign => Some(Self::integers(-1.0, 1.0)),
             Function::Sine | Function::Cosine => Some(Self::fine(-1.0, 1.0)),
             Function::ArcSine | Function::ArcTangent => Some(Self::fine(-FRAC_PI_2, FRAC_PI_2)),
             Function::ArcCosine => Some(Self::fine(0.0, PI)),
             Function::ArcTangent2 => Some(Self::fine(-PI, PI)),
             Function::WidthBucket { buckets, .. } => {
-                Some(Self::whole(0.0, f64::from(*buckets) + 1.0))
+                Some(Self::integers(0.0, f64::from(*buckets) + 1.0))
             }
-            Function::Length | Function::Position => Some(Self::whole(0.0, f64::INFINITY)),
+            Function::Length | Function::Position => Some(Self::integers(0.0, f64::INFINITY)),
             Function::DatePart { field } => field.span().map(|(low, high)| {
                 // Fields are at most 366.
-                Self::whole(low as f64, high as f64)
+                Self::integers(low as f64, high as f64)
             }),
             Function::Cast { to: ColumnType::Int64 } => match first() {
                 Some(range) => Some(range.rising(function, 0)),
                 None if column_type(of.first()?, scope) == Some(ColumnType::Bool) => {
-                    Some(Self::whole(0.0, 1.0))
+                    Some(Self::integers(0.0, 1.0))
                 }
                 None => None,
             },
@@ -67,7 +67,7 @@ impl Range {
         }
     }
 
-    fn whole(low: f64, high: f64) -> Self {
+    fn integers(low: f64, high: f64) -> Self {
         Self { low, high, grid_bits: 0 }
     }
 

@@ -1,22 +1,74 @@
-//! The one dataset a text may read, and the resolution of names in it. An identifier column or the
-//! unit column must never come out of here as an expression (row S21).
+//! The names a query may use and what is known of each column: its type, range, public values, whether
+//! it can be NULL. An identifier column or the unit column must never come out of here as an
+//! expression (row S21).
 
-use crate::construct::Construct;
+use crate::calls::{self, Calls};
 use crate::error::{Place, PlanError, excerpt};
+use crate::expr::{Expr, Literal};
+use crate::range::{Range, is_never_null};
+use crate::syntax::unwrapped;
 use crate::text::place;
-use cloister_terms::{Column, Dataset, Dictionary, Name};
-use sqlparser::ast::{
-    Expr as Ast, Ident, ObjectName, ObjectNamePart, TableAlias, TableFactor, TableWithJoins,
-};
+use crate::typed::Typed;
+use cloister_terms::{Column, ColumnType, Dataset, KeyValue, Name};
+use sqlparser::ast::{Expr as Ast, Function, Ident};
+use std::sync::Arc;
 
-/// How many dataset names an error lists.
+/// How many names an error lists.
 const NAMES_LISTED_MAX: usize = 8;
 
-/// The dataset of a query, with the name the query calls it by.
+/// What the expressions of one query read.
 pub(crate) struct Scope<'a> {
-    /// The dataset.
-    pub dataset: &'a Dataset,
-    called: String,
+    /// Datasets, public tables and subqueries of FROM.
+    pub sources: Vec<Source>,
+    /// Aggregates and windows are met here; without it they are refused inside expressions.
+    pub calls: Option<&'a Calls>,
+    /// The condition that WHERE keeps rows by, over these columns: what it pins is public.
+    pub filter: Option<Expr>,
+}
+
+/// One thing in FROM.
+#[derive(Debug, Clone)]
+pub(crate) struct Source {
+    /// The name the query calls it by; a subquery may have none.
+    pub called: Option<String>,
+    /// Its columns.
+    pub columns: Vec<ScopeColumn>,
+}
+
+/// What is known of a column. All of it belongs to the expression that makes the column, none of it to
+/// its name (row A7).
+#[derive(Debug, Clone)]
+pub(crate) struct ScopeColumn {
+    /// Its name in the text; empty when it cannot be named.
+    pub called: String,
+    /// Its name in the plan.
+    pub name: Name,
+    /// Its type.
+    pub column_type: ColumnType,
+    /// What its values are expected to keep to.
+    pub range: Option<Range>,
+    /// Every value it can have but NULL, when they are public. FALSE and TRUE need no listing.
+    pub domain: Option<Arc<[KeyValue]>>,
+    /// Whether no row has NULL here.
+    pub never_null: bool,
+    /// Whether it may be read.
+    pub role: Role,
+    /// Whether it answers to its qualified name alone: the right side of `USING`.
+    pub is_hidden: bool,
+}
+
+/// Whether a column may be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// It may.
+    Plain,
+    /// It identifies people or records.
+    Identifier,
+    /// It tells people apart. It is no column of any step, since a step sees one person.
+    Unit {
+        /// Where a left join may have found no row of that person: a column that is NULL on such rows.
+        marker: Option<Name>,
+    },
 }
 
 /// The name an identifier stands for: unquoted ones fold to lower case.
@@ -27,149 +79,222 @@ pub(crate) fn folded(ident: &Ident) -> String {
     }
 }
 
-impl<'a> Scope<'a> {
-    /// The scope of a FROM clause. Errors unless it names one dataset of the dictionary and nothing
-    /// else.
-    pub fn of_from(
-        dictionary: &'a Dictionary,
-        from: &[TableWithJoins],
-        select: Place,
-    ) -> Result<Self, PlanError> {
-        let refused = |construct, place| Err(PlanError::refused(construct, place));
-        let [TableWithJoins { relation, joins }] = from else {
-            let construct = if from.is_empty() { Construct::NoFrom } else { Construct::Join };
-            return refused(construct, select);
+impl ScopeColumn {
+    /// A column of a dataset.
+    pub fn of_dataset(dataset: &Dataset, column: &Column) -> Self {
+        let role = match column.identifier {
+            _ if column.name == dataset.unit_column => Role::Unit { marker: None },
+            true => Role::Identifier,
+            false => Role::Plain,
         };
-        if !joins.is_empty() {
-            return refused(Construct::Join, select);
+        Self {
+            called: column.name.to_string(),
+            name: column.name.clone(),
+            column_type: column.column_type,
+            range: column.bounds.map(|bounds| Range::declared(bounds, column.column_type)),
+            domain: column.domain.as_deref().map(Arc::from),
+            never_null: false,
+            role,
+            is_hidden: false,
         }
-        let TableFactor::Table {
-            name,
-            alias,
-            args,
-            with_hints,
-            version,
-            with_ordinality,
-            partitions,
-            json_path,
-            sample,
-            index_hints,
-        } = relation
-        else {
-            return refused(Construct::TableFunction, select);
+    }
+
+    /// Whether it is a column of a step.
+    pub fn is_plain(&self) -> bool {
+        self.role == Role::Plain
+    }
+
+    /// Whether it is the unit column.
+    pub fn is_unit(&self) -> bool {
+        matches!(self.role, Role::Unit { .. })
+    }
+
+    /// How many values it can have, NULL counted; `None` when that is not public.
+    pub fn values_max(&self) -> Option<u64> {
+        let values = match (&self.domain, self.column_type) {
+            (Some(domain), _) => domain.len() as u64,
+            (None, ColumnType::Bool) => 2,
+            (None, _) => return None,
         };
-        let ident = single_name(name, select)?;
-        let at = place(ident.span.start);
-        if args.is_some() {
-            return refused(Construct::TableFunction, at);
-        }
-        let has_option = !with_hints.is_empty()
-            || version.is_some()
-            || *with_ordinality
-            || !partitions.is_empty()
-            || json_path.is_some()
-            || sample.is_some()
-            || !index_hints.is_empty();
-        if has_option {
-            return refused(Construct::TableOption, at);
-        }
-        let dataset = find(dictionary, ident)?;
-        Ok(Self { dataset, called: called(alias.as_ref(), ident)? })
+        Some(values.saturating_add(u64::from(!self.never_null)))
+    }
+}
+
+impl Scope<'_> {
+    /// The names of these sources, without aggregates.
+    pub fn of(sources: &[Source]) -> Self {
+        Self { sources: sources.to_vec(), calls: None, filter: None }
     }
 
     /// The column an expression names, `None` when it is no bare column. Errors as [`Self::column`].
-    pub fn named_column(&self, ast: &Ast) -> Option<Result<&'a Column, PlanError>> {
-        match ast {
-            Ast::Identifier(ident) => Some(self.column(ident)),
+    pub fn named_column(&self, ast: &Ast) -> Option<Result<&ScopeColumn, PlanError>> {
+        Some(self.resolved(ast)?.and_then(|(_, column)| readable(ast, column)))
+    }
+
+    /// The column an expression names, readable or not, with the index of its source; `None` when it
+    /// is no bare column. Errors on unknown and ambiguous names.
+    pub fn resolved(&self, ast: &Ast) -> Option<Result<(usize, &ScopeColumn), PlanError>> {
+        match unwrapped(ast) {
+            Ast::Identifier(ident) => Some(self.unqualified(ident)),
             Ast::CompoundIdentifier(parts) => Some(self.qualified(parts)),
             _ => None,
         }
     }
 
-    /// A column that may be read. Errors on unknown names, identifier columns and the unit column.
-    pub fn column(&self, ident: &Ident) -> Result<&'a Column, PlanError> {
-        let at = place(ident.span.start);
-        let name = folded(ident);
-        let column = self.dataset.column(&name).ok_or_else(|| PlanError::NoColumn {
-            dataset: self.dataset.name.clone(),
-            name: excerpt(&name),
-            place: at,
-        })?;
-        if column.name == self.dataset.unit_column {
-            return Err(PlanError::UnitColumn { column: column.name.clone(), place: at });
-        }
-        if column.identifier {
-            return Err(PlanError::Identifier { column: column.name.clone(), place: at });
-        }
-        Ok(column)
-    }
-
-    /// Whether an expression is the bare unit column.
+    /// Whether an expression is the bare unit column, and NULL on no row.
     pub fn is_unit(&self, ast: &Ast) -> bool {
-        let ident = match ast {
-            Ast::Identifier(ident) => ident,
-            Ast::CompoundIdentifier(parts) => match parts.as_slice() {
-                [table, ident] if folded(table) == self.called => ident,
-                _ => return false,
-            },
-            _ => return false,
-        };
-        folded(ident) == self.dataset.unit_column.as_str()
+        matches!(self.resolved(ast), Some(Ok((_, column))) if column.role == Role::Unit { marker: None })
     }
 
-    /// Whether the dataset has a column of that name, readable or not.
+    /// The column that is NULL where this unit column is; `None` for anything but a unit column of
+    /// the right side of a left join.
+    pub fn unit_marker(&self, ast: &Ast) -> Option<Expr> {
+        match self.resolved(ast)?.ok()?.1 {
+            ScopeColumn { role: Role::Unit { marker: Some(name) }, .. } => {
+                Some(Expr::Column { name: name.clone() })
+            }
+            _ => None,
+        }
+    }
+
+    /// `unit IS NULL`: FALSE, since rows without a unit are dropped, but for the right side of a left
+    /// join. `None` when the expression is no unit column.
+    pub fn unit_is_null(&self, ast: &Ast) -> Option<Expr> {
+        if let Some(marker) = self.unit_marker(ast) {
+            return Some(Expr::IsNull { of: Box::new(marker) });
+        }
+        self.is_unit(ast).then(|| Expr::literal(Literal::Bool(false)))
+    }
+
+    /// The name of the first unit column, for headings and errors.
+    pub fn unit_called(&self) -> &str {
+        let mut columns = self.sources.iter().flat_map(|source| &source.columns);
+        columns.find(|column| column.is_unit()).map_or("unit", |column| &column.called)
+    }
+
+    /// Whether a column of that name is there, readable or not.
     pub fn has_column(&self, name: &str) -> bool {
-        self.dataset.column(name).is_some()
+        self.columns().any(|column| column.called == name)
     }
 
-    /// The dictionary's entry of a column an expression reads.
-    pub fn entry(&self, name: &Name) -> Option<&'a Column> {
-        self.dataset.column(name.as_str())
+    /// What is known of a column of the plan.
+    pub fn entry(&self, name: &Name) -> Option<&ScopeColumn> {
+        self.columns().find(|column| column.name == *name && column.is_plain())
     }
 
-    fn qualified(&self, parts: &[Ident]) -> Result<&'a Column, PlanError> {
-        let at = parts.first().map(|part| place(part.span.start)).unwrap_or_default();
-        match parts {
-            [table, ident] if folded(table) == self.called => self.column(ident),
-            [table, _] => Err(PlanError::NoDataset {
-                name: excerpt(&table.value),
-                place: at,
-                known: format!("`{}` in this query", self.called),
-            }),
-            _ => Err(PlanError::refused(Construct::Schema, at)),
+    /// Whether an expression is NULL on no row.
+    pub fn never_null(&self, expr: &Expr) -> bool {
+        match expr {
+            Expr::Column { name } => self.entry(name).is_some_and(|column| column.never_null),
+            _ => is_never_null(expr),
         }
     }
-}
 
-fn single_name(name: &ObjectName, select: Place) -> Result<&Ident, PlanError> {
-    match name.0.as_slice() {
-        [ObjectNamePart::Identifier(ident)] => Ok(ident),
-        [ObjectNamePart::Identifier(first), ..] => {
-            Err(PlanError::refused(Construct::Schema, place(first.span.start)))
+    /// The name a bare column goes by in the text.
+    pub fn called(&self, ast: &Ast) -> Option<String> {
+        Some(self.resolved(ast)?.ok()?.1.called.clone())
+    }
+
+    /// An aggregate or window as the column that will hold it; `None` for every other function.
+    pub fn call(&self, function: &Function) -> Result<Option<Typed>, PlanError> {
+        match self.calls {
+            Some(calls) => calls::met(self, calls, function),
+            None => Ok(None),
         }
-        _ => Err(PlanError::refused(Construct::TableFunction, select)),
     }
-}
 
-fn find<'a>(dictionary: &'a Dictionary, ident: &Ident) -> Result<&'a Dataset, PlanError> {
-    let name = folded(ident);
-    if ident.quote_style == Some('\'') {
-        return Err(PlanError::refused(Construct::FileTable, place(ident.span.start)));
+    fn columns(&self) -> impl Iterator<Item = &ScopeColumn> {
+        self.sources.iter().flat_map(|source| &source.columns)
     }
-    dictionary.dataset(&name).ok_or_else(|| {
-        let names = dictionary.datasets.iter().take(NAMES_LISTED_MAX);
-        let known: Vec<String> = names.map(|dataset| format!("`{}`", dataset.name)).collect();
+
+    fn unqualified(&self, ident: &Ident) -> Result<(usize, &ScopeColumn), PlanError> {
+        let name = folded(ident);
         let place = place(ident.span.start);
-        PlanError::NoDataset { name: excerpt(&name), place, known: known.join(", ") }
-    })
+        let sources = self.sources.iter().enumerate();
+        let found: Vec<(usize, &ScopeColumn)> = sources
+            .flat_map(|(index, source)| source.columns.iter().map(move |column| (index, column)))
+            .filter(|(_, column)| column.called == name && !column.is_hidden)
+            .collect();
+        match found.as_slice() {
+            [one] => Ok(*one),
+            [] => Err(PlanError::NoColumn { dataset: self.known(), name: excerpt(&name), place }),
+            // All of them name the same person; the one that is always there speaks for them.
+            [first, ..] if found.iter().all(|(_, column)| column.is_unit()) => {
+                let is_certain = |column: &ScopeColumn| column.role == Role::Unit { marker: None };
+                Ok(*found.iter().find(|(_, column)| is_certain(column)).unwrap_or(first))
+            }
+            _ => Err(PlanError::Ambiguous { name: excerpt(&name), place }),
+        }
+    }
+
+    fn qualified(&self, parts: &[Ident]) -> Result<(usize, &ScopeColumn), PlanError> {
+        let at = parts.first().map(|part| place(part.span.start)).unwrap_or_default();
+        let [table, ident] = parts else {
+            return Err(PlanError::refused(crate::Construct::Schema, at));
+        };
+        let (table, name) = (folded(table), folded(ident));
+        let mut sources = self.sources.iter().enumerate();
+        let Some((index, source)) =
+            sources.find(|(_, source)| source.called.as_ref() == Some(&table))
+        else {
+            let known = format!("{} in this query", self.known_quoted());
+            return Err(PlanError::NoDataset { name: excerpt(&table), place: at, known });
+        };
+        let place = place(ident.span.start);
+        let mut found = source.columns.iter().filter(|column| column.called == name);
+        match found.next() {
+            Some(column) => Ok((index, column)),
+            None => Err(PlanError::NoColumn { dataset: table, name: excerpt(&name), place }),
+        }
+    }
+
+    fn known(&self) -> String {
+        let names = self.sources.iter().take(NAMES_LISTED_MAX);
+        let names: Vec<&str> =
+            names.map(|source| source.called.as_deref().unwrap_or("the subquery")).collect();
+        names.join("`, `")
+    }
+
+    fn known_quoted(&self) -> String {
+        format!("`{}`", self.known())
+    }
 }
 
-fn called(alias: Option<&TableAlias>, ident: &Ident) -> Result<String, PlanError> {
-    let Some(TableAlias { explicit: _, name, columns, at }) = alias else {
-        return Ok(folded(ident));
-    };
-    if !columns.is_empty() || at.is_some() {
-        return Err(PlanError::refused(Construct::TableOption, place(name.span.start)));
+fn readable<'s>(ast: &Ast, column: &'s ScopeColumn) -> Result<&'s ScopeColumn, PlanError> {
+    let place = crate::syntax::place_of(ast);
+    match column.role {
+        Role::Plain => Ok(column),
+        Role::Unit { .. } => Err(PlanError::UnitColumn { column: column.name.clone(), place }),
+        Role::Identifier => Err(PlanError::Identifier { column: column.name.clone(), place }),
     }
-    Ok(folded(name))
+}
+
+/// A name in a plan, made of a name in the text, that is none of those taken.
+pub(crate) fn fresh(wanted: &str, taken: impl Fn(&Name) -> bool) -> Name {
+    const STEM_CHARS_MAX: usize = 48;
+    let clean = |c: char| match c.to_ascii_lowercase() {
+        c @ ('a'..='z' | '0'..='9' | '_' | '-') => c,
+        _ => '_',
+    };
+    let mut stem: String = wanted.chars().take(STEM_CHARS_MAX).map(clean).collect();
+    if !stem.starts_with(|c: char| c.is_ascii_lowercase()) {
+        stem.insert(0, 'c');
+    }
+    let mut number = 1u64;
+    let mut text = stem.clone();
+    loop {
+        // A stem of such characters and a number is a name.
+        if let Ok(name) = Name::new(text)
+            && !taken(&name)
+        {
+            return name;
+        }
+        number += 1;
+        text = format!("{stem}_{number}");
+    }
+}
+
+/// The place of an identifier.
+pub(crate) fn place_of_ident(ident: &Ident) -> Place {
+    place(ident.span.start)
 }

@@ -8,21 +8,20 @@ use crate::error::{Place, PlanError, excerpt};
 use crate::expr::{Expr, Literal};
 use crate::figures::{Figure, figure};
 use crate::headings::Headings;
-use crate::ir::{Contribute, KeyExpr, ReadColumn, RowPlan, SqlContribution};
+use crate::ir::{Contribute, KeyExpr, SqlContribution};
 use crate::keys;
 use crate::lanes::{Lane, Lanes};
-use crate::lower::{condition, lower};
+use crate::lower::lower;
 use crate::planned::{Draft, DraftLane};
 use crate::recipe::{Named, recipe};
-use crate::relation::Relation;
+use crate::relate::Related;
 use crate::scope::{Scope, folded};
-use crate::syntax::{place_of, unwrapped};
+use crate::syntax::{argument, place_of, unwrapped};
 use crate::text::{parse, place};
 use crate::typed::Typed;
 use cloister_terms::limits::DIMENSIONS_MAX;
-use cloister_terms::{Dataset, Dictionary, Formula, KeyDimension, Name, ResultColumn};
+use cloister_terms::{Dictionary, Formula, KeyDimension, ResultColumn};
 use sqlparser::ast::{Expr as Ast, Ident};
-use std::collections::BTreeSet;
 
 /// Plans a SQL text but for its noise.
 pub(crate) fn draft(
@@ -32,12 +31,12 @@ pub(crate) fn draft(
 ) -> Result<Draft, PlanError> {
     let query = parse(text)?;
     let clauses = clauses(&query)?;
-    let scope = Scope::of_from(dictionary, clauses.from, clauses.place)?;
-    let filter = clauses.filter.map(|filter| condition(&scope, filter)).transpose()?;
-    let row_cap = row_cap_asked.min(scope.dataset.rows_per_unit_max);
+    let related = Related::of(dictionary, &clauses)?;
+    let scope = related.scope();
+    let row_cap = u32::try_from(related.rows_max()).unwrap_or(u32::MAX).min(row_cap_asked);
     let items = items(&scope, &clauses)?;
     let group_by = group_by(&scope, clauses.group_by, &items)?;
-    let keys = group_by.iter().map(|key| keys::key(key, &scope, filter.as_ref()));
+    let keys = group_by.iter().map(|key| keys::key(key, &scope));
     let keys = keys.collect::<Result<Vec<_>, _>>()?;
     let mut lanes = Lanes::new(row_cap);
     let columns = columns(&scope, &items, &group_by, &mut lanes)?;
@@ -45,18 +44,9 @@ pub(crate) fn draft(
     let recipe = recipe(&clauses, &named, &mut lanes)?;
     let lanes = lanes.into_lanes();
     let dimensions = dimensions(&columns, &keys);
-    let exprs = filter.iter().chain(keys.iter().map(|key| &key.expr));
-    let rows = RowPlan {
-        dataset: scope.dataset.name.clone(),
-        unit_column: scope.dataset.unit_column.clone(),
-        columns: columns_read(
-            scope.dataset,
-            exprs.chain(lanes.iter().filter_map(|lane| lane.expr.expr())),
-        ),
-        filter: filter.clone(),
-        order_columns: Vec::new(),
-        table_row_cap: scope.dataset.rows_per_unit_max,
-    };
+    let exprs = keys.iter().map(|key| &key.expr);
+    let exprs: Vec<&Expr> = exprs.chain(lanes.iter().filter_map(|lane| lane.expr.expr())).collect();
+    let (relation, tables) = related.finish(&exprs);
     let draft_lane = |Lane { expr, one_of, weight }: &Lane| DraftLane {
         name: excerpt(&expr.label()),
         grid_bits: expr.grid_bits(),
@@ -66,11 +56,11 @@ pub(crate) fn draft(
     };
     let draft_lanes = lanes.iter().map(draft_lane).collect();
     Ok(Draft {
-        tables: vec![rows],
+        tables,
         keys: dimensions,
         lanes: draft_lanes,
         contribute: Contribute::Sql(SqlContribution {
-            relation: Relation::Table { table: 0 },
+            relation,
             keys,
             lanes: lanes.into_iter().map(|lane| lane.expr).collect(),
         }),
@@ -80,23 +70,6 @@ pub(crate) fn draft(
         // Each row is in one cell, so a person's rows reach no more cells than there are rows.
         cells_per_person_max: row_cap.into(),
     })
-}
-
-/// The columns of a dataset that some expressions read, in dictionary order.
-pub(crate) fn columns_read<'e>(
-    dataset: &Dataset,
-    exprs: impl Iterator<Item = &'e Expr>,
-) -> Vec<ReadColumn> {
-    let mut read: BTreeSet<&Name> = BTreeSet::new();
-    for expr in exprs {
-        expr.each_column(&mut |name| {
-            read.insert(name);
-        });
-    }
-    let columns = dataset.columns.iter().filter(|column| read.contains(&column.name));
-    columns
-        .map(|column| ReadColumn { name: column.name.clone(), column_type: column.column_type })
-        .collect()
 }
 
 /// One selected item.
@@ -133,7 +106,7 @@ fn item(
     };
     let own = match &kind {
         ItemKind::Figure(figure) => figure.heading(scope),
-        ItemKind::Key(typed) => typed.expr.to_string(),
+        ItemKind::Key(typed) => scope.called(ast).unwrap_or_else(|| typed.expr.to_string()),
     };
     let place = alias.map_or_else(|| place_of(ast), |alias| place(alias.span.start));
     let heading = match alias {
@@ -141,7 +114,13 @@ fn item(
         None => own.clone(),
     };
     // A heading that names a column but holds something else would be read as that column (row A7).
-    let is_that_column = matches!(&kind, ItemKind::Key(_)) && heading == own;
+    let is_that_column = match &kind {
+        ItemKind::Key(_) => heading == own,
+        ItemKind::Figure(_) => {
+            let column = argument(ast).and_then(|arg| scope.named_column(arg));
+            matches!(column, Some(Ok(column)) if column.called == heading)
+        }
+    };
     if scope.has_column(&heading) && !is_that_column {
         return Err(PlanError::HeadingIsColumn { name: excerpt(&heading), place });
     }

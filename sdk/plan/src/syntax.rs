@@ -26,6 +26,17 @@ pub(crate) fn unwrapped(mut ast: &Ast) -> &Ast {
     ast
 }
 
+/// The one argument of a call such as `SUM(spend)`: a heading `spend` over it hides nothing.
+pub(crate) fn argument(ast: &Ast) -> Option<&Ast> {
+    let Ast::Function(Function { args: FunctionArguments::List(list), .. }) = unwrapped(ast) else {
+        return None;
+    };
+    match list.args.as_slice() {
+        [FunctionArg::Unnamed(FunctionArgExpr::Expr(arg))] => Some(unwrapped(arg)),
+        _ => None,
+    }
+}
+
 /// Where an expression stands: the place of its leftmost name or constant. Iterative, since chains
 /// of operators may be long.
 pub(crate) fn place_of(mut ast: &Ast) -> Place {

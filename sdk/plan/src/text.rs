@@ -117,12 +117,34 @@ enum Open {
     Case,
 }
 
+/// Where in its query a token stands.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Part {
+    /// Where a thing of FROM is named.
+    Tables,
+    /// In the condition of a join.
+    On,
+    /// Anywhere else.
+    Other,
+}
+
+/// One query inside another.
+#[derive(Clone, Copy)]
+struct Level {
+    /// How many parentheses are open around it.
+    base: usize,
+    part: Part,
+}
+
 /// What is known at one token, from those before it.
-#[derive(Default)]
 struct Screen {
     open: Vec<Open>,
+    /// Open parentheses; `CASE` does not count, since words such as `AS case` may look like one.
+    depth: usize,
     operators: usize,
-    in_from: bool,
+    /// Queries around this one.
+    outer: Vec<Level>,
+    level: Level,
     is_test: IsTest,
 }
 
@@ -145,8 +167,7 @@ fn screen(tokens: &[TokenWithSpan]) -> Result<(), PlanError> {
         return Err(PlanError::refused(Construct::SeveralStatements, place(second.span.start)));
     }
     let start = match keyword(&first.token) {
-        Some(Keyword::SELECT) => None,
-        Some(Keyword::WITH) => Some(Construct::Cte),
+        Some(Keyword::SELECT | Keyword::WITH) => None,
         Some(Keyword::FROM) => Some(Construct::Clause),
         _ if first.token == Token::LParen => Some(Construct::Subquery),
         _ => Some(Construct::Statement),
@@ -154,7 +175,9 @@ fn screen(tokens: &[TokenWithSpan]) -> Result<(), PlanError> {
     if let Some(construct) = start {
         return Err(PlanError::refused(construct, place(first.span.start)));
     }
-    let mut screen = Screen::default();
+    let level = Level { base: 0, part: Part::Other };
+    let (open, outer) = (Vec::new(), Vec::new());
+    let mut screen = Screen { open, depth: 0, operators: 0, outer, level, is_test: IsTest::No };
     let mut before = None;
     let mut after = tokens.iter().skip(1);
     for token in tokens {
@@ -177,22 +200,21 @@ impl Screen {
             self.is_test = IsTest::No;
         }
         match &token.token {
-            Token::Word(word) => self.word(word, after, place)?,
+            Token::Word(word) => self.word(word, before, after, place)?,
             Token::Number(text, _) | Token::SingleQuotedString(text) => {
                 if text.len() > LITERAL_BYTES_MAX {
                     return Err(PlanError::LongLiteral { place });
                 }
-                if self.in_from && matches!(token.token, Token::SingleQuotedString(_)) {
+                let is_text = matches!(token.token, Token::SingleQuotedString(_));
+                if is_text && self.is_in(Part::Tables) {
                     return refused(Construct::FileTable);
                 }
             }
             Token::LParen => self.open_parenthesis(before, after, place)?,
-            Token::RParen => {
-                if matches!(self.open.last(), Some(Open::Parenthesis { .. })) {
-                    self.open.pop();
-                }
+            Token::RParen => self.close_parenthesis(),
+            Token::Comma if self.is_in(Part::Tables) || self.is_in(Part::On) => {
+                return refused(Construct::Join);
             }
-            Token::Comma if self.in_from => return refused(Construct::Join),
             Token::Comma => {}
             Token::Placeholder(_) | Token::Question | Token::Colon | Token::AtSign => {
                 return refused(Construct::Placeholder);
@@ -210,11 +232,48 @@ impl Screen {
         Ok(())
     }
 
-    fn word(&mut self, word: &Word, after: Option<&Token>, place: Place) -> Result<(), PlanError> {
+    /// Whether this token stands in that part of its query, not in parentheses inside it.
+    fn is_in(&self, part: Part) -> bool {
+        self.level.part == part && self.depth == self.level.base
+    }
+
+    fn enter(&mut self, part: Part) {
+        if self.depth == self.level.base {
+            self.level.part = part;
+        }
+    }
+
+    fn close_parenthesis(&mut self) {
+        while let Some(open) = self.open.pop() {
+            if let Open::Parenthesis { .. } = open {
+                if self.depth == self.level.base
+                    && let Some(level) = self.outer.pop()
+                {
+                    self.level = level;
+                }
+                self.depth = self.depth.saturating_sub(1);
+                return;
+            }
+        }
+    }
+
+    fn word(
+        &mut self,
+        word: &Word,
+        before: Option<&Token>,
+        after: Option<&Token>,
+        place: Place,
+    ) -> Result<(), PlanError> {
         if word.value.len() > LITERAL_BYTES_MAX {
             return Err(PlanError::LongLiteral { place });
         }
-        if word.quote_style.is_some() {
+        // After AS and a dot the parser takes any word for a name, but for the WITH and CAST forms.
+        let is_name = match before {
+            Some(Token::Period) => true,
+            Some(before) => keyword(before) == Some(Keyword::AS),
+            None => false,
+        };
+        if word.quote_style.is_some() || is_name {
             return Ok(());
         }
         let is_before_text = matches!(after, Some(Token::SingleQuotedString(_)));
@@ -230,16 +289,23 @@ impl Screen {
             Keyword::NOT if tested == IsTest::Is => self.is_test = IsTest::Is,
             Keyword::DISTINCT if tested == IsTest::Is => self.is_test = IsTest::Distinct,
             Keyword::FROM if tested == IsTest::Distinct => {}
-            Keyword::FROM => self.in_from = self.open.is_empty(),
-            Keyword::JOIN | Keyword::LATERAL | Keyword::UNNEST if self.in_from => {
-                return refused(Construct::Join);
+            Keyword::FROM => self.enter(Part::Tables),
+            Keyword::LATERAL => return refused(Construct::Lateral),
+            Keyword::UNNEST if self.is_in(Part::Tables) => {
+                return refused(Construct::TableFunction);
             }
+            Keyword::TABLESAMPLE if self.is_in(Part::Tables) => {
+                return refused(Construct::TableOption);
+            }
+            Keyword::JOIN => self.enter(Part::Tables),
+            Keyword::ON | Keyword::USING if self.is_in(Part::Tables) => self.enter(Part::On),
             Keyword::WHERE | Keyword::GROUP | Keyword::HAVING | Keyword::ORDER => {
-                self.in_from = false;
+                self.enter(Part::Other);
             }
             Keyword::LIMIT | Keyword::QUALIFY | Keyword::WINDOW | Keyword::SELECT => {
-                self.in_from = false;
+                self.enter(Part::Other);
             }
+            Keyword::UNION | Keyword::INTERSECT | Keyword::EXCEPT => self.enter(Part::Other),
             // The parser tries these twice each, so that a chain of them would double its work.
             Keyword::INTERVAL if is_before_text || is_before_number => {}
             Keyword::INTERVAL => return refused(Construct::Interval),
@@ -283,15 +349,24 @@ impl Screen {
         if let Some(construct) = refused_before_parenthesis(word) {
             return Err(PlanError::refused(construct, place));
         }
-        if self.in_from {
-            return Err(PlanError::refused(Construct::TableFunction, place));
+        let refused = |construct| Err(PlanError::refused(construct, place));
+        let opens_query = matches!(after.and_then(keyword), Some(Keyword::SELECT | Keyword::WITH));
+        // The parser tries a parenthesis in FROM twice, so one may only open a query there: its second
+        // try then ends at once.
+        if matches!(word, Keyword::FROM | Keyword::JOIN) || self.is_in(Part::Tables) {
+            if after.and_then(keyword) == Some(Keyword::VALUES) {
+                return refused(Construct::Values);
+            }
+            if !opens_query || !matches!(word, Keyword::FROM | Keyword::JOIN) {
+                return refused(Construct::TableFunction);
+            }
+            return self.open_query(place);
         }
-        let opens_query = matches!(
-            after.and_then(keyword),
-            Some(Keyword::SELECT | Keyword::WITH | Keyword::VALUES | Keyword::FROM)
-        );
-        if opens_query {
-            return Err(PlanError::refused(Construct::Subquery, place));
+        if word == Keyword::AS {
+            return if opens_query { self.open_query(place) } else { refused(Construct::Clause) };
+        }
+        if opens_query || matches!(after.and_then(keyword), Some(Keyword::VALUES | Keyword::FROM)) {
+            return refused(Construct::Subquery);
         }
         let is_called =
             |name: &Word| row_function(&name.value).is_some() || aggregate(&name.value).is_some();
@@ -312,10 +387,19 @@ impl Screen {
         Ok(())
     }
 
+    /// The parenthesis before a query inside this one.
+    fn open_query(&mut self, place: Place) -> Result<(), PlanError> {
+        self.push(Open::Parenthesis { tries: 0 }, place)?;
+        self.outer.push(self.level);
+        self.level = Level { base: self.depth, part: Part::Other };
+        Ok(())
+    }
+
     fn push(&mut self, open: Open, place: Place) -> Result<(), PlanError> {
         if self.open.len() >= NESTING_MAX {
             return Err(PlanError::TooDeep { place });
         }
+        self.depth += usize::from(open != Open::Case);
         self.open.push(open);
         Ok(())
     }
@@ -340,7 +424,7 @@ fn keyword(token: &Token) -> Option<Keyword> {
 /// Constructs that show themselves by a keyword before a parenthesis.
 fn refused_before_parenthesis(word: Keyword) -> Option<Construct> {
     Some(match word {
-        Keyword::OVER | Keyword::WINDOW => Construct::Window,
+        Keyword::WINDOW => Construct::NamedWindow,
         Keyword::EXISTS => Construct::Subquery,
         Keyword::ANY | Keyword::ALL | Keyword::SOME => Construct::Operator,
         Keyword::SETS => Construct::GroupingSets,
@@ -349,10 +433,9 @@ fn refused_before_parenthesis(word: Keyword) -> Option<Construct> {
             Construct::Like
         }
         Keyword::UNION | Keyword::INTERSECT | Keyword::EXCEPT => Construct::SetOperation,
-        Keyword::JOIN | Keyword::ON | Keyword::USING => Construct::Join,
         Keyword::LIMIT | Keyword::OFFSET | Keyword::TOP => Construct::Limit,
-        Keyword::QUALIFY => Construct::Having,
-        Keyword::AS | Keyword::VALUES => Construct::Clause,
+        Keyword::QUALIFY => Construct::Qualify,
+        Keyword::VALUES => Construct::Clause,
         _ => return None,
     })
 }
@@ -365,7 +448,6 @@ fn may_precede_parenthesis(word: Keyword) -> bool {
             | Keyword::SELECT
             | Keyword::DISTINCT
             | Keyword::WHERE
-            | Keyword::HAVING
             | Keyword::FILTER
             | Keyword::GROUP
             | Keyword::BY
@@ -378,6 +460,10 @@ fn may_precede_parenthesis(word: Keyword) -> bool {
             | Keyword::WHEN
             | Keyword::THEN
             | Keyword::ELSE
+            | Keyword::ON
+            | Keyword::USING
+            | Keyword::HAVING
+            | Keyword::OVER
             | Keyword::COUNT
             | Keyword::SUM
             | Keyword::AVG
@@ -392,6 +478,13 @@ fn may_precede_parenthesis(word: Keyword) -> bool {
             | Keyword::CHAR
             | Keyword::FLOAT
             | Keyword::TIMESTAMP
+            | Keyword::MIN
+            | Keyword::MAX
+            | Keyword::ROW_NUMBER
+            | Keyword::LAG
+            | Keyword::LEAD
+            | Keyword::COALESCE
+            | Keyword::NULLIF
     )
 }
 

@@ -2,7 +2,7 @@
 //! each, whatever the spelling in the analysis; never parsed again and never part of a digest but as
 //! a lane's name.
 
-use crate::expr::{Branch, Expr, Literal};
+use crate::expr::{Branch, CompareOp, Expr, Literal};
 use crate::words_calls::{call, is_operator, like};
 use cloister_terms::Moment;
 use std::fmt::{self, Formatter};
@@ -27,9 +27,7 @@ impl fmt::Display for Expr {
             Self::Null { .. } => f.write_str("null"),
             // Reads as the number it is: the conversion changes no value people would write.
             Self::ToFloat { of } => write!(f, "{of}"),
-            Self::Compare { op, left, right } => {
-                write!(f, "{} {op} {}", Inner(left), Inner(right))
-            }
+            Self::Compare { op, left, right } => compare(f, *op, left, right),
             Self::And { all } => joined(f, all, " and "),
             Self::Or { any } => joined(f, any, " or "),
             Self::Not { of: inner } => match inner.as_ref() {
@@ -86,6 +84,20 @@ impl fmt::Display for Inner<'_> {
             Expr::Call { function, .. } if !is_operator(function) => write!(f, "{shown}"),
             _ => write!(f, "({shown})"),
         }
+    }
+}
+
+fn compare(f: &mut Formatter<'_>, op: CompareOp, left: &Expr, right: &Expr) -> fmt::Result {
+    let word = match op {
+        CompareOp::NotDistinct => "is",
+        CompareOp::Distinct => "is not",
+        _ => "",
+    };
+    match right {
+        Expr::Literal { value: Literal::Bool(value) } if !word.is_empty() => {
+            write!(f, "{} {word} {value}", Inner(left))
+        }
+        _ => write!(f, "{} {op} {}", Inner(left), Inner(right)),
     }
 }
 

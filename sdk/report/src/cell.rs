@@ -6,7 +6,7 @@ use serde::{Serialize, Serializer};
 /// What a cell that is mostly noise says.
 pub(crate) const TOO_NOISY: &str = "too noisy to say";
 
-/// A value and its interval, in the column's own units; all four numbers are finite.
+/// A value and its interval, in the column's own units; all numbers are finite.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Estimate {
     /// The figure.
@@ -17,10 +17,13 @@ pub struct Estimate {
     pub low: f64,
     /// Upper end of the interval.
     pub high: f64,
+    /// Standard deviation of the noise on the figure: exact for counts, sums and what is added up of
+    /// them, to first order for averages and shares; none for other figures.
+    pub standard_error: Option<f64>,
 }
 
-/// One figure of one row. In JSON both kinds have the fields `value`, `plus_minus`, `low`, `high`
-/// (null where undefined) and `too_noisy`.
+/// One figure of one row. In JSON both kinds have the fields `value`, `plus_minus`, `low`, `high`,
+/// `standard_error` (null where undefined) and `too_noisy`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Cell {
     /// The figure stands out of its noise.
@@ -30,11 +33,14 @@ pub enum Cell {
 }
 
 impl Estimate {
-    /// From a value and its interval; `None` unless all is finite and `low <= value <= high`.
+    /// From a value and its interval, without a standard error; `None` unless all is finite and
+    /// `low <= value <= high`.
     pub fn new(value: f64, low: f64, high: f64) -> Option<Self> {
         let plus_minus = (high - value).max(value - low);
         let finite = [value, low, high, plus_minus].iter().all(|number| number.is_finite());
-        (finite && low <= value && value <= high).then_some(Self { value, plus_minus, low, high })
+        let standard_error = None;
+        let is_ordered = low <= value && value <= high;
+        (finite && is_ordered).then_some(Self { value, plus_minus, low, high, standard_error })
     }
 }
 
@@ -50,6 +56,16 @@ impl Cell {
     /// Whether a reader must be told that this is mostly noise.
     pub fn is_too_noisy(&self) -> bool {
         matches!(self, Self::TooNoisy(_))
+    }
+
+    /// The same with a standard error, where that is finite.
+    pub(crate) fn with_standard_error(self, error: f64) -> Self {
+        let standard_error = Some(error).filter(|error| error.is_finite());
+        let told = |estimate: Estimate| Estimate { standard_error, ..estimate };
+        match self {
+            Self::Said(estimate) => Self::Said(told(estimate)),
+            Self::TooNoisy(estimate) => Self::TooNoisy(estimate.map(told)),
+        }
     }
 
     /// A total: too noisy when the half-width exceeds the figure's size.
@@ -69,6 +85,7 @@ impl Serialize for Cell {
             plus_minus: Option<f64>,
             low: Option<f64>,
             high: Option<f64>,
+            standard_error: Option<f64>,
             too_noisy: bool,
         }
         let part = |of: fn(&Estimate) -> f64| self.estimate().map(of);
@@ -77,6 +94,7 @@ impl Serialize for Cell {
             plus_minus: part(|e| e.plus_minus),
             low: part(|e| e.low),
             high: part(|e| e.high),
+            standard_error: self.estimate().and_then(|e| e.standard_error),
             too_noisy: self.is_too_noisy(),
         };
         flat.serialize(to)

@@ -13,7 +13,7 @@
 use crate::cell::{Cell, Estimate};
 use crate::histogram::{DistinctFigure, QuantileFigure};
 use crate::interval::Interval;
-use crate::lane_error::{Joint, LaneError, half_width};
+use crate::lane_error::{Joint, LaneError, deviation, half_width};
 use crate::linear::{Linear, Quotient};
 use crate::quantile::Confidence;
 use crate::ratio::{Doubtful, Measured, fieller, fieller_correlated};
@@ -94,7 +94,10 @@ impl Figure {
         Some(match self {
             Self::Key => return None,
             Self::Total(index) => {
-                lane(*index).map_or(Cell::TooNoisy(None), |(error, steps)| error.total(steps))
+                let total = |(error, steps): (&LaneError, i128)| {
+                    error.total(steps).with_standard_error(error.deviation())
+                };
+                lane(*index).map_or(Cell::TooNoisy(None), total)
             }
             Self::Linear(linear, half_width) => match linear.value(&value) {
                 Some(sum) => {
@@ -103,10 +106,14 @@ impl Figure {
                     };
                     let sizes: f64 = linear.factors.iter().map(size).sum();
                     Cell::total(sum, half_width + sizes * f64::EPSILON)
+                        .with_standard_error(deviation(linear, errors))
                 }
                 None => Cell::TooNoisy(None),
             },
-            Self::Quotient(fraction) => fraction.cell(errors, steps),
+            Self::Quotient(fraction) => {
+                let error = fraction.standard_error(&value);
+                fraction.cell(errors, steps).with_standard_error(error.unwrap_or(f64::NAN))
+            }
             Self::Quantile(quantile) => quantile.cell(&value),
             Self::Distinct(distinct) => distinct.cell(&value),
             Self::Box(formula, joint) => boxed(formula, joint, &value),
@@ -129,7 +136,7 @@ impl Fraction {
             Some(factor * below.factors.get(lane)? * of(lane)?.deviation().powi(2))
         });
         let covariance = shared.sum();
-        let spread = |linear: &Linear| crate::lane_error::deviation(linear, errors);
+        let spread = |linear: &Linear| deviation(linear, errors);
         let factor = lanes.iter().filter_map(of).map(|error| error.factor).fold(0.0, f64::max);
         let is_smooth = lanes.iter().filter_map(of).all(LaneError::is_smooth);
         let joint = (!is_smooth).then(|| {
@@ -150,6 +157,14 @@ impl Fraction {
         let plain = only(&above).zip(only(&below)).filter(|(above, below)| above != below);
         let spread = (spread(&above), spread(&below), covariance);
         Self { spread, factor, joint, plain, above, below }
+    }
+
+    /// To first order: the deviation of `a - r b`, divided by b, with r the figure.
+    fn standard_error(&self, value: &dyn Fn(u32) -> Option<f64>) -> Option<f64> {
+        let (a, b) = (self.above.value(value)?, self.below.value(value)?);
+        let (r, (above, below, covariance)) = (a / b, self.spread);
+        let variance = above * above - 2.0 * r * covariance + r * r * below * below;
+        Some((variance.sqrt() / b).abs())
     }
 
     fn cell(&self, errors: &[LaneError], steps: &dyn Fn(u32) -> Option<i128>) -> Cell {

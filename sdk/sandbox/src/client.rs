@@ -4,26 +4,60 @@
 //! out of its instance would speak with the worker's voice.
 
 use std::io::{self, PipeReader, PipeWriter};
+use std::sync::Arc;
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use crate::batch::PersonBatch;
+use crate::cache::CompileCache;
 use crate::frames::{
     Abort, Answer, Counters, FrameError, PersonOutput, ReadError, Refusal, Setup, read_answer,
     read_frame, write_batch, write_finish, write_setup,
 };
-use crate::limits::WORKER_STACK_BYTES;
+use crate::isolation::Protections;
+use crate::limits::{SETUP_MS_MAX, SILENCE_MS_MAX, WORKER_STACK_BYTES};
+use crate::process::{WorkerProcess, WorkerProgram, read_artefact, read_greeting, write_artefact};
 use crate::shape::Shape;
 use crate::worker::{WorkerError, serve};
+
+/// Where workers live.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WorkerKind {
+    /// A thread of this process: a module that breaks out of the engine has all that this process has. For
+    /// tests and benches.
+    Thread,
+    /// A process of its own that can open, send and start nothing.
+    Process {
+        /// What it runs.
+        program: WorkerProgram,
+        /// Refuse to run a module where the kernel lacks a protection.
+        requires_isolation: bool,
+    },
+}
+
+/// How a node runs modules: chosen once, at its start.
+#[derive(Clone, Debug)]
+pub struct Workers {
+    kind: WorkerKind,
+    cache: Option<Arc<CompileCache>>,
+}
 
 /// A running job. Dropping it ends the worker.
 #[derive(Debug)]
 pub struct Runner {
     shape: Shape,
     module_sha256: [u8; 32],
+    watchdog_ms: u64,
     to_worker: Option<PipeWriter>,
     from_worker: PipeReader,
     frame: Vec<u8>,
-    worker: Option<JoinHandle<Result<(), WorkerError>>>,
+    worker: Worker,
+}
+
+#[derive(Debug)]
+enum Worker {
+    Thread(Option<JoinHandle<Result<(), WorkerError>>>),
+    Process(WorkerProcess),
 }
 
 /// Why a job cannot start or go on.
@@ -44,6 +78,25 @@ pub enum RunnerError {
     /// The stream or the thread failed.
     #[error("the worker cannot be reached: {0}; run the job again")]
     Io(io::ErrorKind),
+    /// The worker was killed since it did not answer.
+    #[error("the worker said nothing for {waited_ms} ms and was ended: run the job again")]
+    Silent {
+        /// How long it had.
+        waited_ms: u64,
+    },
+    /// Something else than a worker was started.
+    #[error(
+        "the program that was started is no module worker of this version: its `main` must begin with `worker_main_if_asked`"
+    )]
+    NotAWorker,
+    /// The kernel lacks protections that are required.
+    #[error(
+        "this kernel does not offer `{missing}`, so modules would run behind fewer walls: use Linux 5.13 or later with landlock and seccomp, or set `require_kernel_isolation = false` under `[sandbox]` in node.toml"
+    )]
+    NotIsolated {
+        /// Which.
+        missing: String,
+    },
     /// The batch was made for another shape.
     #[error("the batch was made for another shape: make it with the runner's")]
     OtherShape,
@@ -62,35 +115,145 @@ impl From<ReadError> for RunnerError {
     }
 }
 
-impl Runner {
+impl Workers {
+    /// Workers of this kind, without a compile cache.
+    pub fn new(kind: WorkerKind) -> Workers {
+        Workers { kind, cache: None }
+    }
+
+    /// Worker processes of this very program, behind every protection: see [`WorkerProgram::this_one`].
+    pub fn of_this_program(requires_isolation: bool) -> Workers {
+        let program = WorkerProgram::this_one();
+        Workers::new(WorkerKind::Process { program, requires_isolation })
+    }
+
+    /// With a compile cache; worker processes alone use it.
+    #[must_use]
+    pub fn with_cache(self, cache: CompileCache) -> Workers {
+        Workers { cache: Some(Arc::new(cache)), ..self }
+    }
+
+    /// Starts a worker, asks what protects it, and ends it. `None` in threads, which nothing protects.
+    ///
+    /// # Errors
+    /// [`RunnerError::NotIsolated`] and whatever else keeps a worker from starting.
+    pub fn protections(&self) -> Result<Option<Protections>, RunnerError> {
+        match &self.kind {
+            WorkerKind::Thread => Ok(None),
+            WorkerKind::Process { program, requires_isolation } => {
+                let (_, _, _, protections) = start_process(program, *requires_isolation)?;
+                Ok(Some(protections))
+            }
+        }
+    }
+
     /// Starts a worker and has it vet and compile the module.
+    ///
+    /// # Errors
+    /// [`RunnerError::Refused`] names the module's fault; anything else is the machine's.
+    pub fn start(&self, setup: &Setup) -> Result<Runner, RunnerError> {
+        setup.check()?;
+        let (program, requires_isolation) = match &self.kind {
+            WorkerKind::Thread => return Runner::start(setup),
+            WorkerKind::Process { program, requires_isolation } => (program, *requires_isolation),
+        };
+        let (process, to_worker, from_worker, _) = start_process(program, requires_isolation)?;
+        let cached = self.cache.as_ref().and_then(|cache| cache.load(&setup.wasm));
+        let mut runner = Runner::over(setup, Worker::Process(process), to_worker, from_worker);
+        runner.within(SETUP_MS_MAX, |runner| {
+            let to_worker = runner.to_worker.as_mut().ok_or(RunnerError::Over)?;
+            write_artefact(to_worker, cached.as_deref().unwrap_or_default()).map_err(io_kind)
+        })?;
+        runner.set_up(setup)?;
+        let fresh = runner.within(SETUP_MS_MAX, |runner| {
+            read_artefact(&mut runner.from_worker).map_err(io_kind)
+        })?;
+        if let Some(cache) = &self.cache {
+            cache.store(&setup.wasm, &fresh);
+        }
+        Ok(runner)
+    }
+}
+
+/// A worker process that greeted, and what protects it.
+fn start_process(
+    program: &WorkerProgram,
+    requires_isolation: bool,
+) -> Result<(WorkerProcess, PipeWriter, PipeReader, Protections), RunnerError> {
+    let (process, to_worker, mut from_worker) = program.start().map_err(io_kind)?;
+    process.expect_answer(Duration::from_millis(SETUP_MS_MAX));
+    let greeting = read_greeting(&mut from_worker);
+    process.answered();
+    let protections = match greeting {
+        Ok(Some(protections)) => protections,
+        Err(_) if process.was_silent() => {
+            return Err(RunnerError::Silent { waited_ms: SETUP_MS_MAX });
+        }
+        Ok(None) | Err(_) => return Err(RunnerError::NotAWorker),
+    };
+    if requires_isolation && !protections.are_all_on() {
+        return Err(RunnerError::NotIsolated { missing: protections.missing() });
+    }
+    Ok((process, to_worker, from_worker, protections))
+}
+
+fn io_kind(error: io::Error) -> RunnerError {
+    RunnerError::Io(error.kind())
+}
+
+impl Runner {
+    /// Starts a worker in a thread of this process: for tests and benches, and what [`WorkerKind::Thread`]
+    /// chooses. A node uses [`Workers`].
     ///
     /// # Errors
     /// [`RunnerError::Refused`] names the module's fault; anything else is the machine's.
     pub fn start(setup: &Setup) -> Result<Runner, RunnerError> {
         setup.check()?;
-        let io = |error: io::Error| RunnerError::Io(error.kind());
-        let (worker_input, to_worker) = io::pipe().map_err(io)?;
-        let (from_worker, worker_output) = io::pipe().map_err(io)?;
+        let (worker_input, to_worker) = io::pipe().map_err(io_kind)?;
+        let (from_worker, worker_output) = io::pipe().map_err(io_kind)?;
         let worker = thread::Builder::new()
             .name("cloister-worker".to_owned())
             .stack_size(WORKER_STACK_BYTES)
             .spawn(move || serve(worker_input, worker_output))
-            .map_err(io)?;
-        let mut runner = Runner {
+            .map_err(io_kind)?;
+        let worker = Worker::Thread(Some(worker));
+        let mut runner = Runner::over(setup, worker, to_worker, from_worker);
+        runner.set_up(setup)?;
+        Ok(runner)
+    }
+
+    fn over(
+        setup: &Setup,
+        worker: Worker,
+        to_worker: PipeWriter,
+        from_worker: PipeReader,
+    ) -> Runner {
+        Runner {
             shape: setup.shape.clone(),
             module_sha256: [0; 32],
+            watchdog_ms: setup.watchdog_ms,
             to_worker: Some(to_worker),
             from_worker,
             frame: Vec::new(),
-            worker: Some(worker),
-        };
-        match runner.ask(|to_worker| write_setup(to_worker, setup), 0)? {
-            Answer::Ready { sha256 } => runner.module_sha256 = sha256,
-            Answer::Refused(refusal) => return Err(RunnerError::Refused(refusal)),
-            other => return Err(runner.unexpected(&other)),
+            worker,
         }
-        Ok(runner)
+    }
+
+    fn set_up(&mut self, setup: &Setup) -> Result<(), RunnerError> {
+        match self.ask(|to_worker| write_setup(to_worker, setup), 0, SETUP_MS_MAX)? {
+            Answer::Ready { sha256 } => self.module_sha256 = sha256,
+            Answer::Refused(refusal) => return Err(RunnerError::Refused(refusal)),
+            other => return Err(self.unexpected(&other)),
+        }
+        Ok(())
+    }
+
+    /// Id of the worker's process; `None` for a thread.
+    pub fn process_id(&self) -> Option<u32> {
+        match &self.worker {
+            Worker::Thread(_) => None,
+            Worker::Process(process) => Some(process.id()),
+        }
     }
 
     /// The shape of this job; batches are made from it.
@@ -111,7 +274,8 @@ impl Runner {
         if batch.shape() != &self.shape {
             return Err(RunnerError::OtherShape);
         }
-        match self.ask(|to_worker| write_batch(to_worker, batch), batch.len())? {
+        let within_ms = self.watchdog_ms.saturating_add(SILENCE_MS_MAX);
+        match self.ask(|to_worker| write_batch(to_worker, batch), batch.len(), within_ms)? {
             Answer::Outputs(outputs) => Ok(outputs),
             other => Err(self.unexpected(&other)),
         }
@@ -122,7 +286,7 @@ impl Runner {
     /// # Errors
     /// Any [`RunnerError`] when the worker failed before.
     pub fn finish(mut self) -> Result<Counters, RunnerError> {
-        match self.ask(write_finish, 0)? {
+        match self.ask(write_finish, 0, SILENCE_MS_MAX)? {
             Answer::Finished(counters) => Ok(counters),
             other => Err(self.unexpected(&other)),
         }
@@ -133,22 +297,47 @@ impl Runner {
         &mut self,
         write: impl FnOnce(&mut PipeWriter) -> io::Result<()>,
         persons: usize,
+        within_ms: u64,
     ) -> Result<Answer, RunnerError> {
-        let to_worker = self.to_worker.as_mut().ok_or(RunnerError::Over)?;
-        let written = write(to_worker);
-        // A worker that gave up says why before it closes: read even when the write failed.
-        let answer = read_frame(&mut self.from_worker, &mut self.frame)
-            .map_err(RunnerError::from)
-            .and_then(|()| Ok(read_answer(&self.frame, persons, self.shape.outputs_max())?));
-        let answer = match (answer, written) {
-            (Ok(answer), _) => Ok(answer),
-            (Err(RunnerError::Closed), Err(error)) => Err(RunnerError::Io(error.kind())),
-            (Err(error), _) => Err(error),
-        };
+        let answer = self.within(within_ms, |runner| {
+            let to_worker = runner.to_worker.as_mut().ok_or(RunnerError::Over)?;
+            let written = write(to_worker);
+            // A worker that gave up says why before it closes: read even when the write failed.
+            let answer = read_frame(&mut runner.from_worker, &mut runner.frame)
+                .map_err(RunnerError::from)
+                .and_then(|()| {
+                    Ok(read_answer(&runner.frame, persons, runner.shape.outputs_max())?)
+                });
+            match (answer, written) {
+                (Ok(answer), _) => Ok(answer),
+                (Err(RunnerError::Closed), Err(error)) => Err(RunnerError::Io(error.kind())),
+                (Err(error), _) => Err(error),
+            }
+        });
         if answer.is_err() {
             self.to_worker = None;
         }
         answer
+    }
+
+    /// Does something that waits for the worker; one that stays silent for longer is killed. A thread has
+    /// its watchdog alone.
+    fn within<T>(
+        &mut self,
+        within_ms: u64,
+        talk: impl FnOnce(&mut Runner) -> Result<T, RunnerError>,
+    ) -> Result<T, RunnerError> {
+        if let Worker::Process(process) = &self.worker {
+            process.expect_answer(Duration::from_millis(within_ms));
+        }
+        let said = talk(self);
+        if let Worker::Process(process) = &self.worker {
+            process.answered();
+            if said.is_err() && process.was_silent() {
+                return Err(RunnerError::Silent { waited_ms: within_ms });
+            }
+        }
+        said
     }
 
     /// An answer to another question than was asked: the job is over.
@@ -164,10 +353,12 @@ impl Runner {
 
 impl Drop for Runner {
     fn drop(&mut self) {
-        // The closed stream ends the worker's loop.
+        // The closed stream ends the worker's loop; a process is killed besides, when it is dropped.
         self.to_worker = None;
-        if let Some(worker) = self.worker.take() {
-            let _ = worker.join();
+        if let Worker::Thread(thread) = &mut self.worker
+            && let Some(thread) = thread.take()
+        {
+            let _ = thread.join();
         }
     }
 }

@@ -145,11 +145,19 @@ impl CompileError {
 /// # Errors
 /// [`CompileError`]; the module's fault but for [`CompileError::Engine`].
 pub fn compile(vetted: &Vetted) -> Result<Compiled, CompileError> {
+    compile_by(vetted, |engine, bytes| Module::new(engine, bytes))
+}
+
+/// As [`compile`], with another way from bytes to machine code: the compile cache's.
+pub(crate) fn compile_by(
+    vetted: &Vetted,
+    make: impl FnOnce(&Engine, &[u8]) -> wasmtime::Result<Module>,
+) -> Result<Compiled, CompileError> {
     let engine = Engine::new(&config())
         .map_err(|error| CompileError::Engine { detail: format!("{error:#}") })?;
     let compile_error =
         |error: wasmtime::Error| CompileError::Compile { detail: format!("{error:#}") };
-    let module = Module::new(&engine, vetted.bytes()).map_err(compile_error)?;
+    let module = make(&engine, vetted.bytes()).map_err(compile_error)?;
     let ready = Linker::new(&engine).instantiate_pre(&module).map_err(compile_error)?;
     let export = |name: &str| {
         module.get_export_index(name).ok_or(CompileError::Compile { detail: name.to_owned() })

@@ -63,6 +63,18 @@ pub const REFUSAL_TEXT_BYTES_MAX: usize = 512;
 pub const WASM_STACK_BYTES: usize = 256 << 10;
 /// Stack of the worker's thread, in bytes: compiler, module and host together.
 pub const WORKER_STACK_BYTES: usize = 16 << 20;
+/// Private memory of a worker process, in bytes: two frames, their persons, compiler and module.
+pub const WORKER_DATA_BYTES: u64 = 1 << 30;
+/// Address space of a worker process, in bytes. Most of it is the engine's empty reservations (4.3 GiB a
+/// memory, measured).
+pub const WORKER_ADDRESS_BYTES: u64 = 16 << 30;
+/// Most descriptors of a worker process: its streams, and the engine's memory files.
+pub const WORKER_DESCRIPTORS_MAX: u64 = 32;
+/// How long a worker process may take to start, vet and compile.
+pub const SETUP_MS_MAX: u64 = 60_000;
+/// How much longer than its watchdog a worker process may stay silent before it is killed.
+pub const SILENCE_MS_MAX: u64 = 10_000;
+
 /// How long one batch may take before the whole job is given up, unless the job says less.
 pub const WATCHDOG_MS: u64 = 60_000;
 /// Longest watchdog that a job may ask for.

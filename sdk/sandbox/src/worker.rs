@@ -1,18 +1,21 @@
 //! The side that holds the engine: setup, batches, finish, over any byte stream.
 //!
-//! Must never act on a frame that breaks the protocol, nor answer anything but what the client asked.
-//! Today a thread calls `serve`; the same bytes over standard input and output make it a process.
+//! Must never act on a frame that breaks the protocol, nor answer anything but what the client asked, nor
+//! run a person before the process around it, if there is one, is limited to running.
 
 use std::io::{self, Read, Write};
 
-use crate::engine::{CompileError, compile};
+use crate::engine::{CompileError, Compiled, compile};
 use crate::frames::{
     Abort, Answer, FrameError, ReadError, Refusal, Request, Setup, read_frame, read_persons,
     read_request, write_answer,
 };
+use crate::isolation::{NotLimited, Streams, filter_before_persons};
 use crate::job::{Job, JobError};
 use crate::limits::Limits;
-use crate::vet::{VetError, vet};
+use crate::precompiled::compile_or_load;
+use crate::process::write_artefact;
+use crate::vet::{VetError, Vetted, vet};
 
 /// Why a worker ended without a finish frame.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -41,6 +44,21 @@ enum SetupError {
     Vet(#[from] VetError),
     #[error(transparent)]
     Compile(#[from] CompileError),
+    #[error(transparent)]
+    NotLimited(#[from] NotLimited),
+}
+
+/// What surrounds a job.
+pub(crate) enum Room {
+    /// This process does other things too.
+    Thread,
+    /// A process for this job alone.
+    Process {
+        /// What the compile cache holds for the module, or nothing.
+        cached: Vec<u8>,
+        /// Put on the filter for running, with these streams.
+        narrow_to: Option<Streams>,
+    },
 }
 
 impl From<FrameError> for WorkerError {
@@ -53,8 +71,17 @@ impl From<FrameError> for WorkerError {
 ///
 /// # Errors
 /// [`WorkerError`]; the client was told that the job is over, if the stream still took it.
-pub fn serve(mut input: impl Read, mut output: impl Write) -> Result<(), WorkerError> {
-    let served = serve_frames(&mut input, &mut output);
+pub fn serve(input: impl Read, output: impl Write) -> Result<(), WorkerError> {
+    serve_in(Room::Thread, input, output)
+}
+
+/// As [`serve`], in a room.
+pub(crate) fn serve_in(
+    mut room: Room,
+    mut input: impl Read,
+    mut output: impl Write,
+) -> Result<(), WorkerError> {
+    let served = serve_frames(&mut room, &mut input, &mut output);
     if let Err(error) = &served {
         let abort = match error {
             WorkerError::Job(JobError::Watchdog) => Abort::Watchdog,
@@ -68,7 +95,11 @@ pub fn serve(mut input: impl Read, mut output: impl Write) -> Result<(), WorkerE
     served
 }
 
-fn serve_frames(input: &mut impl Read, output: &mut impl Write) -> Result<(), WorkerError> {
+fn serve_frames(
+    room: &mut Room,
+    input: &mut impl Read,
+    output: &mut impl Write,
+) -> Result<(), WorkerError> {
     let mut frame = Vec::new();
     read_frame(input, &mut frame)?;
     let setup = match read_request(&frame)? {
@@ -76,9 +107,12 @@ fn serve_frames(input: &mut impl Read, output: &mut impl Write) -> Result<(), Wo
         Request::Batch(_) => return Err(WorkerError::Order { frame: "batch" }),
         Request::Finish => return Err(WorkerError::Order { frame: "finish" }),
     };
-    let mut job = match prepare(setup) {
-        Ok((job, sha256)) => {
+    let mut job = match prepare(room, setup) {
+        Ok((job, sha256, fresh)) => {
             answer(output, &Answer::Ready { sha256 })?;
+            if matches!(room, Room::Process { .. }) {
+                write_artefact(output, &fresh).map_err(|error| WorkerError::Write(error.kind()))?;
+            }
             job
         }
         Err(error) => return answer(output, &Answer::Refused(error.refusal())),
@@ -97,12 +131,29 @@ fn serve_frames(input: &mut impl Read, output: &mut impl Write) -> Result<(), Wo
     }
 }
 
-/// Vets, compiles, binds: the worker trusts no check but its own.
-fn prepare(setup: Setup) -> Result<(Job, [u8; 32]), SetupError> {
+/// Vets, compiles, binds, and gives up what only that needed: the worker trusts no check but its own. The
+/// last value is machine code that the cache does not hold yet.
+fn prepare(room: &mut Room, setup: Setup) -> Result<(Job, [u8; 32], Vec<u8>), SetupError> {
     let vetted = vet(&setup.wasm, &Limits::V1)?;
-    let compiled = compile(&vetted)?;
+    let (compiled, fresh) = room.compile(&vetted)?;
     let job = Job::new(compiled, setup.shape, setup.fuel_per_person, setup.watchdog_ms)?;
-    Ok((job, *vetted.sha256()))
+    if let Room::Process { narrow_to: Some(streams), .. } = room {
+        filter_before_persons(streams)?;
+    }
+    Ok((job, *vetted.sha256(), fresh))
+}
+
+impl Room {
+    fn compile(&mut self, vetted: &Vetted) -> Result<(Compiled, Vec<u8>), CompileError> {
+        match self {
+            Room::Thread => Ok((compile(vetted)?, Vec::new())),
+            Room::Process { cached, .. } => {
+                let (compiled, fresh) = compile_or_load(vetted, cached)?;
+                *cached = Vec::new();
+                Ok((compiled, fresh.unwrap_or_default()))
+            }
+        }
+    }
 }
 
 fn answer(output: &mut impl Write, answer: &Answer) -> Result<(), WorkerError> {
@@ -114,6 +165,8 @@ impl SetupError {
         let reason = match self {
             SetupError::Vet(error) => error.reason(),
             SetupError::Compile(error) => error.reason(),
+            // Like an engine that cannot start: this machine's fault, not the module's.
+            SetupError::NotLimited(_) => "engine",
         };
         Refusal { reason: reason.to_owned(), detail: self.to_string() }
     }

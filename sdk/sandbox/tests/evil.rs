@@ -5,9 +5,19 @@
 
 mod crowd;
 
+use std::collections::BTreeSet;
+
 use cloister_sandbox::PersonOutput::Default as NoContribution;
 use cloister_sandbox::{ColumnKind, Limit, Pair, PersonOutput, VetError};
 use crowd::{BOB, FUEL, crowd, crowd_of, evil, evil_but, isolated, one, refused, start_refused};
+
+/// List E of ACCEPTANCE.md.
+const LISTED: &str = "state_memory state_global state_hidden_global state_straddle state_bulk state_table
+    state_data_drop state_grow state_then_trap spin_if_bob deep_recursion_if_bob fuel_fence bulk_bomb
+    trap_if_bob oom_if_bob log_if_bob clock random key_leak budget_probe nan_payload inf neg_zero ulp_sum
+    out_of_range too_many_outputs out_overlap bad_ptr ret_negative host_input_residue simd_lane_straddle
+    bulk_wraparound memory_init_after_drop indirect_store compile_bomb zipbomb_sections import_wasi
+    start_function two_memories memory64 huge_table";
 
 /// Everyone contributes 1 but Bob, who gets the default contribution.
 fn all_but_bob() -> Vec<PersonOutput> {
@@ -22,6 +32,22 @@ fn all_the_same(value: i64) -> Vec<PersonOutput> {
 fn import_refused(name: &str, module: &str, item: &str) {
     let want = VetError::Import { module: module.to_owned(), name: item.to_owned() };
     assert_eq!(refused(&evil(name)), want);
+}
+
+#[test]
+fn each_evil_module_of_the_list_is_one_file_and_one_test() {
+    let tests = include_str!("evil.rs");
+    let listed: BTreeSet<&str> = LISTED.split_whitespace().collect();
+    for name in &listed {
+        assert!(tests.contains(&format!("#[test]\nfn e_{name}() {{")), "no test for `{name}`");
+        assert!(tests.contains(&format!("\"{name}\"")), "`{name}` is not read");
+    }
+    let folder = format!("{}/../../tests/evil", env!("CARGO_MANIFEST_DIR"));
+    let files: BTreeSet<String> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned())
+        .collect();
+    assert!(listed.iter().all(|name| files.contains(*name)), "{files:?}");
 }
 
 #[test]
@@ -298,6 +324,10 @@ fn e_huge_table() {
 
 #[test]
 fn e_compile_bomb() {
+    let want = Limit::FunctionComplexity;
+    assert!(
+        matches!(refused(&evil("compile_bomb")), VetError::PastLimit { limit, .. } if limit == want)
+    );
     // Loops whose headers each carry every local: the compiler's SSA form would grow as the product.
     let locals = " i64".repeat(1000);
     let loops = "(loop (br_if 0 (i32.const 0)))".repeat(2000);
@@ -324,6 +354,8 @@ fn e_compile_bomb() {
 
 #[test]
 fn e_zipbomb_sections() {
+    let many = refused(&evil("zipbomb_sections"));
+    assert!(matches!(many, VetError::PastLimit { limit: Limit::Sections, .. }), "{many:?}");
     let header = b"\0asm\x01\0\0\0".to_vec();
     let with = |bytes: &[u8]| [&header, bytes].concat();
     let limit_of = |bytes: &[u8]| match refused(bytes) {

@@ -1,16 +1,18 @@
-//! `explain`, `submit`, `run`, `status`.
+//! `submit`, `run`, `status`, and the planning that comes before.
 
 use super::{CliError, PersonArguments, connected, now_s, read, read_text};
 use crate::client::{Client, ClientError};
-use crate::draft::{analysis_from_toml, document_of};
+use crate::draft::{AnalysisDraft, DraftError, analysis_from_toml, document_of};
 use clap::Args;
-use cloister_terms::{Agreement, DOCUMENT_VERSION, Digest, Name, RunRequest};
+use cloister_plan::Planned;
+use cloister_terms::{Agreement, Analysis, DOCUMENT_VERSION, Digest, Name, RunRequest};
 use cloister_wire::dsse::{Envelope, Opened};
 use cloister_wire::message::{FromPerson, NodeState, RunProgress, ToPerson};
 use std::path::{Path, PathBuf};
 
+/// Which question, under which agreement: what `explain` and `dry-run` take.
 #[derive(Args)]
-pub(super) struct ExplainArguments {
+pub(super) struct QuestionArguments {
     /// The analysis, in TOML.
     analysis: PathBuf,
     /// The agreement it stands under (otherwise the coordinator is asked).
@@ -19,12 +21,6 @@ pub(super) struct ExplainArguments {
     /// Plan as this researcher (otherwise as your profile's name).
     #[arg(long)]
     researcher: Option<Name>,
-    /// Show the mathematics too.
-    #[arg(long)]
-    verbose: bool,
-    /// Print JSON.
-    #[arg(long)]
-    json: bool,
 }
 
 #[derive(Args)]
@@ -63,10 +59,20 @@ pub(super) struct StatusArguments {
     json: bool,
 }
 
-pub(super) async fn explain(
+/// A draft, planned under its agreement.
+pub(super) struct Prepared {
+    pub agreement: Opened<Agreement>,
+    pub researcher: Name,
+    pub draft: AnalysisDraft,
+    pub analysis: Analysis,
+    pub planned: Planned,
+}
+
+/// Reads and plans a question; nothing is spent or sent.
+pub(super) async fn prepared(
     person: &PersonArguments,
-    arguments: &ExplainArguments,
-) -> Result<(), CliError> {
+    arguments: &QuestionArguments,
+) -> Result<Prepared, CliError> {
     let agreement = match &arguments.agreement {
         Some(path) => Envelope::parse(&read(path)?)?.open::<Agreement>()?,
         None => connected(person, async |client| Ok(client.agreement(None).await?)).await?,
@@ -75,33 +81,50 @@ pub(super) async fn explain(
         Some(name) => name.clone(),
         None => person.home().profile()?.name,
     };
-    let (analysis, planned, _) = plan(&arguments.analysis, &agreement, &researcher)?;
-    let left = agreement.document().researcher(&researcher).map(|person| person.caps);
-    let explanation = cloister_plan::explain(&planned, analysis.nodes.len(), left);
-    if arguments.json {
-        let text = serde_json::to_string(&explanation).unwrap_or_default();
-        say!("{text}");
-    } else if arguments.verbose {
-        say!("{explanation:#}");
-    } else {
-        say!("{explanation}");
-    }
-    Ok(())
+    plan(&arguments.analysis, agreement, researcher)
 }
 
-type PlannedAnalysis = (cloister_terms::Analysis, cloister_plan::Planned, Option<Vec<u8>>);
-
-fn plan(
-    path: &Path,
-    agreement: &Opened<Agreement>,
-    researcher: &Name,
-) -> Result<PlannedAnalysis, CliError> {
+fn plan(path: &Path, agreement: Opened<Agreement>, researcher: Name) -> Result<Prepared, CliError> {
     let folder = path.parent().unwrap_or(Path::new("."));
     let dictionary = &agreement.document().dictionary;
-    let draft = analysis_from_toml(&read_text(path)?, folder, dictionary)?;
+    let module = |file: &Path| std::fs::read(folder.join(file));
+    let draft = analysis_from_toml(&read_text(path)?, dictionary, &module)?;
     let (analysis, planned) =
-        document_of(&draft, agreement.document(), agreement.digest(), researcher)?;
-    Ok((analysis, planned, draft.module))
+        document_of(&draft, agreement.document(), agreement.digest(), &researcher)
+            .map_err(|error| pointed(error, &draft))?;
+    Ok(Prepared { agreement, researcher, draft, analysis, planned })
+}
+
+/// A refusal with the line it is about.
+fn pointed(error: DraftError, draft: &AnalysisDraft) -> CliError {
+    let found = match &error {
+        DraftError::Plan(refused) => refused.pointed(draft.sql()),
+        _ => None,
+    };
+    match found {
+        Some(pointed) => CliError::Pointed { error: Box::new(error), pointed: Box::new(pointed) },
+        None => error.into(),
+    }
+}
+
+/// Why a question is refused, for scripts: what, where, and what to write.
+pub(super) fn refusal_json(error: &CliError) -> serde_json::Value {
+    let (message, place, kind) = match error {
+        CliError::Pointed { error, pointed } => {
+            (error.to_string(), Some(pointed), refusal_kind(error))
+        }
+        CliError::Draft(error) => (error.to_string(), None, refusal_kind(error)),
+        other => (other.to_string(), None, None),
+    };
+    serde_json::json!({ "refused": { "kind": kind, "message": message, "place": place } })
+}
+
+/// The name the reference page gives a refusal of the planner.
+fn refusal_kind(error: &DraftError) -> Option<String> {
+    match error {
+        DraftError::Plan(error) => Some(cloister_plan::reference::refusal_name(error)),
+        _ => None,
+    }
 }
 
 pub(super) async fn submit(
@@ -120,9 +143,11 @@ async fn submit_to(
     let agreement = client.agreement(arguments.agreement.as_deref()).await?;
     let researcher = home.profile()?.name;
     if agreement.document().researcher(&researcher).is_none() {
-        return Err(crate::draft::DraftError::Stranger(researcher, "researchers").into());
+        return Err(DraftError::Stranger(researcher, "researchers").into());
     }
-    let (analysis, planned, module) = plan(&arguments.analysis, &agreement, &researcher)?;
+    let Prepared { analysis, planned, draft, .. } =
+        plan(&arguments.analysis, agreement, researcher)?;
+    let module = draft.module;
     let envelope = Envelope::sign(&analysis, &person.signing_key()?)?;
     let digest =
         client.store(&FromPerson::Submit { analysis: envelope.to_bytes(), module }).await?;

@@ -8,6 +8,8 @@ macro_rules! say {
 
 mod agreement;
 mod analysis;
+mod dry_run;
+mod explain;
 mod key;
 mod results;
 mod review;
@@ -57,7 +59,9 @@ enum Command {
     #[command(subcommand)]
     Agreement(agreement::AgreementCommand),
     /// What an analysis would do, cost and yield; spends nothing.
-    Explain(analysis::ExplainArguments),
+    Explain(explain::ExplainArguments),
+    /// The table as it would look, over made-up records; spends nothing.
+    DryRun(dry_run::DryRunArguments),
     /// Sign an analysis and submit it for review.
     Submit(analysis::SubmitArguments),
     /// Look at analyses and vote on them.
@@ -84,6 +88,18 @@ pub(crate) enum CliError {
     Key(#[from] cloister_wire::KeyError),
     #[error(transparent)]
     Draft(#[from] DraftError),
+    #[error("{error}\n{pointed}")]
+    Pointed { error: Box<DraftError>, pointed: Box<cloister_plan::Pointed> },
+    #[error(transparent)]
+    Forecast(#[from] cloister_plan::ForecastError),
+    #[error(
+        "a target in percent needs to know of what: add --typical N, or --bundle FILE with an earlier answer"
+    )]
+    NoTypical,
+    #[error("a cell cannot hold {0}: give --typical a number above 0")]
+    Typical(f64),
+    #[error(transparent)]
+    DryRun(#[from] crate::dry_run::DryRunError),
     #[error(transparent)]
     Client(#[from] ClientError),
     #[error(transparent)]
@@ -171,7 +187,8 @@ fn run(arguments: &Arguments) -> Result<(), CliError> {
             Command::Key(command) => key::key(person, command),
             Command::Enroll(arguments) => key::enroll(person, arguments).await,
             Command::Agreement(command) => agreement::agreement(person, command).await,
-            Command::Explain(arguments) => analysis::explain(person, arguments).await,
+            Command::Explain(arguments) => explain::explain(person, arguments).await,
+            Command::DryRun(arguments) => dry_run::run(person, arguments).await,
             Command::Submit(arguments) => analysis::submit(person, arguments).await,
             Command::Review(command) => review::review(person, command).await,
             Command::Run(arguments) => analysis::run(person, arguments).await,

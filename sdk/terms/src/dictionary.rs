@@ -3,7 +3,8 @@
 
 use crate::Name;
 use crate::holdings::{Holdings, HoldingsError};
-use crate::limits::{COLUMNS_MAX, DATASETS_MAX, DOMAIN_VALUES_MAX, ROW_CAP_MAX};
+use crate::limits::{COLUMNS_MAX, DATASETS_MAX, DOMAIN_VALUES_MAX, PUBLIC_TABLES_MAX, ROW_CAP_MAX};
+use crate::public::PublicTable;
 use crate::value::{Bounds, ColumnType, KeyValue};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -17,6 +18,9 @@ pub struct Dictionary {
     /// What each partner holds; empty when every partner holds every dataset with its whole domains.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub holdings: Vec<Holdings>,
+    /// Public tables, names distinct from each other and from the datasets'.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub public_tables: Vec<PublicTable>,
 }
 
 /// One table of the dictionary.
@@ -100,6 +104,16 @@ pub enum DictionaryError {
     /// What a partner holds is not what the dictionary has.
     #[error(transparent)]
     Holdings(#[from] HoldingsError),
+    /// A row of a public table does not fit its columns.
+    #[error(
+        "row {row} of public table `{table}` does not fit its columns: give one value of the column's type and bounds for each, or null"
+    )]
+    PublicRow {
+        /// The table.
+        table: Name,
+        /// The row, from 1.
+        row: u64,
+    },
     /// Bounds on a column that is not numeric.
     #[error("column `{column}` is {column_type}: only int64 and float64 columns have bounds")]
     BoundsOnType {
@@ -116,12 +130,23 @@ impl Dictionary {
         self.datasets.iter().find(|dataset| dataset.name.as_str() == name)
     }
 
+    /// The public table of that name.
+    pub fn public_table(&self, name: &str) -> Option<&PublicTable> {
+        self.public_tables.iter().find(|table| table.name.as_str() == name)
+    }
+
     /// Checks everything the type alone does not hold: distinct names, references, limits, domains.
     pub fn check(&self) -> Result<(), DictionaryError> {
         let first = self.datasets.first().map(|d| d.name.clone());
         in_range("datasets", first.as_ref(), self.datasets.len() as u64, DATASETS_MAX as u64)?;
-        distinct(self.datasets.iter().map(|dataset| &dataset.name))?;
+        let datasets = self.datasets.iter().map(|dataset| &dataset.name);
+        distinct(datasets.chain(self.public_tables.iter().map(|table| &table.name)))?;
+        if self.public_tables.len() > PUBLIC_TABLES_MAX {
+            let found = self.public_tables.len() as u64;
+            in_range("public_tables", first.as_ref(), found, PUBLIC_TABLES_MAX as u64)?;
+        }
         self.datasets.iter().try_for_each(Dataset::check)?;
+        self.public_tables.iter().try_for_each(PublicTable::check)?;
         crate::holdings::check(&self.holdings, self)?;
         Ok(())
     }
@@ -152,28 +177,35 @@ impl Dataset {
 
 impl Column {
     fn check(&self) -> Result<(), DictionaryError> {
-        let numeric = matches!(self.column_type, ColumnType::Int64 | ColumnType::Float64);
-        if self.bounds.is_some() && !numeric {
-            return Err(DictionaryError::BoundsOnType {
-                column: self.name.clone(),
-                column_type: self.column_type,
+        check_values(&self.name, self.column_type, self.bounds, self.domain.as_deref())
+    }
+}
+
+/// Checks what is declared of a column's values.
+pub(crate) fn check_values(
+    name: &Name,
+    column_type: ColumnType,
+    bounds: Option<Bounds>,
+    domain: Option<&[KeyValue]>,
+) -> Result<(), DictionaryError> {
+    let numeric = matches!(column_type, ColumnType::Int64 | ColumnType::Float64);
+    if bounds.is_some() && !numeric {
+        return Err(DictionaryError::BoundsOnType { column: name.clone(), column_type });
+    }
+    let Some(domain) = domain else {
+        return Ok(());
+    };
+    in_range("domain", Some(name), domain.len() as u64, DOMAIN_VALUES_MAX as u64)?;
+    let mut seen = BTreeSet::new();
+    for value in domain {
+        if value.column_type() != column_type || !seen.insert(value) {
+            return Err(DictionaryError::DomainValue {
+                column: name.clone(),
+                value: value.to_string().chars().take(80).collect(),
             });
         }
-        let Some(domain) = &self.domain else {
-            return Ok(());
-        };
-        in_range("domain", Some(&self.name), domain.len() as u64, DOMAIN_VALUES_MAX as u64)?;
-        let mut seen = BTreeSet::new();
-        for value in domain {
-            if value.column_type() != self.column_type || !seen.insert(value) {
-                return Err(DictionaryError::DomainValue {
-                    column: self.name.clone(),
-                    value: value.to_string().chars().take(80).collect(),
-                });
-            }
-        }
-        Ok(())
     }
+    Ok(())
 }
 
 fn distinct<'a>(names: impl Iterator<Item = &'a Name>) -> Result<(), DictionaryError> {

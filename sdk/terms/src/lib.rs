@@ -25,6 +25,8 @@ pub mod limits;
 pub mod moment;
 /// Validated names of partners, people, datasets and columns.
 pub mod name;
+/// Public tables that everybody may read.
+pub mod public;
 /// Positive exact rationals: noise scales and variances.
 pub mod ratio;
 /// Finite numbers of formulas.
@@ -54,6 +56,7 @@ pub use formula::{FigureOp, Formula, PairLanes, PairStatistic, Quantile, Spread}
 pub use holdings::{Holdings, OwnDomain};
 pub use moment::{Civil, Moment};
 pub use name::Name;
+pub use public::{FloatText, PublicField, PublicTable, PublicValue};
 pub use ratio::Ratio;
 pub use real::Real;
 pub use recipe::{Condition, FigureCompare, Recipe, SortKey};

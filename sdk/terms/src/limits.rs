@@ -33,6 +33,12 @@ pub const DOMAIN_VALUES_MAX: usize = 100_000;
 pub const DATASETS_MAX: usize = 256;
 /// Most columns in one dataset.
 pub const COLUMNS_MAX: usize = 512;
+/// Most public tables in a dictionary.
+pub const PUBLIC_TABLES_MAX: usize = 64;
+/// Most rows of one public table; all of them may become part of a plan.
+pub const PUBLIC_ROWS_MAX: usize = 10_000;
+/// Most bytes of the values of one public table, as text.
+pub const PUBLIC_BYTES_MAX: usize = 1024 * 1024;
 /// Largest row cap: rows one person may contribute from one table.
 pub const ROW_CAP_MAX: u32 = 1_000_000;
 /// Largest group cap (L0): cells one person may contribute to.

@@ -57,7 +57,9 @@ pub enum Refusal {
     )]
     ModuleMismatch,
     /// The module breaks a rule of person-map v1.
-    #[error("the module breaks a rule of person-map v1: check it with `cloister explain`")]
+    #[error(
+        "the module breaks a rule of person-map v1, or was built for another row cap, other columns or fewer outputs than it declares: the node's log names the rule, sdk/sandbox/ABI.md explains it"
+    )]
     ModuleRejected,
     /// The steward has not granted the analysis.
     #[error(

@@ -73,7 +73,7 @@ impl fmt::Display for KeyValue {
     }
 }
 
-mod int_as_text {
+pub(crate) mod int_as_text {
     //! Integers as decimal strings, one spelling each.
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
 

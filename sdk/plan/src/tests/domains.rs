@@ -1,8 +1,8 @@
 //! Public domains of keys that are worked out from the text: by functions, by fields, by filters.
 
-use super::{error, planned, rho};
-use crate::{Contribute, PlanError};
-use cloister_terms::KeyValue;
+use super::{dictionary, error, planned, rho};
+use crate::{Contribute, PlanError, Question, plan};
+use cloister_terms::{Body, KeyValue};
 
 /// The values of the key of a query with a filter, as they are shown.
 fn domain(key: &str, filter: &str) -> Vec<String> {
@@ -154,4 +154,25 @@ fn a_short_text_cannot_make_a_long_search() {
     let key = format!("CASE{branches} END");
     let error = error(&query(&key, "ping_count BETWEEN 0 AND 90000"));
     assert!(matches!(error, PlanError::TooMany { .. }), "{error:?}");
+}
+
+#[test]
+fn a_time_column_may_have_a_domain_of_its_own() {
+    let mut dictionary = dictionary();
+    let columns = &mut dictionary.datasets[0].columns;
+    let column =
+        columns.iter_mut().find(|column| column.name.as_str() == "start_time_utc").unwrap();
+    let days = [1_561_939_200_000_000, 1_562_025_600_000_000, 1_564_617_600_000_000];
+    column.domain = Some(days.map(KeyValue::Timestamp).to_vec());
+    for (key, values) in [
+        ("start_time_utc", vec!["2019-07-01", "2019-07-02", "2019-08-01"]),
+        ("date_trunc('month', start_time_utc)", vec!["2019-07-01", "2019-08-01"]),
+        ("start_time_utc + INTERVAL '1 month'", vec!["2019-08-01", "2019-08-02", "2019-09-01"]),
+    ] {
+        let body = Body::Sql { text: query(key, "") };
+        let question = Question { body: &body, row_cap: 20, group_cap: 6, spend: rho("1") };
+        let keys = plan(&dictionary, &question).unwrap().plan.shape.keys;
+        let found: Vec<String> = keys[0].values.iter().map(KeyValue::to_string).collect();
+        assert_eq!(found, values, "{key}");
+    }
 }

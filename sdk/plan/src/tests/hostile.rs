@@ -1,7 +1,7 @@
 //! Hostile text: long, deep, broken or random. Each ends in a typed error of bounded length, on a
 //! stack of bounded size, and in work that does not double with nesting.
 
-use super::{Q1, error, planned, rho};
+use super::{Q1, error, of_several, planned, rho};
 use crate::{Construct, PlanError};
 use std::ops::Add;
 
@@ -299,4 +299,156 @@ fn random_bytes_and_shuffled_words_end_in_a_plan_or_a_typed_error() {
             Err(error) => assert!(error.to_string().len() < 1_000, "{text}"),
         }
     }
+}
+
+/// Each name of WITH uses the one before it twice: 2^40 tables, were they all read.
+#[test]
+fn names_of_with_that_double_end_in_bounded_work() {
+    let doubled = |n: usize, join: &str| {
+        let mut text = String::from("WITH c0 AS (SELECT person_id, month FROM mob)");
+        for i in 1..=n {
+            let below = i - 1;
+            text += &match join {
+                "join" => format!(
+                    ", c{i} AS (SELECT a.person_id, a.month FROM c{below} a JOIN c{below} b USING (person_id))"
+                ),
+                _ => format!(", c{i} AS (SELECT * FROM c{below} UNION ALL SELECT * FROM c{below})"),
+            };
+        }
+        text + &format!(" SELECT COUNT(*) AS n FROM c{n}")
+    };
+    for join in ["join", "union"] {
+        assert!(of_several(&doubled(2, join)).is_ok());
+        for n in [6, 14, 40] {
+            let error = of_several(&doubled(n, join)).unwrap_err();
+            assert!(matches!(error, PlanError::TooMany { .. }), "{join} {n}: {error}");
+        }
+    }
+    // A long chain, each used once, is as deep as subqueries may be.
+    let chain = |n: usize| {
+        let mut text = String::from("WITH c0 AS (SELECT person_id FROM mob)");
+        (1..n).for_each(|i| text += &format!(", c{i} AS (SELECT * FROM c{})", i - 1));
+        text + &format!(" SELECT COUNT(*) AS n FROM c{}", n - 1)
+    };
+    assert!(of_several(&chain(16)).is_ok());
+    assert!(matches!(of_several(&chain(17)), Err(PlanError::TooMany { .. })));
+    assert!(matches!(of_several(&chain(60)), Err(PlanError::TooMany { .. })));
+    let what = "names in WITH";
+    assert!(
+        matches!(of_several(&chain(65)), Err(PlanError::TooMany { what: found, .. }) if found == what)
+    );
+}
+
+#[test]
+fn many_joins_and_unions_are_counted() {
+    let joins = |n: usize| {
+        let more: String = (0..n).map(|i| format!(" JOIN ret t{i} USING (person_id)")).collect();
+        format!("SELECT COUNT(*) AS n FROM mob{more}")
+    };
+    assert!(of_several(&joins(20)).is_ok());
+    assert!(matches!(of_several(&joins(100)), Err(PlanError::TooMany { .. })));
+    let unions = |n: usize| {
+        let parts = vec!["SELECT person_id FROM mob"; n].join(" UNION ALL ");
+        format!("SELECT COUNT(*) AS n FROM ({parts}) u")
+    };
+    assert!(of_several(&unions(30)).is_ok());
+    for n in [100, 900] {
+        assert!(matches!(of_several(&unions(n)), Err(PlanError::TooMany { .. })), "{n}");
+    }
+}
+
+#[test]
+fn nested_subqueries_are_refused_before_the_parser_can_backtrack() {
+    let nested = |depth: usize, inside: &str, closed: usize| {
+        let open = "SELECT person_id FROM (".repeat(depth);
+        format!("SELECT COUNT(*) AS n FROM ({open}{inside}{}", ") s".repeat(closed))
+    };
+    let plain = "SELECT person_id FROM mob";
+    assert!(of_several(&nested(10, plain, 11)).is_ok());
+    for depth in [20, 31, 64, 1_000] {
+        for inside in [plain, "SELECT person_id FROM", "SELECT = FROM mob", "mob", "((((mob"] {
+            for closed in [depth + 1, depth, 0] {
+                let text = nested(depth, inside, closed);
+                let error = of_several(&text).unwrap_err();
+                assert!(error.to_string().len() < 1_000, "{text}");
+            }
+        }
+    }
+    // Words that only look like the end of FROM may not open the way for parentheses there.
+    for word in ["where", "case", "group", "select", "union", "\"where\"", "on"] {
+        for before in [format!("trips AS {word}"), format!("trips {word}"), format!("trips.{word}")]
+        {
+            for open in ["JOIN ", ", ", ""] {
+                let text = format!("SELECT COUNT(*) FROM {before} {open}{}trips", "(".repeat(30));
+                let error = error(&text);
+                assert!(error.to_string().len() < 1_000, "{text}");
+            }
+        }
+    }
+}
+
+/// Large public domains are listed once a step, and no more than a query may list in all.
+#[test]
+fn large_domains_do_not_multiply() {
+    let mut dictionary = super::several();
+    let month = &mut dictionary.datasets[0].columns[3];
+    month.domain = Some((0..100_000).map(cloister_terms::KeyValue::Int).collect());
+    let items: String = (0..100).map(|i| format!(", COALESCE(month, -{i}) AS m{i}")).collect();
+    let plan = |key: &str| {
+        let text = format!(
+            "SELECT {key}, COUNT(*) AS n FROM (SELECT person_id, month{items} FROM mob) s GROUP BY 1"
+        );
+        let body = cloister_terms::Body::Sql { text };
+        let question = crate::Question { body: &body, row_cap: 1, group_cap: 1, spend: rho("1") };
+        crate::plan(&dictionary, &question).map(|planned| planned.plan.shape.cells().unwrap())
+    };
+    assert_eq!(plan("month"), Ok(100_000), "a column handed on costs nothing");
+    assert!(matches!(plan("m99"), Err(PlanError::NoDomain { .. })));
+}
+
+#[test]
+fn statements_files_and_catalogs_are_refused_inside_too() {
+    for inside in [
+        "DELETE FROM mob",
+        "COPY mob TO 'x'",
+        "EXPLAIN ANALYZE SELECT person_id FROM mob",
+        "SELECT person_id FROM information_schema.tables",
+        "SELECT person_id FROM 'x.parquet'",
+        "SELECT person_id FROM read_csv('x')",
+        "SELECT person_id FROM mob; DROP TABLE mob",
+        "SELECT person_id INTO x FROM mob",
+        "SELECT person_id FROM mob FOR UPDATE",
+        "SELECT person_id, now() AS t FROM mob",
+        "SELECT person_id FROM mob GROUP BY ROLLUP (person_id)",
+        "SELECT TOP 5 person_id FROM mob",
+        "SELECT DISTINCT ON (person_id) person_id FROM mob",
+        "SELECT person_id FROM mob WHERE month IN (SELECT month FROM ret)",
+        "SELECT person_id, (SELECT MAX(month) FROM ret) AS m FROM mob",
+    ] {
+        for text in [
+            format!("SELECT COUNT(*) AS n FROM ({inside}) s"),
+            format!("WITH s AS ({inside}) SELECT COUNT(*) AS n FROM s"),
+        ] {
+            let error = of_several(&text).unwrap_err();
+            assert!(error.to_string().len() < 1_000, "{text}: {error}");
+        }
+    }
+}
+
+/// A plan that some reader of JSON could not read is refused: each step takes levels, as expressions do.
+#[test]
+fn plans_deeper_than_readers_are_refused() {
+    let counted = |expressions: usize, subqueries: usize| {
+        let mut deep = String::from("month = 1");
+        for _ in 0..expressions {
+            deep = format!("CASE WHEN {deep} THEN 1 ELSE 2 END NOT BETWEEN 0 AND 1.5");
+        }
+        let mut text = format!("SELECT person_id, {deep} AS month FROM mob");
+        for i in 0..subqueries {
+            text = format!("SELECT person_id, NULLIF(month, false) AS month FROM ({text}) s{i}");
+        }
+        of_several(&format!("SELECT COUNT(month) AS n FROM ({text}) s"))
+    };
+    assert!(counted(10, 1).is_ok() && counted(4, 12).is_ok());
+    assert_eq!(counted(10, 12), Err(PlanError::PlanTooDeep));
 }

@@ -5,11 +5,14 @@ mod digests;
 mod domains;
 mod explained;
 mod figures;
+mod formed;
 mod functions;
 mod hostile;
 mod modules;
 mod questions;
 mod refusals;
+mod relations;
+mod subqueries;
 
 use crate::{Contribute, LaneExpr, PlanError, Planned, Question, Spend, plan};
 use cloister_terms::{Body, Dictionary};
@@ -72,6 +75,65 @@ pub(super) fn planned(text: &str, spend: Spend) -> Result<Planned, PlanError> {
     let body = Body::Sql { text: text.to_owned() };
     let question = Question { body: &body, row_cap: 20, group_cap: 6, spend };
     plan(&dictionary(), &question)
+}
+
+/// Two private tables with the same people, one of another unit type, and a public table.
+pub(super) fn several() -> Dictionary {
+    let json = r#"{"datasets":[
+      {"name":"mob","description":"","unit_column":"person_id","rows_per_unit_max":50,
+       "order_columns":["start","trip_id"],"columns":[
+        {"name":"trip_id","type":"int64","description":"","identifier":true},
+        {"name":"person_id","type":"int64","description":"","identifier":true},
+        {"name":"start","type":"timestamp","description":""},
+        {"name":"month","type":"int64","description":"","domain":[{"int":"1"},{"int":"2"},{"int":"3"}]},
+        {"name":"city","type":"text","description":"","domain":[{"text":"Amherst"},{"text":"Holyoke"}]},
+        {"name":"station","type":"text","description":""},
+        {"name":"distance_m","type":"float64","description":"","bounds":{"min":"0","max":"50000","grid_bits":2}},
+        {"name":"duration_s","type":"int64","description":"","bounds":{"min":"0","max":"86400"}},
+        {"name":"speed","type":"float64","description":""}]},
+      {"name":"ret","description":"","unit_column":"person_id","rows_per_unit_max":20,
+       "order_columns":["invoice_time"],"columns":[
+        {"name":"person_id","type":"int64","description":""},
+        {"name":"invoice_time","type":"timestamp","description":""},
+        {"name":"month","type":"int64","description":"","domain":[{"int":"2"},{"int":"4"}]},
+        {"name":"country","type":"text","description":"","domain":[{"text":"France"},{"text":"Spain"},{"text":"Germany"}]},
+        {"name":"quantity","type":"int64","description":"","bounds":{"min":"-10","max":"100"}},
+        {"name":"amount_gbp","type":"float64","description":"","bounds":{"min":"-100","max":"1000","grid_bits":4}}]},
+      {"name":"bank","description":"","unit_column":"person_id","rows_per_unit_max":6,
+       "columns":[
+        {"name":"person_id","type":"int64","description":""},
+        {"name":"month","type":"int64","description":"","domain":[{"int":"5"}]},
+        {"name":"paid","type":"float64","description":"","bounds":{"min":"0","max":"50000"}}]},
+      {"name":"clinic","description":"","unit_column":"patient","rows_per_unit_max":3,
+       "columns":[
+        {"name":"patient","type":"text","description":""},
+        {"name":"visits","type":"int64","description":""}]}],
+      "public_tables":[
+       {"name":"stations","description":"","columns":[
+         {"name":"station","type":"text","description":""},
+         {"name":"city","type":"text","description":""},
+         {"name":"docks","type":"int64","description":""},
+         {"name":"latitude","type":"float64","description":""}],
+        "rows":[[{"text":"Main St"},{"text":"Holyoke"},{"int":"11"},{"float":"42.25"}],
+                [{"text":"Pleasant St"},{"text":"Amherst"},{"int":"9"},null],
+                [{"text":"Main St"},{"text":"Amherst"},{"int":"15"},{"float":"42.5"}]]}]}"#;
+    serde_json::from_str(json).unwrap()
+}
+
+/// Plans a text over [`several`] with caps of 20 rows and 6 groups.
+pub(super) fn of_several(text: &str) -> Result<Planned, PlanError> {
+    let body = Body::Sql { text: text.to_owned() };
+    let question = Question { body: &body, row_cap: 20, group_cap: 6, spend: rho("0.1") };
+    plan(&several(), &question)
+}
+
+/// The SQL contribution of a text over [`several`] that plans.
+pub(super) fn related(text: &str) -> (crate::SqlContribution, Planned) {
+    let planned = of_several(text).unwrap_or_else(|error| panic!("{text}: {error}"));
+    match planned.plan.contribute.clone() {
+        Contribute::Sql(sql) => (sql, planned),
+        Contribute::Module(_) => panic!("SQL became a module"),
+    }
 }
 
 /// The lanes of a text that plans.

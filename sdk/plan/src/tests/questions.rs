@@ -295,6 +295,7 @@ fn a07_a_bound_belongs_to_the_expression_and_not_to_its_name() {
         "SELECT SUM(clamp(speed, 0, 9)) AS distance_m FROM trips",
         "SELECT zone AS start_city, COUNT(*) AS n FROM trips GROUP BY start_city",
         "SELECT COUNT(*) AS person_id FROM trips",
+        "SELECT COUNT(DISTINCT person_id) AS person_id FROM trips",
     ] {
         assert!(matches!(error(text), PlanError::HeadingIsColumn { .. }), "{text}");
     }

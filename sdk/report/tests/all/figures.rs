@@ -376,6 +376,27 @@ fn every_column_says_what_its_interval_leaves_out() {
 }
 
 #[test]
+fn standard_errors_are_told_where_they_are_known() {
+    let sum = Formula::arithmetic(FigureOp::Add, total(0), total(1));
+    let mean = Formula::Ratio { numerator: 1, denominator: 0 };
+    let formulas = vec![total(0), sum, mean, variance(Spread::VarianceSample)];
+    let shape = shape(
+        1,
+        &[(gaussian(900), 0), (gaussian(1_600), 0), (none(), 0), (none(), 0), (none(), 0)],
+        formulas,
+    );
+    let report = answer(&shape, vec![1_000, 2_000, 0, 0, 9_000]);
+    let error = |at: usize| report.rows[0].figures[at].estimate().unwrap().standard_error;
+    assert!((error(0).unwrap() - 30.0).abs() < 1e-9);
+    assert!((error(1).unwrap() - 50.0).abs() < 1e-9);
+    // sqrt(40^2 + 2^2 30^2) / 1,000.
+    assert!((error(2).unwrap() - 5_200f64.sqrt() / 1_000.0).abs() < 1e-9);
+    assert_eq!(error(3), None);
+    let json = report.to_json().unwrap();
+    assert!(json.contains("\"standard_error\": 30.0"), "{json}");
+}
+
+#[test]
 fn hostile_shapes_are_typed_errors() {
     let refused = |formula: Formula, error| {
         let shape = shape(1, &[(gaussian(4), 0); 4], vec![formula]);

@@ -2,7 +2,8 @@
 //! agreement's dictionary gives the document that the researcher signs.
 
 use super::{DraftError, key_values, parse, seconds};
-use cloister_plan::{Planned, Question, Spend};
+use crate::digest::sha256;
+use crate::{Planned, Question, Spend};
 use cloister_terms::analysis::{Body, ModuleBody};
 use cloister_terms::limits::MODULE_BYTES_MAX;
 use cloister_terms::{
@@ -71,19 +72,18 @@ struct KeyForm {
     values: Option<Vec<toml::Value>>,
 }
 
-/// Reads a TOML draft; a module's file is found beside `folder`.
+/// Reads a TOML draft; `read` gives the bytes of a module's file, as the draft names it.
 pub fn analysis_from_toml(
     text: &str,
-    folder: &Path,
     dictionary: &Dictionary,
+    read: &dyn Fn(&Path) -> std::io::Result<Vec<u8>>,
 ) -> Result<AnalysisDraft, DraftError> {
     let form: Form = parse(text)?;
     let (body, module) = match (&form.sql, &form.module) {
         (Some(sql), None) => (Body::Sql { text: sql.clone() }, None),
         (None, Some(module)) => {
-            let path = folder.join(&module.file);
-            let bytes = std::fs::read(&path)
-                .map_err(|error| DraftError::File { path: path.display().to_string(), error })?;
+            let path = module.file.display().to_string();
+            let bytes = read(&module.file).map_err(|error| DraftError::File { path, error })?;
             if bytes.len() > MODULE_BYTES_MAX {
                 return Err(DraftError::ModuleSize(bytes.len()));
             }
@@ -101,7 +101,7 @@ fn module_body(
 ) -> Result<ModuleBody, DraftError> {
     let keys = form.keys.iter().map(|key| dimension(key, dictionary));
     Ok(ModuleBody {
-        sha256: cloister_wire::sha256(bytes),
+        sha256: sha256(bytes).ok_or(DraftError::Digest)?,
         rows: form.rows.clone(),
         keys: keys.collect::<Result<_, _>>()?,
         value: form.value,
@@ -127,14 +127,33 @@ fn dimension(key: &KeyForm, dictionary: &Dictionary) -> Result<KeyDimension, Dra
 impl AnalysisDraft {
     /// Plans what the draft asks over `dictionary`.
     pub fn plan(&self, dictionary: &Dictionary) -> Result<Planned, DraftError> {
-        let form = &self.form;
-        let question = Question {
+        Ok(crate::plan(dictionary, &self.question())?)
+    }
+
+    /// The question it asks, with what it may cost.
+    pub fn question(&self) -> Question<'_> {
+        Question {
             body: &self.body,
-            row_cap: form.row_cap,
-            group_cap: form.group_cap,
-            spend: Spend { epsilon: form.spend.epsilon, rho: form.spend.rho },
-        };
-        Ok(cloister_plan::plan(dictionary, &question)?)
+            row_cap: self.form.row_cap,
+            group_cap: self.form.group_cap,
+            spend: Spend { epsilon: self.form.spend.epsilon, rho: self.form.spend.rho },
+        }
+    }
+
+    /// The SQL in it: the query, or what chooses a module's rows.
+    pub fn sql(&self) -> &str {
+        match &self.body {
+            Body::Sql { text } => text,
+            Body::Module(module) => &module.rows,
+        }
+    }
+
+    /// The same question asked of one partner alone, who alone gets the answer.
+    #[must_use]
+    pub fn of_one(mut self, partner: &Name) -> Self {
+        self.form.nodes = Some(vec![partner.clone()]);
+        self.form.recipients = None;
+        self
     }
 }
 

@@ -1,10 +1,11 @@
-//! Agreements and analyses as people write them, in TOML. A draft is turned into a document once;
-//! what is signed is always the document, never the draft.
+//! Agreements, dictionaries and analyses as people write them, in TOML. A draft is turned into a
+//! document once; what is signed is always the document, never the draft. Files are read by the caller.
 
 mod agreement;
 mod analysis;
+mod public;
 
-pub use agreement::{agreement_from_toml, dictionary_from_toml};
+pub use agreement::{DatasetDraft, agreement_from_toml, datasets_of, dictionary_from_toml};
 pub use analysis::{AnalysisDraft, analysis_from_toml, document_of};
 
 use cloister_terms::{Budget, Delta, Epsilon, KeyValue, Rho};
@@ -40,7 +41,7 @@ pub enum DraftError {
     Analysis(#[from] cloister_terms::analysis::AnalysisError),
     /// The question cannot be planned.
     #[error("{0}")]
-    Plan(#[from] cloister_plan::PlanError),
+    Plan(#[from] crate::PlanError),
     /// Neither or both of SQL and module.
     #[error("a draft holds either `sql` or a `[module]` table: write exactly one")]
     Body,
@@ -62,6 +63,11 @@ pub enum DraftError {
         "`{0}` cannot be a value of a public domain: use texts, integers, true/false or times without a zone"
     )]
     Value(String),
+    /// A value of a public table is not of its column's type.
+    #[error(
+        "`{0}` in a public table is not of its column's type: correct it, or write {{}} for a missing value"
+    )]
+    PublicValue(String),
     /// The name is none of the agreement's.
     #[error(
         "`{0}` is not among the agreement's {1}: `cloister agreement show` lists them; correct the name, or agree on a new agreement"
@@ -97,16 +103,18 @@ fn seconds(key: &'static str, text: &str) -> Result<i64, DraftError> {
 }
 
 fn key_values(values: &[toml::Value]) -> Result<Vec<KeyValue>, DraftError> {
-    let wrong =
+    let refused =
         |value: &toml::Value| DraftError::Value(value.to_string().chars().take(40).collect());
     let value = |value: &toml::Value| match value {
         toml::Value::String(text) => Ok(KeyValue::Text(text.clone())),
         toml::Value::Integer(int) => Ok(KeyValue::Int(*int)),
         toml::Value::Boolean(bool) => Ok(KeyValue::Bool(*bool)),
-        toml::Value::Datetime(time) => cloister_plan::row::parse_time(&time.to_string())
+        toml::Value::Datetime(time) => crate::row::parse_time(&time.to_string())
             .map(KeyValue::Timestamp)
-            .ok_or_else(|| wrong(value)),
-        other => Err(wrong(other)),
+            .ok_or_else(|| refused(value)),
+        // As `cloister-node describe` and the signed document write it: `{ text = "..." }`.
+        toml::Value::Table(_) => value.clone().try_into().map_err(|_| refused(value)),
+        other => Err(refused(other)),
     };
     values.iter().map(value).collect()
 }

@@ -1,6 +1,7 @@
 //! The draft of an agreement: the document's fields with dates as people write them, budgets whose
 //! absent columns are zero, and domains as plain lists.
 
+use super::public::PublicDraft;
 use super::{BudgetDraft, DraftError, key_values, parse, seconds};
 use cloister_terms::{
     Agreement, Bounds, Calendar, Column, ColumnType, DOCUMENT_VERSION, Dataset, Dictionary,
@@ -63,11 +64,14 @@ struct ResearcherDraft {
 #[serde(deny_unknown_fields)]
 struct DictionaryDraft {
     datasets: Vec<DatasetDraft>,
+    #[serde(default)]
+    public_tables: Vec<PublicDraft>,
 }
 
-#[derive(Deserialize)]
+/// One dataset as it is written in a draft; [`datasets_of`] makes the document's.
+#[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct DatasetDraft {
+pub struct DatasetDraft {
     name: Name,
     description: String,
     unit_column: Name,
@@ -77,7 +81,7 @@ struct DatasetDraft {
     columns: Vec<ColumnDraft>,
 }
 
-#[derive(Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ColumnDraft {
     name: Name,
@@ -170,9 +174,17 @@ pub fn dictionary_from_toml(text: &str) -> Result<Dictionary, DraftError> {
 
 impl DictionaryDraft {
     fn document(self) -> Result<Dictionary, DraftError> {
-        let datasets = self.datasets.into_iter().map(dataset).collect::<Result<_, _>>()?;
-        Ok(Dictionary { datasets, holdings: Vec::new() })
+        let public_tables = self.public_tables.into_iter().map(PublicDraft::table);
+        let public_tables = public_tables.collect::<Result<_, _>>()?;
+        Ok(Dictionary { public_tables, ..datasets_of(self.datasets)? })
     }
+}
+
+/// The dictionary of drafted datasets. Errors on domain values of no key type; the dictionary itself is
+/// checked by whoever signs it.
+pub fn datasets_of(drafts: Vec<DatasetDraft>) -> Result<Dictionary, DraftError> {
+    let datasets = drafts.into_iter().map(dataset).collect::<Result<_, _>>()?;
+    Ok(Dictionary { datasets, holdings: Vec::new(), public_tables: Vec::new() })
 }
 
 fn dataset(draft: DatasetDraft) -> Result<Dataset, DraftError> {

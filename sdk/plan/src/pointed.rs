@@ -1,0 +1,156 @@
+//! The place of a refusal in the text, as a person sees it: the line, and a caret under the column.
+//! It shows what was written and nothing else; an error without a place gets no caret.
+
+use crate::error::{Place, PlanError};
+use serde::Serialize;
+use std::fmt;
+
+/// Widest part of a line that is shown, in characters.
+const SHOWN_CHARS_MAX: usize = 96;
+/// Characters kept before the column when a line is cut.
+const BEFORE_CHARS: usize = 40;
+
+/// One line of a text, with the column that an error is about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Pointed {
+    /// Line, from 1.
+    pub line: u64,
+    /// Column, in characters, from 1.
+    pub column: u64,
+    /// The line, cut where it is long; what steers terminals is left out.
+    pub text: String,
+    /// The column within `text`, from 1.
+    pub shown_column: usize,
+}
+
+impl PlanError {
+    /// Where in the text the error lies; `None` when it is about no one place.
+    pub fn place(&self) -> Option<Place> {
+        let place = match self {
+            Self::ForbiddenCharacter { place, .. }
+            | Self::TooMany { place, .. }
+            | Self::LongLiteral { place }
+            | Self::TooDeep { place }
+            | Self::Refused { place, .. }
+            | Self::Function { place, .. }
+            | Self::Aggregate { place, .. }
+            | Self::Volatile { place, .. }
+            | Self::Arguments { place, .. }
+            | Self::NoDataset { place, .. }
+            | Self::NoColumn { place, .. }
+            | Self::Identifier { place, .. }
+            | Self::UnitColumn { place, .. }
+            | Self::Type { place, .. }
+            | Self::Number { place, .. }
+            | Self::Timestamp { place, .. }
+            | Self::Unbounded { place, .. }
+            | Self::BoundsTooWide { place, .. }
+            | Self::ClampReversed { place }
+            | Self::NoDomain { place, .. }
+            | Self::NotGrouped { place, .. }
+            | Self::KeyNotShown { place, .. }
+            | Self::Twice { place, .. }
+            | Self::Ordinal { place, .. }
+            | Self::HeadingIsColumn { place, .. }
+            | Self::Heading { place, .. } => *place,
+            // The parser says it in words only.
+            Self::Syntax { message } => said_place(message)?,
+            _ => return None,
+        };
+        (place.line > 0).then_some(place)
+    }
+
+    /// The line of `text` that the error is about; `None` when it is about no one place.
+    pub fn pointed(&self, text: &str) -> Option<Pointed> {
+        let Place { line, column } = self.place()?;
+        let index = usize::try_from(line).ok()?.checked_sub(1)?;
+        let at = usize::try_from(column).ok()?.checked_sub(1)?;
+        let whole: Vec<char> = text.split('\n').nth(index)?.chars().collect();
+        let at = start_of_call(&whole, at);
+        let from = if whole.len() > SHOWN_CHARS_MAX { at.saturating_sub(BEFORE_CHARS) } else { 0 };
+        let kept = whole.iter().skip(from).take(SHOWN_CHARS_MAX).copied();
+        let shown: String = kept.map(|c| if is_plain(c) { c } else { ' ' }).collect();
+        let shown_column = at.checked_sub(from)?.checked_add(1)?;
+        Some(Pointed { line, column, text: shown.trim_end().to_owned(), shown_column })
+    }
+}
+
+/// The start of the name before a parenthesis: a call is refused there, but meant by its name.
+fn start_of_call(line: &[char], at: usize) -> usize {
+    if line.get(at) != Some(&'(') {
+        return at;
+    }
+    let name = line.iter().take(at).rev().take_while(|c| c.is_ascii_alphanumeric() || **c == '_');
+    at.saturating_sub(name.count())
+}
+
+/// One cell of a terminal, as far as a caret must know.
+fn is_plain(c: char) -> bool {
+    !c.is_control()
+        && !matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+}
+
+/// `... Line: 3, Column: 5` of the parser, `... (line 3, column 5)` of ours.
+fn said_place(message: &str) -> Option<Place> {
+    let folded = message.to_ascii_lowercase();
+    let number_after = |text: &str, word: &str| -> Option<(u64, usize)> {
+        let start = text.rfind(word)?.checked_add(word.len())?;
+        let rest = text.get(start..)?.trim_start_matches([':', ' ']);
+        let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
+        Some((digits.parse().ok()?, start))
+    };
+    let (column, end) = number_after(&folded, "column")?;
+    let (line, _) = number_after(folded.get(..end)?, "line")?;
+    Some(Place { line, column })
+}
+
+impl fmt::Display for Pointed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let number = self.line.to_string();
+        let margin = " ".repeat(number.len());
+        writeln!(f, "  {number} | {}", self.text)?;
+        write!(f, "  {margin} | {}^", " ".repeat(self.shown_column.saturating_sub(1)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::tests::error;
+
+    fn shown(text: &str) -> String {
+        error(text).pointed(text).map(|pointed| pointed.to_string()).unwrap_or_default()
+    }
+
+    #[test]
+    fn the_caret_stands_under_what_is_refused() {
+        let text = "SELECT COUNT(*) AS n\nFROM trips\n\tWHERE zone = 1 AND  nowhere = 2";
+        let shown_text = shown(text);
+        let lines: Vec<_> = shown_text.lines().collect();
+        assert_eq!(lines[0], "  3 |  WHERE zone = 1 AND  nowhere = 2");
+        assert_eq!(lines[0].find("nowhere"), lines[1].find('^'));
+        let text = "SELECT zone, MAX(ping_count) AS most FROM trips";
+        let shown_text = shown(text);
+        let lines: Vec<_> = shown_text.lines().collect();
+        assert_eq!(lines[0].find("MAX"), lines[1].find('^'));
+        // What the parser finds, in its own words.
+        let text = "SELECT COUNT(*) AS n\nFROM trips WHERE zone = 1 1";
+        let shown_text = shown(text);
+        assert_eq!(shown_text.lines().last().unwrap().find('^'), Some(6 + 26), "{shown_text}");
+    }
+
+    #[test]
+    fn long_lines_are_cut_around_the_place_and_hostile_ones_stay_one_line() {
+        let zones = "1, ".repeat(100);
+        let text =
+            format!("SELECT COUNT(*) AS n FROM trips WHERE zone IN ({zones} 1) AND nowhere = 1");
+        let shown_text = shown(&text);
+        let lines: Vec<_> = shown_text.lines().collect();
+        assert!(lines[0].len() < 120, "{shown_text}");
+        assert_eq!(lines[0].find("nowhere"), lines[1].find('^'));
+        let text = "SELECT COUNT(*) AS n FROM trips WHERE \u{1b}[2J";
+        assert!(!shown(text).contains('\u{1b}'));
+        for nowhere in ["", "SELECT zone FROM trips GROUP BY zone"] {
+            assert_eq!(error(nowhere).pointed(nowhere), None, "{nowhere}");
+        }
+    }
+}

@@ -1,0 +1,276 @@
+//! The reference page of the SQL surface, made from code: each function and construct with an example
+//! that a test runs through the planner. An entry that says what the planner does not do fails that
+//! test, so the page can never promise more than the code keeps.
+//!
+//! - `allowed`: aggregates, row functions and shapes, each with a text that plans
+//! - `refused`: what is left out, each with a text and the very refusal it must end in
+//!
+//! To add to the page, add a row to a table there, or extend [`entries`] by a table kept elsewhere.
+
+mod allowed;
+mod refused;
+
+use crate::draft::{DatasetDraft, DraftError, datasets_of};
+use crate::error::PlanError;
+use crate::{Planned, Question, Spend, plan};
+use cloister_terms::analysis::{Body, ModuleBody};
+use cloister_terms::{Bounds, Dictionary, Digest, KeyDimension, KeyValue};
+use serde::Deserialize;
+use std::fmt::Write;
+
+/// The dictionary of every example, as people write it.
+pub const DICTIONARY: &str = include_str!("dictionary.toml");
+/// Rows of one person that each example may use.
+const ROW_CAP: u32 = 20;
+/// Groups that one person counts in, in each example.
+const GROUP_CAP: u32 = 3;
+/// What each example may cost, in units of 10^-9.
+const RHO_UNITS: u64 = 100_000_000;
+/// Fuel of each person in examples of modules.
+const FUEL: u64 = 1_000_000;
+
+/// Where an entry stands on the page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Group {
+    /// What is computed over people.
+    Aggregates,
+    /// What is computed in one row.
+    RowFunctions,
+    /// Clauses and operators.
+    Shapes,
+    /// Clauses and operators that are left out.
+    RefusedShapes,
+    /// Functions and columns that are left out.
+    RefusedNames,
+}
+
+/// One function or construct.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Entry {
+    /// Where it stands.
+    pub group: Group,
+    /// How it is written.
+    pub name: &'static str,
+    /// What it does, in plain words; empty where the refusal says it all.
+    pub what: &'static str,
+    /// A whole text that uses it.
+    pub example: &'static str,
+    /// The refusal the text ends in ([`refusal_name`]); `None` when it plans.
+    pub refused: Option<&'static str>,
+    /// Whether the text chooses the rows of a module, instead of being the whole analysis.
+    pub is_module: bool,
+}
+
+/// Why the page cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum ReferenceError {
+    /// The examples' dictionary is unusable.
+    #[error("the dictionary of the examples is unusable: {0}")]
+    Dictionary(#[from] DraftError),
+    /// An example plans that should be refused, or the other way round.
+    #[error("the example of `{name}` does not end as the page says: {found}")]
+    Untrue {
+        /// The entry.
+        name: &'static str,
+        /// How it ends.
+        found: String,
+    },
+}
+
+/// Every entry, group by group.
+pub fn entries() -> Vec<Entry> {
+    let mut entries: Vec<Entry> = allowed::entries().chain(refused::entries()).collect();
+    entries.sort_by_key(|entry| entry.group);
+    entries
+}
+
+/// The dictionary of the examples.
+pub fn dictionary() -> Result<Dictionary, DraftError> {
+    #[derive(Deserialize)]
+    struct File {
+        datasets: Vec<DatasetDraft>,
+    }
+    let file: File =
+        toml::from_str(DICTIONARY).map_err(|error| DraftError::Toml(Box::new(error)))?;
+    datasets_of(file.datasets)
+}
+
+/// Plans a text as the examples are planned.
+pub fn planned(dictionary: &Dictionary, text: &str, is_module: bool) -> Result<Planned, PlanError> {
+    let body = match is_module {
+        true => Body::Module(module(text)?),
+        false => Body::Sql { text: text.to_owned() },
+    };
+    let rho = cloister_terms::Rho::from_units(RHO_UNITS).ok();
+    let spend = Spend { rho, epsilon: None };
+    plan(dictionary, &Question { body: &body, row_cap: ROW_CAP, group_cap: GROUP_CAP, spend })
+}
+
+/// The name of a refusal, as entries give it: the construct, or else the kind of error.
+pub fn refusal_name(error: &PlanError) -> String {
+    match error {
+        PlanError::Refused { construct, .. } => format!("{construct:?}"),
+        other => {
+            let whole = format!("{other:?}");
+            let end = whole.find(|c: char| !c.is_alphanumeric()).unwrap_or(whole.len());
+            whole.get(..end).unwrap_or_default().to_owned()
+        }
+    }
+}
+
+/// The page, in Markdown. Errors when an entry is not true.
+pub fn page() -> Result<String, ReferenceError> {
+    let dictionary = dictionary()?;
+    let mut page = String::from(INTRODUCTION);
+    page.push_str("\n```toml\n");
+    page.push_str(DICTIONARY.trim_end());
+    page.push_str("\n```\n");
+    let mut group = None;
+    for entry in entries() {
+        if group.replace(entry.group) != Some(entry.group) {
+            let (title, words) = heading(entry.group);
+            // Writing to a String cannot fail.
+            let _ = write!(page, "\n## {title}\n\n{words}\n");
+        }
+        let _ = write!(page, "\n### {}\n\n{}\n", entry.name, told(&dictionary, &entry)?);
+        let _ = write!(page, "\n```sql\n{}\n```\n", entry.example.trim());
+    }
+    Ok(page)
+}
+
+/// What the page says of an entry: its own words, or the refusal that the planner gives.
+fn told(dictionary: &Dictionary, entry: &Entry) -> Result<String, ReferenceError> {
+    let untrue = |found: String| ReferenceError::Untrue { name: entry.name, found };
+    match (planned(dictionary, entry.example, entry.is_module), entry.refused) {
+        (Ok(_), None) => Ok(entry.what.to_owned()),
+        (Err(error), Some(name)) if refusal_name(&error) == name => {
+            // Where it stands in the example is for the terminal.
+            let place = error.place().map(|place| place.to_string()).unwrap_or_default();
+            let message = error.to_string().replacen(&place, "", 1);
+            let blank = if entry.what.is_empty() { "" } else { " " };
+            Ok(format!("{}{blank}Refused: {message}.", entry.what))
+        }
+        (Ok(_), Some(name)) => Err(untrue(format!("it plans, and should be refused as {name}"))),
+        (Err(error), _) => Err(untrue(format!("{}: {error}", refusal_name(&error)))),
+    }
+}
+
+/// A module whose rows a text chooses; its bytes are never looked at by the planner.
+fn module(rows: &str) -> Result<ModuleBody, PlanError> {
+    let town = |text: &str| KeyValue::Text(text.to_owned());
+    let values = vec![town("Ashford"), town("Bramley"), town("Coldmere")];
+    Ok(ModuleBody {
+        sha256: Digest::new([7; 32]),
+        rows: rows.to_owned(),
+        keys: vec![KeyDimension { name: "town".to_owned(), values }],
+        // 0 and 1 are bounds of every grid.
+        value: Bounds::from_steps(0, 1, 0).map_err(|_| PlanError::Unwritable)?,
+        value_name: "people".to_owned(),
+        fuel_per_person: FUEL,
+    })
+}
+
+fn heading(group: Group) -> (&'static str, &'static str) {
+    match group {
+        Group::Aggregates => (
+            "Aggregates",
+            "What is computed over people. Each is released with noise, an error and an interval.",
+        ),
+        Group::RowFunctions => (
+            "Functions",
+            "What is computed within one row. All are total: no value of any row makes one fail.",
+        ),
+        Group::Shapes => ("Clauses and operators", "How a question is put together."),
+        Group::RefusedShapes => (
+            "Clauses and operators that are refused",
+            "Each with what to write instead. Nothing is charged for a refused text.",
+        ),
+        Group::RefusedNames => (
+            "Names and values that are refused",
+            "Functions, columns and constants, each with what to write instead.",
+        ),
+    }
+}
+
+const INTRODUCTION: &str = "# SQL in Cloister
+
+This page is made from code: `cargo run -p cloister-plan --example reference` writes it, and a test runs
+every example through the planner and compares the page. What is neither here nor made of what is here
+is refused.
+
+An analysis is one `SELECT` over the agreement's dictionary. Unknown (`NULL`) counts as no in `WHERE`,
+and adds nothing to sums. The examples use this dictionary:
+";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn every_example_plans_or_ends_in_exactly_its_refusal() {
+        let dictionary = dictionary().unwrap();
+        dictionary.check().unwrap();
+        let wrong: Vec<String> = entries()
+            .iter()
+            .filter_map(|entry| told(&dictionary, entry).err())
+            .map(|error| error.to_string())
+            .collect();
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+        let allowed = entries().iter().filter(|entry| entry.refused.is_none()).count();
+        assert!(allowed >= 25, "{allowed}");
+    }
+
+    #[test]
+    fn the_page_is_the_one_that_the_code_makes() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/SQL.md");
+        let kept = std::fs::read_to_string(path).unwrap_or_default();
+        let same = kept == page().unwrap();
+        assert!(same, "{path} is stale: run `cargo run -p cloister-plan --example reference`");
+    }
+
+    #[test]
+    fn every_construct_that_is_refused_by_name_has_an_entry() {
+        let source = include_str!("../construct.rs");
+        let start = source.find("pub enum Construct {").unwrap();
+        let body = &source[start..];
+        let body = &body[..body.find("\n}").unwrap()];
+        let declared: BTreeSet<String> = body
+            .lines()
+            .skip(1)
+            .map(str::trim)
+            .filter(|line| !line.starts_with("//") && !line.is_empty())
+            .map(|line| line.trim_end_matches(',').to_owned())
+            .collect();
+        assert!(declared.contains("Statement"), "the constructs were not found");
+        let shown: BTreeSet<String> =
+            entries().iter().filter_map(|entry| entry.refused).map(str::to_owned).collect();
+        let missing: Vec<_> = declared.difference(&shown).collect();
+        assert!(missing.is_empty(), "constructs without an example on the page: {missing:?}");
+    }
+
+    #[test]
+    fn entries_are_told_apart_and_refusals_point_at_their_place() {
+        let mut seen = BTreeSet::new();
+        let dictionary = dictionary().unwrap();
+        for entry in entries() {
+            assert!(seen.insert((entry.group, entry.name)), "`{}` stands twice", entry.name);
+            assert_eq!(entry.refused.is_some(), entry.group >= Group::RefusedShapes);
+            assert!(entry.refused.is_some() || entry.what.ends_with('.'), "`{}`", entry.name);
+            let Err(error) = planned(&dictionary, entry.example, entry.is_module) else { continue };
+            let is_placed = error.to_string().contains("(line ");
+            let is_pointed = error.pointed(entry.example).is_some();
+            assert!(is_pointed || !is_placed, "`{}` has a place but no caret: {error}", entry.name);
+        }
+    }
+
+    #[test]
+    fn a_page_that_promises_too_much_is_not_made() {
+        let dictionary = dictionary().unwrap();
+        let entry = *entries().first().unwrap();
+        let wrong = Entry { example: "SELECT 1", ..entry };
+        assert!(matches!(told(&dictionary, &wrong), Err(ReferenceError::Untrue { .. })));
+        let wrong = Entry { refused: Some("Join"), ..entry };
+        assert!(matches!(told(&dictionary, &wrong), Err(ReferenceError::Untrue { .. })));
+    }
+}

@@ -1,0 +1,171 @@
+//! What an analysis may not write, a row each: how it is written, a text that uses it, and the very
+//! refusal it must end in. The page takes its words from the refusal itself.
+
+use super::{Entry, Group};
+
+/// Every refused entry.
+pub(super) fn entries() -> impl Iterator<Item = Entry> {
+    let of = |group: Group, is_module: bool, rows: Rows| {
+        rows.iter().map(move |(name, refusal, example)| Entry {
+            group,
+            name,
+            what: "",
+            example,
+            refused: Some(refusal),
+            is_module,
+        })
+    };
+    of(Group::RefusedShapes, false, SHAPES)
+        .chain(of(Group::RefusedShapes, true, MODULES))
+        .chain(of(Group::RefusedNames, false, NAMES))
+}
+
+/// Name, refusal, example.
+type Rows = &'static [(&'static str, &'static str, &'static str)];
+
+const SHAPES: Rows = &[
+    ("statements other than `SELECT`", "Statement", "DELETE FROM trips"),
+    ("several statements", "SeveralStatements", "SELECT COUNT(*) AS n FROM trips; SELECT 1"),
+    ("`WITH`", "Cte", "WITH t AS (SELECT town FROM trips) SELECT COUNT(*) AS n FROM t"),
+    (
+        "`UNION`, `INTERSECT`, `EXCEPT`",
+        "SetOperation",
+        "SELECT COUNT(*) AS n FROM trips UNION ALL SELECT COUNT(*) AS n FROM payments",
+    ),
+    (
+        "queries in conditions",
+        "Subquery",
+        "SELECT COUNT(*) AS n FROM trips WHERE zone IN (SELECT zone FROM trips)",
+    ),
+    (
+        "joins",
+        "Join",
+        "SELECT COUNT(*) AS n FROM trips JOIN payments ON trips.zone = payments.amount_eur",
+    ),
+    (
+        "queries and functions in `FROM`",
+        "TableFunction",
+        "SELECT COUNT(*) AS n FROM generate_series(1, 10)",
+    ),
+    ("files", "FileTable", "SELECT COUNT(*) AS n FROM 'trips.parquet'"),
+    ("schemas", "Schema", "SELECT COUNT(*) AS n FROM information_schema.tables"),
+    ("options of a table", "TableOption", "SELECT COUNT(*) AS n FROM trips WITH ORDINALITY"),
+    ("no `FROM`", "NoFrom", "SELECT COUNT(*) AS n"),
+    ("`*`", "Wildcard", "SELECT * FROM trips"),
+    ("`SELECT DISTINCT`", "Distinct", "SELECT DISTINCT town FROM trips"),
+    (
+        "`DISTINCT` in an aggregate",
+        "AggregateDistinct",
+        "SELECT COUNT(DISTINCT note) AS n FROM trips",
+    ),
+    (
+        "`HAVING`, `QUALIFY`",
+        "Having",
+        "SELECT town, COUNT(*) AS n FROM trips GROUP BY town HAVING COUNT(*) > 5",
+    ),
+    ("`ORDER BY`", "OrderBy", "SELECT town, COUNT(*) AS n FROM trips GROUP BY town ORDER BY n"),
+    (
+        "`LIMIT`, `OFFSET`, `FETCH`, `TOP`",
+        "Limit",
+        "SELECT town, COUNT(*) AS n FROM trips GROUP BY town LIMIT 2",
+    ),
+    ("windows", "Window", "SELECT COUNT(*) OVER (PARTITION BY town) AS n FROM trips"),
+    (
+        "`ROLLUP`, `CUBE`, `GROUPING SETS`",
+        "GroupingSets",
+        "SELECT town, COUNT(*) AS n FROM trips GROUP BY ROLLUP(town)",
+    ),
+    ("`FILTER`", "Filter", "SELECT COUNT(*) FILTER (WHERE is_member) AS members FROM trips"),
+    ("clauses of other dialects", "Clause", "SELECT COUNT(*) AS n INTO copy FROM trips"),
+    ("placeholders", "Placeholder", "SELECT COUNT(*) AS n FROM trips WHERE zone = $1"),
+    (
+        "aggregates inside expressions",
+        "NestedAggregate",
+        "SELECT SUM(minutes) / COUNT(*) AS mean FROM trips",
+    ),
+    ("`CAST`, `::`", "Cast", "SELECT SUM(CAST(zone AS DOUBLE)) AS n FROM trips"),
+    ("`LIKE`", "Like", "SELECT COUNT(*) AS n FROM trips WHERE town LIKE 'A%'"),
+    (
+        "`INTERVAL`",
+        "Interval",
+        "SELECT COUNT(*) AS n FROM trips\nWHERE started_at < TIMESTAMP '2019-07-01' + INTERVAL '1' DAY",
+    ),
+    (
+        "`DATE '...'`",
+        "TypedText",
+        "SELECT COUNT(*) AS n FROM trips WHERE started_at > DATE '2019-07-01'",
+    ),
+    ("special strings", "StringKind", "SELECT COUNT(*) AS n FROM trips WHERE town = X'41'"),
+    ("`NULL` as a value", "NullValue", "SELECT COUNT(*) AS n FROM trips WHERE zone = NULL"),
+    ("other forms of `IS`", "IsForm", "SELECT COUNT(*) AS n FROM trips WHERE is_member IS TRUE"),
+    ("other operators", "Operator", "SELECT COUNT(*) AS n FROM trips WHERE zone % 2 = 0"),
+    (
+        "columns in a list",
+        "ListElement",
+        "SELECT COUNT(*) AS n FROM trips WHERE zone IN (minutes, 3)",
+    ),
+    ("`COUNT(unit)`", "CountUnit", "SELECT COUNT(person_id) AS n FROM trips"),
+    ("options of an argument", "Argument", "SELECT SUM(minutes) IGNORE NULLS AS n FROM trips"),
+    (
+        "other expressions",
+        "Expression",
+        "SELECT COUNT(*) AS n FROM trips WHERE (zone, zone) = (1, 2)",
+    ),
+    ("a selected column that is no key", "NotGrouped", "SELECT note, COUNT(*) AS n FROM trips"),
+    ("a key that is not selected", "KeyNotShown", "SELECT COUNT(*) AS n FROM trips GROUP BY town"),
+    ("an answer without a figure", "NoAggregate", "SELECT town FROM trips GROUP BY town"),
+    (
+        "a key's place that there is not",
+        "Ordinal",
+        "SELECT town, COUNT(*) AS n FROM trips GROUP BY 3",
+    ),
+    ("a heading that is a column", "HeadingIsColumn", "SELECT SUM(minutes) AS minutes FROM trips"),
+    ("two columns of one heading", "Twice", "SELECT COUNT(*), COUNT(*) FROM trips"),
+    ("text that is no SQL", "Syntax", "SELECT COUNT(*) AS n FROM trips WHERE zone = 1 1"),
+];
+
+const MODULES: Rows = &[
+    ("`GROUP BY` in a module's rows", "ModuleGroupBy", "SELECT town FROM trips GROUP BY town"),
+    (
+        "expressions in a module's rows",
+        "ModuleExpression",
+        "SELECT minutes + 1 AS later FROM trips",
+    ),
+];
+
+const NAMES: Rows = &[
+    ("identifier columns", "Identifier", "SELECT COUNT(ticket_no) AS n FROM trips"),
+    (
+        "the unit column",
+        "UnitColumn",
+        "SELECT person_id, COUNT(*) AS n FROM trips GROUP BY person_id",
+    ),
+    ("an unknown dataset", "NoDataset", "SELECT COUNT(*) AS n FROM journeys"),
+    ("an unknown column", "NoColumn", "SELECT COUNT(*) AS n FROM trips WHERE tariff = 1"),
+    (
+        "a key without a public list",
+        "NoDomain",
+        "SELECT note, COUNT(*) AS n FROM trips GROUP BY note",
+    ),
+    ("a sum without bounds", "Unbounded", "SELECT SUM(fare) AS revenue FROM trips"),
+    ("a value of another type", "Type", "SELECT COUNT(*) AS n FROM trips WHERE zone = 'one'"),
+    ("`MIN`, `MAX` and other aggregates", "Aggregate", "SELECT MAX(minutes) AS longest FROM trips"),
+    (
+        "`now()`, `random()` and the like",
+        "Volatile",
+        "SELECT COUNT(*) AS n FROM trips WHERE started_at < now()",
+    ),
+    ("any other function", "Function", "SELECT SUM(pg_sleep(9)) AS n FROM trips"),
+    ("wrong arguments", "Arguments", "SELECT SUM(clamp(fare, 0)) AS n FROM trips"),
+    ("`clamp` upside down", "ClampReversed", "SELECT SUM(clamp(fare, 50, 0)) AS n FROM trips"),
+    (
+        "numbers beyond 64 bits",
+        "Number",
+        "SELECT COUNT(*) AS n FROM trips WHERE zone = 99999999999999999999",
+    ),
+    (
+        "times that are none",
+        "Timestamp",
+        "SELECT COUNT(*) AS n FROM trips WHERE started_at > TIMESTAMP 'July'",
+    ),
+];

@@ -1,0 +1,113 @@
+//! Machine code that travels between a worker and the compile cache: labelled, or compiled again.
+//!
+//! Must never run bytes that this engine did not make from this very module: the cache vouches that they
+//! came from a worker of this node, the label that they fit module, engine version, settings and CPU.
+
+// The engine's loader trusts what it maps as code, so it is `unsafe`; see `module_from`.
+#![allow(unsafe_code)]
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use ring::digest::{Context, SHA256};
+use wasmtime::{Engine, Module};
+
+use crate::engine::{CompileError, Compiled, compile_by};
+use crate::vet::Vetted;
+
+/// Bytes of a label.
+const LABEL_BYTES: usize = 32;
+/// Separates labels from every other digest.
+const LABEL_DOMAIN: &[u8] = b"cloister machine code v1\0";
+
+/// Loads `cached` when it was made from this module by an engine like this one, else compiles; the second
+/// value is what to cache then.
+///
+/// `cached` must be empty, or come from [`crate::cache`], which takes nothing but what a worker of this node
+/// gave it: see the note at the loader.
+///
+/// # Errors
+/// [`CompileError`], as [`crate::compile`]. A cached artefact that does not fit is no error.
+pub(crate) fn compile_or_load(
+    vetted: &Vetted,
+    cached: &[u8],
+) -> Result<(Compiled, Option<Vec<u8>>), CompileError> {
+    let mut fresh = None;
+    let compiled = compile_by(vetted, |engine, bytes| {
+        let label = label(engine, bytes);
+        if let Some(module) = module_from(engine, &label, cached) {
+            return Ok(module);
+        }
+        let module = Module::new(engine, bytes)?;
+        fresh = Some([&label[..], &module.serialize()?].concat());
+        Ok(module)
+    })?;
+    Ok((compiled, fresh))
+}
+
+/// The module of an artefact with the right label.
+fn module_from(engine: &Engine, label: &[u8; LABEL_BYTES], cached: &[u8]) -> Option<Module> {
+    let machine_code = cached.strip_prefix(label)?;
+    // SAFETY: the loader needs the unchanged output of `Module::serialize`. The cache authenticates every
+    // artefact with a key of this node's state folder, and it is given artefacts by workers alone, after
+    // compilation and before any code of the module has run. The label binds them to these module bytes,
+    // and to version, settings and CPU of this engine, which the loader compares once more.
+    unsafe { Module::deserialize(engine, machine_code) }.ok()
+}
+
+/// What machine code depends on: the bytes compiled; engine version, settings and CPU.
+fn label(engine: &Engine, bytes: &[u8]) -> [u8; LABEL_BYTES] {
+    let mut hasher = DefaultHasher::new();
+    engine.precompile_compatibility_hash().hash(&mut hasher);
+    let mut context = Context::new(&SHA256);
+    context.update(LABEL_DOMAIN);
+    context.update(&hasher.finish().to_le_bytes());
+    context.update(bytes);
+    let mut label = [0; LABEL_BYTES];
+    label.copy_from_slice(context.finish().as_ref());
+    label
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Limits, vet};
+
+    fn vetted(name: &str) -> Vetted {
+        let path = format!("{}/../../tests/evil/{name}.wat", env!("CARGO_MANIFEST_DIR"));
+        vet(&wat::parse_file(path).unwrap(), &Limits::V1).unwrap()
+    }
+
+    #[test]
+    fn an_artefact_serves_its_own_module_alone() {
+        let (one, other) = (vetted("state_memory"), vetted("key_leak"));
+        let (_, artefact) = compile_or_load(&one, &[]).unwrap();
+        let artefact = artefact.unwrap();
+        assert!(compile_or_load(&one, &artefact).unwrap().1.is_none());
+        assert!(compile_or_load(&other, &artefact).unwrap().1.is_some());
+    }
+
+    #[test]
+    fn a_label_of_another_engine_or_no_machine_code_is_compiled_again() {
+        let one = vetted("state_memory");
+        let artefact = compile_or_load(&one, &[]).unwrap().1.unwrap();
+        let mut other_engine = artefact.clone();
+        other_engine[0] ^= 1;
+        let cut = &artefact[..LABEL_BYTES];
+        for stale in [&other_engine[..], cut, &artefact[..7], b"\0asm"] {
+            let fresh = compile_or_load(&one, stale).unwrap().1;
+            assert_eq!(fresh.map(|fresh| fresh.len()), Some(artefact.len()));
+        }
+    }
+
+    #[test]
+    fn another_configuration_has_another_label() {
+        let engine = |fuel: bool| {
+            let mut config = wasmtime::Config::new();
+            config.consume_fuel(fuel);
+            Engine::new(&config).unwrap()
+        };
+        assert_eq!(label(&engine(true), b"m"), label(&engine(true), b"m"));
+        assert_ne!(label(&engine(true), b"m"), label(&engine(false), b"m"));
+        assert_ne!(label(&engine(true), b"m"), label(&engine(true), b"n"));
+    }
+}

@@ -1,0 +1,67 @@
+//! `dry-run`: the table as it would look, over made-up records. Every output says that it is mock;
+//! nothing is asked of anybody and nothing is spent.
+
+use super::analysis::{Prepared, QuestionArguments, prepared, refusal_json};
+use super::{CliError, PersonArguments, now_s};
+use crate::dry_run::{DryRunOptions, LABEL, MockAnswer, dry_run};
+use clap::Args;
+use cloister_report::TextOptions;
+
+#[derive(Args)]
+pub(super) struct DryRunArguments {
+    #[command(flatten)]
+    question: QuestionArguments,
+    /// People at each mock partner.
+    #[arg(long, default_value_t = DryRunOptions::default().people)]
+    people: u32,
+    /// The same seed makes the same records; the noise is drawn anew.
+    #[arg(long, default_value_t = DryRunOptions::default().seed)]
+    seed: u64,
+    /// Leave the plot out.
+    #[arg(long)]
+    no_plot: bool,
+    /// Show the mathematics too.
+    #[arg(long)]
+    verbose: bool,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) async fn run(
+    person: &PersonArguments,
+    arguments: &DryRunArguments,
+) -> Result<(), CliError> {
+    let prepared = match prepared(person, &arguments.question).await {
+        Ok(prepared) => prepared,
+        Err(error) => {
+            if arguments.json {
+                println!("{}", refusal_json(&error));
+            }
+            return Err(error);
+        }
+    };
+    let Prepared { agreement, draft, analysis, .. } = &prepared;
+    let options = DryRunOptions { people: arguments.people, seed: arguments.seed };
+    let dictionary = &agreement.document().dictionary;
+    let answer = dry_run(draft, analysis, dictionary, options, now_s()).await?;
+    if arguments.json {
+        println!("{}", answer.to_json()?);
+    } else {
+        print!("{}", in_words(&answer, arguments));
+    }
+    Ok(())
+}
+
+fn in_words(answer: &MockAnswer, arguments: &DryRunArguments) -> String {
+    let options = TextOptions {
+        plot: !arguments.no_plot,
+        verbose: arguments.verbose,
+        ..TextOptions::default()
+    };
+    let table = answer.report.to_text(&options);
+    // Each line of the table too, so that no part of it can be taken for an answer.
+    let marked = table.lines().map(|line| format!("{LABEL}  {line}").trim_end().to_owned());
+    let marked: Vec<String> = marked.collect();
+    format!("{}\n{}\n", answer.label(), marked.join("\n"))
+}

@@ -1,0 +1,300 @@
+//! `explain`: what an analysis would read, cost and yield, before anything is spent. From the text, the
+//! dictionary and earlier answers alone; a refusal is shown with the line it is about.
+
+use super::analysis::{Prepared, prepared};
+use super::{CliError, PersonArguments, read};
+use crate::answer::{Answer, verify_bundle};
+use clap::Args;
+use cloister_plan::{Explanation, Forecast, Proposal, forecast, propose};
+use cloister_report::{HeadingKind, Report};
+use cloister_terms::{Agreement, Budget, Cost, Digest, Name};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::str::FromStr;
+
+#[derive(Args)]
+pub(super) struct ExplainArguments {
+    #[command(flatten)]
+    question: super::analysis::QuestionArguments,
+    /// Propose the cost that reaches this error: `50`, or `5%` of what a cell typically holds.
+    #[arg(long, value_name = "ERROR")]
+    target_error: Option<TargetError>,
+    /// The column the target is for (otherwise the first count or sum).
+    #[arg(long, requires = "target_error")]
+    column: Option<String>,
+    /// What a cell typically holds, for a target in percent and for averages.
+    #[arg(long, value_name = "N")]
+    typical: Option<f64>,
+    /// An earlier answer with its proof: tells what a cell typically holds, and what it cost.
+    #[arg(long, value_name = "FILE")]
+    bundle: Vec<PathBuf>,
+    /// Show the mathematics too.
+    #[arg(long)]
+    verbose: bool,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// An error aimed at.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum TargetError {
+    /// In the column's units.
+    Absolute(f64),
+    /// A share of what a cell typically holds.
+    Relative(f64),
+}
+
+impl FromStr for TargetError {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("`{text}` is no error: write 50, or 5%");
+        let number = text.strip_suffix('%').unwrap_or(text).trim();
+        let number: f64 = number.parse().map_err(|_| wrong())?;
+        if !(number.is_finite() && number > 0.0) {
+            return Err(wrong());
+        }
+        Ok(if text.ends_with('%') {
+            Self::Relative(number / 100.0)
+        } else {
+            Self::Absolute(number)
+        })
+    }
+}
+
+/// Everything `explain` tells.
+struct Explained {
+    explanation: Explanation,
+    share_of_left_percent: Option<f64>,
+    left: Option<Budget>,
+    spent_known: Cost,
+    typical: Option<f64>,
+    forecast: Forecast,
+    proposal: Option<Proposal>,
+}
+
+pub(super) async fn explain(
+    person: &PersonArguments,
+    arguments: &ExplainArguments,
+) -> Result<(), CliError> {
+    let told = tell(person, arguments).await;
+    match told {
+        Ok(told) if arguments.json => println!("{}", told.json()),
+        Ok(told) => print!("{}", told.in_words(arguments.verbose)),
+        Err(error) => {
+            if arguments.json {
+                println!("{}", super::analysis::refusal_json(&error));
+            }
+            return Err(error);
+        }
+    }
+    Ok(())
+}
+
+async fn tell(
+    person: &PersonArguments,
+    arguments: &ExplainArguments,
+) -> Result<Explained, CliError> {
+    let Prepared { agreement, researcher, draft, analysis, planned } =
+        prepared(person, &arguments.question).await?;
+    let answers = arguments
+        .bundle
+        .iter()
+        .map(|path| verify_bundle(&read(path)?).map_err(CliError::NotProven));
+    let answers: Vec<Answer> = answers.collect::<Result<_, _>>()?;
+    let document = agreement.document();
+    let spent_known = spent(&answers, agreement.digest(), &researcher);
+    let left = left(document, &researcher, spent_known);
+    let nodes = analysis.nodes.len();
+    let dictionary = &document.dictionary;
+    let question = draft.question();
+    let typical = arguments.typical.or_else(|| {
+        let wanted = arguments.column.as_deref();
+        let column = cloister_plan::forecast::target_column(&planned, nodes, wanted).ok()?;
+        answers.iter().rev().find_map(|answer| typical_of(&answer.report, &column))
+    });
+    if let Some(wrong) = typical.filter(|typical| !(typical.is_finite() && *typical > 0.0)) {
+        return Err(CliError::Typical(wrong));
+    }
+    let wanted = match arguments.target_error {
+        None => None,
+        Some(TargetError::Absolute(error)) => Some(error),
+        Some(TargetError::Relative(share)) => Some(share * typical.ok_or(CliError::NoTypical)?),
+    };
+    let propose_for = |wanted| {
+        let column = arguments.column.as_deref();
+        propose(dictionary, &question, &planned, nodes, column, wanted, left)
+    };
+    Ok(Explained {
+        explanation: cloister_plan::explain(&planned, nodes, left),
+        share_of_left_percent: left
+            .and_then(|left| cloister_plan::forecast::share_percent(planned.cost, left)),
+        left,
+        spent_known,
+        typical,
+        forecast: forecast(dictionary, &question, &planned, nodes, left, typical)
+            .map_err(crate::draft::DraftError::from)?,
+        proposal: wanted.map(propose_for).transpose()?,
+    })
+}
+
+/// What earlier answers cost this researcher under this agreement, at the partner where it is most.
+fn spent(answers: &[Answer], agreement: Digest, researcher: &Name) -> Cost {
+    let mut seen = BTreeSet::new();
+    let mut by_node: BTreeMap<Name, Cost> = BTreeMap::new();
+    let own = answers.iter().filter(|answer| {
+        answer.agreement.digest() == agreement
+            && answer.analysis.document().researcher == *researcher
+    });
+    for release in own.flat_map(|answer| &answer.releases) {
+        let release = release.document();
+        // One charge may stand behind several answers.
+        if seen.insert(release.charge) {
+            let sum = by_node.entry(release.node.clone()).or_insert(Cost::ZERO);
+            *sum = sum.checked_add(release.cost).unwrap_or(*sum);
+        }
+    }
+    by_node.into_values().fold(Cost::ZERO, |most, cost| Cost {
+        epsilon: most.epsilon.max(cost.epsilon),
+        rho: most.rho.max(cost.rho),
+        delta: most.delta.max(cost.delta),
+    })
+}
+
+fn left(agreement: &Agreement, researcher: &Name, spent: Cost) -> Option<Budget> {
+    agreement.researcher(researcher).map(|person| person.caps.left_after(spent))
+}
+
+/// The median size of the cells below a heading; `None` when the answer has no such count or sum.
+fn typical_of(report: &Report, column: &str) -> Option<f64> {
+    let is_figure = |kind: &HeadingKind| !matches!(kind, HeadingKind::Key(_));
+    let figures = report.columns.iter().filter(|heading| is_figure(&heading.kind));
+    let (place, _) = figures
+        .enumerate()
+        .find(|(_, h)| h.name == column && matches!(h.kind, HeadingKind::Total { .. }))?;
+    let cells = report.rows.iter().filter_map(|row| row.figures.get(place)?.estimate());
+    let mut sizes: Vec<f64> = cells.map(|estimate| estimate.value.abs()).collect();
+    sizes.sort_by(f64::total_cmp);
+    sizes.get(sizes.len() / 2).copied().filter(|size| *size > 0.0)
+}
+
+impl Explained {
+    fn in_words(&self, verbose: bool) -> String {
+        let mut text =
+            if verbose { format!("{:#}", self.explanation) } else { self.explanation.to_string() };
+        if let Some(share) = self.share_of_left_percent {
+            let known = if self.spent_known.is_zero() {
+                "what you may spend at each partner; name earlier answers with --bundle to count them"
+            } else {
+                "what is left for you at each partner after the answers named"
+            };
+            text += &format!("One round takes {share:.1} % of {known}.\n");
+        }
+        text += &format!("\n{}", self.forecast);
+        if let Some(typical) = self.typical {
+            text += &format!("A cell is taken to hold about {typical:.0}.\n");
+        }
+        if let Some(proposal) = &self.proposal {
+            text += &format!("\n{proposal}");
+        }
+        text
+    }
+
+    fn json(&self) -> serde_json::Value {
+        let mut value = serde_json::to_value(&self.explanation).unwrap_or_default();
+        if let Some(object) = value.as_object_mut() {
+            let extra = serde_json::json!({
+                "share_of_left_percent": self.share_of_left_percent,
+                "left": self.left,
+                "typical": self.typical,
+                "forecast": self.forecast,
+                "proposal": self.proposal,
+            });
+            object.extend(extra.as_object().cloned().unwrap_or_default());
+        }
+        value
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a command line of `explain` tells about a question, offline.
+    async fn told(sql: &str, more: &[&str]) -> Result<Explained, CliError> {
+        use clap::Parser;
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name).display().to_string();
+        let dictionary = cloister_plan::reference::dictionary().unwrap();
+        let agreement = crate::dry_run::tests::agreement(&dictionary, &["north", "south"]);
+        let envelope = cloister_wire::Envelope::unsigned(&agreement).unwrap();
+        std::fs::write(at("agreement.json"), envelope.to_bytes()).unwrap();
+        let text = format!(
+            "name = \"q\"\nquestion = \"?\"\npurpose = \"https://w3id.org/dpv#ScientificResearch\"\n\
+             row_cap = 4\ngroup_cap = 2\nspend = {{ rho = \"0.1\" }}\nsql = '''{sql}'''"
+        );
+        std::fs::write(at("q.toml"), text).unwrap();
+        let (question, agreement) = (at("q.toml"), at("agreement.json"));
+        let line = ["cloister", "explain", &question, "--agreement", &agreement];
+        let line = line.iter().chain(&["--researcher", "ada"]).chain(more);
+        let parsed = super::super::Arguments::try_parse_from(line).unwrap();
+        let super::super::Command::Explain(arguments) = &parsed.command else { panic!() };
+        tell(&parsed.person, arguments).await
+    }
+
+    const TOWNS: &str = "SELECT town, COUNT(*) AS trips FROM trips GROUP BY town";
+
+    #[tokio::test]
+    async fn shares_errors_and_the_cost_of_a_target_are_told_before_anything_is_spent() {
+        let found = told(TOWNS, &["--target-error", "5%", "--typical", "2000"]).await.unwrap();
+        assert_eq!(found.share_of_left_percent, Some(10.0));
+        let proposal = found.proposal.as_ref().unwrap();
+        assert!(proposal.wanted == 100.0 && proposal.plus_minus <= 100.0);
+        let text = found.in_words(false);
+        for said in ["One round takes 10.0 %", "x 1/4", "trips", "spend = { rho = ", "% sure"] {
+            assert!(text.contains(said), "`{said}` not in:\n{text}");
+        }
+        let json = found.json();
+        assert_eq!(json["forecast"]["options"].as_array().unwrap().len(), 5);
+        assert_eq!(json["proposal"]["column"], "trips");
+        assert!(json["reads"].is_array() && json["share_of_left_percent"] == 10.0);
+        let nothing = told(TOWNS, &["--target-error", "5%"]).await;
+        assert!(matches!(nothing, Err(CliError::NoTypical)));
+        let wrong = told(TOWNS, &["--typical=-3"]).await;
+        assert!(matches!(wrong, Err(CliError::Typical(_))));
+    }
+
+    #[tokio::test]
+    async fn a_refusal_shows_the_line_and_a_caret() {
+        let refused = told("SELECT town,\n  MAX(minutes) AS m\nFROM trips", &[]).await;
+        let error = refused.err().unwrap();
+        let text = error.to_string();
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[1].find("MAX"), lines[2].find('^'), "{text}");
+        let refused = &super::super::analysis::refusal_json(&error)["refused"];
+        assert_eq!(refused["kind"], "Aggregate");
+        assert_eq!(refused["place"]["line"], 2);
+    }
+
+    #[test]
+    fn an_earlier_answer_tells_what_a_cell_holds() {
+        let dictionary = cloister_plan::reference::dictionary().unwrap();
+        let planned = cloister_plan::reference::planned(&dictionary, TOWNS, false).unwrap();
+        let shape = &planned.plan.shape;
+        let vector = [("north".parse().unwrap(), vec![100, -900, 300])];
+        let combined = cloister_report::Combined::new(shape, 1, &vector).unwrap();
+        let report = cloister_report::report(shape, &combined).unwrap();
+        assert_eq!(typical_of(&report, "trips"), Some(300.0));
+        assert_eq!(typical_of(&report, "town"), None);
+    }
+
+    #[test]
+    fn targets_are_absolute_or_relative_and_hostile_ones_are_refused() {
+        assert_eq!("50".parse(), Ok(TargetError::Absolute(50.0)));
+        assert_eq!("5%".parse(), Ok(TargetError::Relative(0.05)));
+        assert_eq!("2.5 %".parse(), Ok(TargetError::Relative(0.025)));
+        for wrong in ["", "%", "0", "-5%", "nan", "inf%", "5%%", "five"] {
+            assert!(wrong.parse::<TargetError>().is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,285 @@
+//! A dry run: the node's own code over made-up records, with a scratch ledger in a folder that goes.
+//! It shows how an answer will look, never what it will be: no record of anybody is read, nothing is
+//! spent, and everything that comes out is marked as mock.
+
+mod mock;
+
+use cloister_node::alone::{Alone, AloneError, LocalTerms};
+use cloister_node::catalog::{Catalog, CatalogError};
+use cloister_node::ledger::{Ledger, LedgerError};
+use cloister_node::measure::MeasureOptions;
+use cloister_node::run::Tables;
+use cloister_plan::draft::{AnalysisDraft, DraftError};
+use cloister_report::{CombineError, Combined, Report, ReportError};
+use cloister_terms::{Analysis, Budget, Calendar, Dictionary, Epsilon, Name, Rho};
+use cloister_wire::{KeyError, SigningKey};
+use std::path::Path;
+
+/// Most people at each mock partner.
+pub const PEOPLE_MAX: u32 = 1_000_000;
+/// Most partners that are played; an analysis that asks more is played with these many.
+pub const PARTNERS_PLAYED_MAX: usize = 16;
+/// What every output starts with.
+pub const LABEL: &str = "MOCK";
+/// Length of an epoch of a scratch ledger, seconds: a dry run is one question.
+const EPOCH_S: u32 = 86_400;
+/// What a scratch ledger holds, in units of 10^-9: above every cost.
+const SCRATCH_UNITS: u64 = 9_000_000_000_000_000_000;
+
+/// What a dry run is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DryRunOptions {
+    /// People at each partner.
+    pub people: u32,
+    /// The same seed makes the same records; the noise is drawn anew.
+    pub seed: u64,
+}
+
+impl Default for DryRunOptions {
+    fn default() -> Self {
+        Self { people: 2_000, seed: 1 }
+    }
+}
+
+/// A mock answer.
+#[derive(Debug)]
+pub struct MockAnswer {
+    /// The table, as it would look.
+    pub report: Report,
+    /// What it was made of.
+    pub options: DryRunOptions,
+    /// Partners that were played.
+    pub partners: usize,
+    /// Partners that the analysis asks.
+    pub asked: usize,
+}
+
+/// Why there is no dry run.
+#[derive(Debug, thiserror::Error)]
+pub enum DryRunError {
+    /// The number of people is out of range.
+    #[error("a dry run has between 1 and {PEOPLE_MAX} people: {0} were asked for")]
+    People(u32),
+    /// The scratch folder cannot be written.
+    #[error("the scratch folder cannot be written: {0}; look at the disk, or set TMPDIR")]
+    Scratch(#[from] std::io::Error),
+    /// The made-up tables do not open.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    /// The scratch ledger does not open.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// No key could be made.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// The question cannot be planned.
+    #[error(transparent)]
+    Draft(#[from] DraftError),
+    /// The node does not answer.
+    #[error("on mock records, {0}")]
+    Node(Box<AloneError>),
+    /// The mock releases do not combine.
+    #[error(transparent)]
+    Combine(#[from] CombineError),
+    /// The table cannot be made.
+    #[error(transparent)]
+    Report(#[from] ReportError),
+}
+
+/// Plays `analysis`, planned from `draft`, at mock partners over `dictionary`.
+pub async fn dry_run(
+    draft: &AnalysisDraft,
+    analysis: &Analysis,
+    dictionary: &Dictionary,
+    options: DryRunOptions,
+    now_s: i64,
+) -> Result<MockAnswer, DryRunError> {
+    if !(1..=PEOPLE_MAX).contains(&options.people) {
+        return Err(DryRunError::People(options.people));
+    }
+    let mut vectors = Vec::new();
+    let played = analysis.nodes.iter().take(PARTNERS_PLAYED_MAX);
+    for (number, partner) in (0u64..).zip(played) {
+        let folder = tempfile::tempdir()?;
+        let seed = options.seed.wrapping_mul(PARTNERS_PLAYED_MAX as u64).wrapping_add(number);
+        let recipe = mock::Recipe { dictionary, sql: draft.sql(), people: options.people, seed };
+        let sources = recipe.write(folder.path(), &analysis.datasets())?;
+        let catalog = Catalog::open(&sources, dictionary)?;
+        let tables = Tables { catalog, options: MeasureOptions::default() };
+        let alone = scratch(folder.path(), tables, partner, analysis, dictionary, now_s)?;
+        let (own, _) = alone.plan(draft)?;
+        let answered =
+            alone.ask(&own, draft.module.as_deref(), false, now_s).await.map_err(boxed)?;
+        let values = answered.release.document().values.iter().map(|value| value.0);
+        vectors.push((partner.clone(), values.collect::<Vec<i128>>()));
+    }
+    let combined = Combined::new(&analysis.shape, vectors.len(), &vectors)?;
+    let report = cloister_report::report(&analysis.shape, &combined)?;
+    let (partners, asked) = (vectors.len(), analysis.nodes.len());
+    Ok(MockAnswer { report, options, partners, asked })
+}
+
+/// A node with a ledger of its own that nothing else counts on.
+fn scratch(
+    folder: &Path,
+    tables: Tables,
+    partner: &Name,
+    analysis: &Analysis,
+    dictionary: &Dictionary,
+    now_s: i64,
+) -> Result<Alone, DryRunError> {
+    let local = LocalTerms {
+        partner: partner.clone(),
+        unit_namespace: partner.clone(),
+        dictionary: dictionary.clone(),
+        purposes: vec![analysis.purpose.clone()],
+        calendar: Calendar { start_s: 0, length_s: EPOCH_S },
+    };
+    let caps = Budget {
+        epsilon: Epsilon::from_units(SCRATCH_UNITS).unwrap_or_default(),
+        rho: Rho::from_units(SCRATCH_UNITS).unwrap_or_default(),
+        ..Budget::ZERO
+    };
+    let ledger = Ledger::open(&folder.join("ledger.sqlite"))?;
+    let (steward, node) = (SigningKey::generate()?, SigningKey::generate()?);
+    Alone::new(ledger, tables, &local, caps, steward, node, now_s).map_err(boxed)
+}
+
+fn boxed(error: AloneError) -> DryRunError {
+    DryRunError::Node(Box::new(error))
+}
+
+impl MockAnswer {
+    /// What stands above and below every mock table.
+    pub fn label(&self) -> String {
+        let DryRunOptions { people, seed } = self.options;
+        let partners = match (self.partners, self.asked) {
+            (1, 1) => "1 partner".to_owned(),
+            (played, asked) if played == asked => format!("each of {played} partners"),
+            (played, asked) => format!("each of {played} partners ({asked} are asked)"),
+        };
+        format!(
+            "{LABEL}: made-up records of {people} people at {partners}, seed {seed}. Nobody was asked, nothing was spent."
+        )
+    }
+
+    /// The answer as JSON, marked.
+    pub fn to_json(&self) -> Result<String, ReportError> {
+        let report: serde_json::Value =
+            serde_json::from_str(&self.report.to_json()?).map_err(|_| ReportError::Json)?;
+        let value = serde_json::json!({
+            "mock": true,
+            "label": self.label(),
+            "people": self.options.people,
+            "seed": self.options.seed,
+            "partners_played": self.partners,
+            "partners_asked": self.asked,
+            "spent": null,
+            "report": report,
+        });
+        serde_json::to_string_pretty(&value).map_err(|_| ReportError::Json)
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use cloister_plan::draft::{DatasetDraft, analysis_from_toml, datasets_of};
+    use cloister_plan::reference;
+
+    const NOW_S: i64 = 1_790_000_000;
+
+    /// An agreement over `dictionary` under which `ada` may spend a rho of 1.
+    pub(crate) fn agreement(
+        dictionary: &Dictionary,
+        partners: &[&str],
+    ) -> cloister_terms::Agreement {
+        let key = |seed: u8| SigningKey::from_seed(&[seed; 32]).unwrap().public_key();
+        let caps = Budget { rho: "1".parse().unwrap(), ..Budget::ZERO };
+        let party = |(at, name): (usize, &&str)| cloister_terms::Party {
+            partner: name.parse().unwrap(),
+            organisation: (*name).to_owned(),
+            steward_key: key(10 + at as u8),
+            node_key: key(100 + at as u8),
+            unit_namespace: format!("{name}-persons").parse().unwrap(),
+            caps,
+        };
+        cloister_terms::Agreement {
+            version: cloister_terms::DOCUMENT_VERSION,
+            name: "mobility".parse().unwrap(),
+            charter: String::new(),
+            purposes: vec!["https://w3id.org/dpv#ScientificResearch".to_owned()],
+            not_before_s: 0,
+            not_after_s: 4_000_000_000,
+            calendar: Calendar { start_s: 0, length_s: 86_400 },
+            parties: partners.iter().enumerate().map(party).collect(),
+            researchers: vec![cloister_terms::Researcher {
+                name: "ada".parse().unwrap(),
+                organisation: "university".to_owned(),
+                key: key(1),
+                caps,
+            }],
+            reviewers: vec![],
+            quorum: cloister_terms::Quorum { approvals: 1, organisations: 1 },
+            coordinator: "hub".parse().unwrap(),
+            run_time_max_ms: 1,
+            dictionary: dictionary.clone(),
+        }
+    }
+
+    async fn played(sql: &str, partners: &[&str], people: u32) -> Result<MockAnswer, DryRunError> {
+        let dictionary = reference::dictionary().unwrap();
+        let text = format!(
+            "name = \"q\"\nquestion = \"?\"\npurpose = \"https://w3id.org/dpv#ScientificResearch\"\nrow_cap = 10\ngroup_cap = 3\nspend = {{ rho = \"1\" }}\nsql = '''{sql}'''"
+        );
+        let none = |_: &Path| Err(std::io::ErrorKind::NotFound.into());
+        let draft = analysis_from_toml(&text, &dictionary, &none)?;
+        let agreement = agreement(&dictionary, partners);
+        let digest = cloister_terms::Digest::new([1; 32]);
+        let ada = "ada".parse().unwrap();
+        let (analysis, _) = cloister_plan::draft::document_of(&draft, &agreement, digest, &ada)?;
+        let options = DryRunOptions { people, seed: 7 };
+        dry_run(&draft, &analysis, &dictionary, options, NOW_S).await
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_mock_answer_looks_like_an_answer_and_says_that_it_is_none() {
+        let sql = "SELECT town, COUNT(DISTINCT person_id) AS riders, AVG(distance_km) AS km FROM trips WHERE started_at >= TIMESTAMP '2019-07-01' AND started_at < TIMESTAMP '2019-10-01' GROUP BY town";
+        let answer = played(sql, &["north", "south"], 500).await.unwrap();
+        assert_eq!((answer.partners, answer.report.rows.len()), (2, 3));
+        assert!(answer.label().starts_with("MOCK") && answer.label().contains("nothing was spent"));
+        // Dates in the question decide when the mock records lie: the filter keeps many of them.
+        let riders: f64 = answer
+            .report
+            .rows
+            .iter()
+            .filter_map(|row| row.figures[0].estimate())
+            .map(|estimate| estimate.value)
+            .sum();
+        assert!(riders > 200.0, "{riders}");
+        let json: serde_json::Value = serde_json::from_str(&answer.to_json().unwrap()).unwrap();
+        assert_eq!(json["mock"], true);
+        assert!(json["label"].as_str().unwrap().starts_with("MOCK"));
+        assert_eq!(json["report"]["rows"].as_array().unwrap().len(), 3);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn every_allowed_example_of_the_reference_page_runs_on_mock_records() {
+        for entry in reference::entries() {
+            if entry.refused.is_none() && !entry.is_module {
+                let answer = played(entry.example, &["north"], 40).await;
+                assert!(answer.is_ok(), "`{}`: {:?}", entry.name, answer.err());
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn hostile_sizes_are_refused() {
+        for people in [0, PEOPLE_MAX + 1] {
+            let answer = played("SELECT COUNT(*) AS n FROM trips", &["north"], people).await;
+            assert!(matches!(answer, Err(DryRunError::People(found)) if found == people));
+        }
+        assert!(toml::from_str::<DatasetDraft>("name = 1").is_err());
+        assert!(datasets_of(vec![]).unwrap().check().is_err());
+    }
+}
