@@ -55,7 +55,7 @@ fn plans(draws: &mut Draws, kind: Kind) -> Vec<(String, Planned)> {
         if let Ok(planned) = planned(&text, row_cap, group_cap, spend) {
             plans.push((text, planned));
         }
-        assert!(asked <= 4 * QUESTIONS, "most random questions are refused, as `{text}`");
+        assert!(asked <= 9 * QUESTIONS, "most random questions are refused, as `{text}`");
     }
     plans
 }
@@ -127,7 +127,7 @@ async fn a22_released_lanes_equal_plain_sql_at_epsilon_a_million() {
     let (mut compared, mut asked) = (0, 0);
     while compared < QUESTIONS {
         asked += 1;
-        assert!(asked <= 4 * QUESTIONS, "most random questions are refused");
+        assert!(asked <= 9 * QUESTIONS, "most random questions are refused");
         let text = question(&mut draws, Kind::Tame);
         let Ok(planned) = planned(&text, 40, 9, epsilon("1000000")) else { continue };
         let mut released = Vec::new();
@@ -188,9 +188,9 @@ fn compare(
             let step = 2f64.powi(-i32::from(shape.lanes[lane].grid_bits));
             let found = released[cell as usize * shape.lanes.len() + lane] as f64 * step;
             let wanted = expected.get(&key).map_or(0.0, |figures| figures[place]);
-            // Each row is rounded to the nearest step.
+            // Each row is rounded to the nearest step; a join makes at most three of one.
             let off = (found - wanted).abs();
-            assert!(off <= rows as f64 * step / 2.0, "{text} at {key:?}: {found}, not {wanted}");
+            assert!(off <= rows as f64 * 1.5 * step, "{text} at {key:?}: {found}, not {wanted}");
             let is_count = shape.lanes[lane].grid_bits == 0 && wanted.fract() == 0.0;
             assert!(!is_count || off == 0.0, "{text} at {key:?}: {found}, not {wanted}");
         }
