@@ -1,15 +1,16 @@
-//! The node's rows, person by person, in the bytes that the worker reads.
+//! The node's rows, in columns of whole persons, in the bytes that the worker reads.
 //!
 //! Must never carry the value of an invalid row, nor a NaN or zero that tells more than its number.
 
-use crate::frames::Pair;
 use crate::limits::{FRAME_BYTES_MAX, PERSONS_PER_BATCH_MAX};
+use crate::outputs::Pair;
+use crate::persons::{Column, Persons};
 use crate::shape::{ColumnKind, Shape, VALUE_BYTES, bitmap_bytes};
 
 /// Bytes that a batch frame and an outputs frame hold beside persons.
 const BATCH_HEAD_BYTES: usize = 64;
 
-/// One column of one person, in the person's canonical row order.
+/// One column: the rows of one person, or of several one after the other, each in canonical order.
 #[derive(Clone, Copy, Debug)]
 pub enum ColumnData<'a> {
     /// Integers, timestamps (microseconds UTC), booleans (0 or 1).
@@ -82,14 +83,27 @@ pub enum BatchError {
 #[derive(Clone, Debug)]
 pub struct PersonBatch {
     shape: Shape,
-    persons: u32,
-    body: Vec<u8>,
+    rows: Vec<[u8; 4]>,
+    rows_total: usize,
+    columns: Vec<ColumnBytes>,
+}
+
+/// One column of all persons so far.
+#[derive(Clone, Debug, Default)]
+struct ColumnBytes {
+    /// Bit i: row i has a value.
+    valid: Vec<[u8; 8]>,
+    /// Some row has none.
+    has_invalid: bool,
+    /// 8 bytes a row.
+    values: Vec<u8>,
 }
 
 impl PersonBatch {
     /// An empty batch for this shape.
     pub fn new(shape: &Shape) -> PersonBatch {
-        PersonBatch { shape: shape.clone(), persons: 0, body: Vec::new() }
+        let columns = vec![ColumnBytes::default(); shape.columns().len()];
+        PersonBatch { shape: shape.clone(), rows: Vec::new(), rows_total: 0, columns }
     }
 
     /// Adds one person: `rows` rows in every column of the shape.
@@ -101,42 +115,64 @@ impl PersonBatch {
         rows: usize,
         columns: &[ColumnData<'_>],
     ) -> Result<(), BatchError> {
+        let rows = u32::try_from(rows).unwrap_or(u32::MAX);
+        match self.push_persons(&[rows], columns)? {
+            0 => Err(BatchError::Full { persons: self.rows.len() as u32 }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Adds as many persons as fit and says how many: `rows` holds each one's number of rows, the columns
+    /// all their rows one person after the other. Zero: the batch must be run first.
+    ///
+    /// # Errors
+    /// Any variant but [`BatchError::Full`]: a caller's mistake; nothing was added.
+    pub fn push_persons(
+        &mut self,
+        rows: &[u32],
+        columns: &[ColumnData<'_>],
+    ) -> Result<usize, BatchError> {
         self.check(rows, columns)?;
-        let person_bytes =
-            4 + columns.len() * (bitmap_bytes(rows) + rows.saturating_mul(VALUE_BYTES));
-        let persons_after = self.persons as usize + 1;
-        let outputs_bytes = persons_after
-            .saturating_mul(self.shape.outputs_max() as usize * Pair::ENCODED_BYTES + 5);
-        let room = FRAME_BYTES_MAX as usize - BATCH_HEAD_BYTES;
-        let full = self.persons >= PERSONS_PER_BATCH_MAX
-            || self.body.len() + person_bytes > room
-            || outputs_bytes > room;
-        // One person always fits: the limits of a shape are below those of a frame.
-        if full && self.persons > 0 {
-            return Err(BatchError::Full { persons: self.persons });
+        let mut rows_after = self.rows_total;
+        let mut taken = 0;
+        for rows in rows {
+            let more = rows_after.saturating_add(*rows as usize);
+            // One person always fits: the limits of a shape are below those of a frame.
+            let first = self.rows.len() + taken == 0;
+            if !first && !self.has_room(self.rows.len() + taken + 1, more) {
+                break;
+            }
+            rows_after = more;
+            taken += 1;
         }
-        self.body.extend_from_slice(&(rows as u32).to_le_bytes());
-        for column in columns {
-            self.push_column(column);
+        let rows_added = rows_after - self.rows_total;
+        for (bytes, column) in self.columns.iter_mut().zip(columns) {
+            bytes.push(self.rows_total, rows_added, column);
         }
-        self.persons += 1;
-        Ok(())
+        self.rows.extend(rows.iter().take(taken).map(|rows| rows.to_le_bytes()));
+        self.rows_total = rows_after;
+        Ok(taken)
     }
 
     /// Persons in the batch.
     pub fn len(&self) -> usize {
-        self.persons as usize
+        self.rows.len()
     }
 
     /// True without persons.
     pub fn is_empty(&self) -> bool {
-        self.persons == 0
+        self.rows.is_empty()
     }
 
     /// Removes all persons, keeps the room.
     pub fn clear(&mut self) {
-        self.persons = 0;
-        self.body.clear();
+        self.rows.clear();
+        self.rows_total = 0;
+        for column in &mut self.columns {
+            column.valid.clear();
+            column.has_invalid = false;
+            column.values.clear();
+        }
     }
 
     /// The shape that persons must have.
@@ -144,19 +180,36 @@ impl PersonBatch {
         &self.shape
     }
 
-    /// The persons' bytes, as [`crate::frames`] sends them.
-    pub(crate) fn body(&self) -> &[u8] {
-        &self.body
+    /// The persons, as a worker sees them.
+    pub fn persons(&self) -> Persons<'_> {
+        let columns = self.columns.iter().map(|column| Column {
+            valid: column.has_invalid.then_some(column.valid.as_slice()),
+            values: &column.values,
+        });
+        Persons { rows: &self.rows, columns: columns.collect() }
     }
 
-    fn check(&self, rows: usize, columns: &[ColumnData<'_>]) -> Result<(), BatchError> {
+    /// Whether so many persons with so many rows fit one frame, and their outputs another.
+    fn has_room(&self, persons: usize, rows: usize) -> bool {
+        let room = FRAME_BYTES_MAX as usize - BATCH_HEAD_BYTES;
+        let column_bytes = 1 + bitmap_bytes(rows) + rows.saturating_mul(VALUE_BYTES);
+        let bytes = column_bytes.saturating_mul(self.columns.len()).saturating_add(persons * 4);
+        let output_bytes = self.shape.outputs_max() as usize * Pair::ENCODED_BYTES + 4;
+        persons <= PERSONS_PER_BATCH_MAX as usize
+            && bytes <= room
+            && persons.saturating_mul(output_bytes) <= room
+    }
+
+    fn check(&self, rows: &[u32], columns: &[ColumnData<'_>]) -> Result<(), BatchError> {
         let kinds = self.shape.columns();
-        if rows > self.shape.row_cap() as usize {
-            return Err(BatchError::TooManyRows { rows, row_cap: self.shape.row_cap() });
+        let row_cap = self.shape.row_cap();
+        if let Some(over) = rows.iter().find(|rows| **rows > row_cap) {
+            return Err(BatchError::TooManyRows { rows: *over as usize, row_cap });
         }
         if columns.len() != kinds.len() {
             return Err(BatchError::Columns { columns: columns.len(), want: kinds.len() });
         }
+        let rows = rows.iter().fold(0_usize, |sum, rows| sum.saturating_add(*rows as usize));
         for (column, (data, want)) in columns.iter().zip(kinds).enumerate() {
             let (kind, values, valid) = data.facts();
             if kind != *want {
@@ -168,30 +221,48 @@ impl PersonBatch {
         }
         Ok(())
     }
+}
 
-    fn push_column(&mut self, column: &ColumnData<'_>) {
+impl ColumnBytes {
+    /// Adds the first `count` rows of a column after the `rows` that are there.
+    fn push(&mut self, rows: usize, count: usize, column: &ColumnData<'_>) {
         let valid = match column {
             ColumnData::Int { valid, .. }
             | ColumnData::Float { valid, .. }
             | ColumnData::Code { valid, .. } => *valid,
         };
-        for word in valid.chunks(64) {
-            let bits = word.iter().rev().fold(0_u64, |bits, valid| bits << 1 | u64::from(*valid));
-            self.body.extend_from_slice(&bits.to_le_bytes());
-        }
+        self.push_valid(rows, valid.get(..count).unwrap_or(valid));
+        let start = self.values.len();
+        self.values.resize(start.saturating_add(count.saturating_mul(VALUE_BYTES)), 0);
+        let (places, _) = self.values.get_mut(start..).unwrap_or_default().as_chunks_mut::<8>();
         match column {
             ColumnData::Int { values, .. } | ColumnData::Code { values, .. } => {
-                for (value, valid) in values.iter().zip(valid) {
-                    let value = if *valid { *value } else { 0 };
-                    self.body.extend_from_slice(&value.to_le_bytes());
+                for (place, (value, valid)) in places.iter_mut().zip(values.iter().zip(valid)) {
+                    *place = (if *valid { *value } else { 0 }).to_le_bytes();
                 }
             }
             ColumnData::Float { values, .. } => {
-                for (value, valid) in values.iter().zip(valid) {
+                for (place, (value, valid)) in places.iter_mut().zip(values.iter().zip(valid)) {
                     let value = if *valid { one_nan_one_zero(*value) } else { 0.0 };
-                    self.body.extend_from_slice(&value.to_le_bytes());
+                    *place = value.to_le_bytes();
                 }
             }
+        }
+    }
+
+    fn push_valid(&mut self, rows: usize, valid: &[bool]) {
+        self.has_invalid |= valid.contains(&false);
+        let (mut used, mut rest) = (rows % 64, valid);
+        while !rest.is_empty() {
+            let (now, later) = rest.split_at_checked(64 - used).unwrap_or((rest, &[]));
+            let bits = now.iter().rev().fold(0_u64, |bits, valid| bits << 1 | u64::from(*valid));
+            match self.valid.last_mut() {
+                Some(word) if used > 0 => {
+                    *word = (u64::from_le_bytes(*word) | bits << used).to_le_bytes();
+                }
+                _ => self.valid.push(bits.to_le_bytes()),
+            }
+            (used, rest) = (0, later);
         }
     }
 }
@@ -231,12 +302,14 @@ mod tests {
         let mut batch = PersonBatch::new(&shape(vec![ColumnKind::Int]));
         let valid: Vec<bool> = (0..66).map(|row| row == 0 || row == 9 || row == 65).collect();
         batch.push_person(66, &[ColumnData::Int { values: &[7; 66], valid: &valid }]).unwrap();
-        let body = batch.body();
-        assert_eq!(body[..4], 66_u32.to_le_bytes());
-        assert_eq!(body[4..20], [1, 2, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0]);
-        assert_eq!(body[20..28], 7_i64.to_le_bytes());
-        assert_eq!(body[28..36], [0; 8]);
-        assert_eq!(body.len(), 4 + 16 + 66 * 8);
+        let persons = batch.persons();
+        assert_eq!(persons.rows, [66_u32.to_le_bytes()]);
+        let words = [0x201_u64, 2].map(u64::to_le_bytes);
+        assert_eq!(persons.columns[0].valid, Some(&words[..]));
+        let values = persons.columns[0].values;
+        assert_eq!(values[..8], 7_i64.to_le_bytes());
+        assert_eq!(values[8..16], [0; 8]);
+        assert_eq!(values.len(), 66 * 8);
     }
 
     #[test]
@@ -245,8 +318,9 @@ mod tests {
         let odd = f64::from_bits(0xfff0_0000_dead_beef);
         let column = ColumnData::Float { values: &[odd, -0.0], valid: &[true, true] };
         batch.push_person(2, &[column]).unwrap();
-        assert_eq!(batch.body()[12..20], 0x7ff8_0000_0000_0000_u64.to_le_bytes());
-        assert_eq!(batch.body()[20..28], [0; 8]);
+        let values = batch.persons().columns[0].values;
+        assert_eq!(values[..8], 0x7ff8_0000_0000_0000_u64.to_le_bytes());
+        assert_eq!(values[8..], [0; 8]);
     }
 
     #[test]
@@ -264,7 +338,7 @@ mod tests {
             Err(BatchError::Kind { column: 0, want: ColumnKind::Int })
         );
         assert_eq!(batch.push_person(2, &[int]), Err(BatchError::Length { column: 0, rows: 2 }));
-        assert!(batch.is_empty() && batch.body().is_empty());
+        assert!(batch.is_empty() && batch.persons().columns[0].values.is_empty());
     }
 
     #[test]
@@ -277,8 +351,39 @@ mod tests {
                 break error;
             }
         };
-        assert_eq!(full, BatchError::Full { persons: batch.persons });
+        assert_eq!(full, BatchError::Full { persons: batch.len() as u32 });
         batch.clear();
         assert_eq!(batch.push_person(1, &person), Ok(()));
+    }
+
+    #[test]
+    fn persons_pushed_together_are_those_pushed_one_by_one() {
+        let shape = shape(vec![ColumnKind::Int, ColumnKind::Float]);
+        let rows: Vec<u32> = (0..50).map(|person| person * 13 % 70).collect();
+        let total = rows.iter().sum::<u32>() as usize;
+        let ints: Vec<i64> = (0..total as i64).collect();
+        let floats: Vec<f64> = ints.iter().map(|value| *value as f64 / 3.0).collect();
+        let valid: Vec<bool> = (0..total).map(|row| row % 5 != 2).collect();
+        let all = vec![true; total];
+        let columns = |from: usize, to: usize| {
+            [
+                ColumnData::Int { values: &ints[from..to], valid: &valid[from..to] },
+                ColumnData::Float { values: &floats[from..to], valid: &all[from..to] },
+            ]
+        };
+        let (mut together, mut single) = (PersonBatch::new(&shape), PersonBatch::new(&shape));
+        assert_eq!(together.push_persons(&rows, &columns(0, total)), Ok(50));
+        let mut first = 0;
+        for rows in &rows {
+            let after = first + *rows as usize;
+            single.push_person(*rows as usize, &columns(first, after)).unwrap();
+            first = after;
+        }
+        let (one, other) = (together.persons(), single.persons());
+        assert_eq!(one.rows, other.rows);
+        for (one, other) in one.columns.iter().zip(&other.columns) {
+            assert_eq!((one.valid, one.values), (other.valid, other.values));
+        }
+        assert!(one.columns[0].valid.is_some() && one.columns[1].valid.is_none());
     }
 }

@@ -1,4 +1,5 @@
-//! Reads one function's code once: validates it and bounds what the compiler may be asked to do.
+//! Reads one function's code once: validates it, bounds what the compiler may be asked to do, notes what it
+//! can write.
 //!
 //! Must never allocate by a number that the module states about itself.
 
@@ -8,8 +9,9 @@ use wasmparser::{
 
 use crate::limits::{LOCALS_RECKONED, Limit, Limits};
 use crate::vet::{VetError, bounded};
+use crate::writes::{OperandStack, Writes};
 
-/// Validates one body and returns its complexity (branch points x locals).
+/// Validates one body, adds what it can write, and returns its complexity (branch points x locals).
 ///
 /// The product is what a compiler's SSA form can grow to: every loop may need a parameter for every local.
 ///
@@ -20,6 +22,7 @@ pub(crate) fn vet_body(
     body: &FunctionBody<'_>,
     params: u64,
     limits: &Limits,
+    writes: &mut Writes,
 ) -> Result<u64, VetError> {
     let range = body.range();
     let code_bytes = range.end.saturating_sub(range.start) as u64;
@@ -31,6 +34,7 @@ pub(crate) fn vet_body(
     validator.read_locals(&mut at_locals)?;
 
     let mut operators = body.get_operators_reader()?;
+    let mut stack = OperandStack::default();
     let mut depth: u64 = 0;
     let mut branches: u64 = 1;
     while !operators.eof() {
@@ -50,7 +54,11 @@ pub(crate) fn vet_body(
         }
         bounded(Limit::Nesting, depth, limits.nesting)?;
         bounded(Limit::Branches, branches, limits.branches)?;
+        // Before it runs, since the arity of an `end` is that of the block it closes.
+        let pushed = operator.operator_arity(&validator).map(|(_, pushed)| pushed);
+        stack.before(&operator, writes);
         validator.op(offset, &operator)?;
+        stack.after(&operator, pushed, validator.operand_stack_height());
     }
     operators.finish()?;
     let complexity = branches.saturating_mul(locals.saturating_add(LOCALS_RECKONED));

@@ -11,8 +11,8 @@ use std::time::Duration;
 use crate::batch::PersonBatch;
 use crate::cache::CompileCache;
 use crate::frames::{
-    Abort, Answer, Counters, FrameError, PersonOutput, ReadError, Refusal, Setup, read_answer,
-    read_frame, write_batch, write_finish, write_setup,
+    Abort, Answer, Counters, FrameError, Outputs, PersonOutput, ReadError, Refusal, Setup,
+    read_answer, read_frame, write_batch, write_finish, write_setup,
 };
 use crate::isolation::Protections;
 use crate::limits::{SETUP_MS_MAX, SILENCE_MS_MAX, WORKER_STACK_BYTES};
@@ -271,6 +271,14 @@ impl Runner {
     /// # Errors
     /// Any [`RunnerError`] ends the job, but for [`RunnerError::OtherShape`].
     pub fn run_batch(&mut self, batch: &PersonBatch) -> Result<Vec<PersonOutput>, RunnerError> {
+        Ok(self.run_batch_flat(batch)?.to_persons())
+    }
+
+    /// The same with all pairs in one array: nothing is allocated for each person.
+    ///
+    /// # Errors
+    /// As [`Runner::run_batch`].
+    pub fn run_batch_flat(&mut self, batch: &PersonBatch) -> Result<Outputs, RunnerError> {
         if batch.shape() != &self.shape {
             return Err(RunnerError::OtherShape);
         }

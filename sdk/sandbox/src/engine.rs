@@ -2,28 +2,38 @@
 //!
 //! Must never compile a module that the vetter has not seen, nor switch on a feature that it refuses.
 
+use std::borrow::Cow;
+
 use wasmtime::{
     Config, Enabled, Engine, Extern, InstanceAllocationStrategy, InstancePre, Linker, Module,
     ModuleExport, PoolingAllocationConfig, Store, WasmBacktraceDetails, WasmFeatures,
 };
 
-use crate::limits::{ABI_VERSION, MEMORY_PAGES_MAX, TABLE_ELEMENTS_MAX, WASM_STACK_BYTES};
+use crate::limits::{
+    ABI_VERSION, MEMORY_PAGES_MAX, PAGE_BYTES, TABLE_ELEMENTS_MAX, WASM_STACK_BYTES,
+};
+use crate::recheck::{RecheckError, recheck};
+use crate::rewrite::{GLOBAL, MARKS, RewriteError, card_bytes_log2, rewrite};
 use crate::shape::Shape;
+use crate::tier::Tier;
 use crate::vet::{FEATURES, MEMORY, PERSON_MAP, Vetted};
 
-/// Bytes of one wasm page.
-const PAGE_BYTES: u64 = 64 << 10;
 /// Bytes of the four layout words.
 const LAYOUT_BYTES: usize = 16;
 /// Fuel for the trial instance: it runs no code of the module.
 const TRIAL_FUEL: u64 = 1_000_000;
 
-/// A vetted module as machine code, ready to be instantiated once a person.
+/// A vetted module as machine code, ready to be instantiated. A clone shares the code and the one pooled slot.
+#[derive(Clone)]
 pub struct Compiled {
     pub(crate) engine: Engine,
     pub(crate) ready: InstancePre<()>,
     pub(crate) memory: ModuleExport,
     pub(crate) person_map: ModuleExport,
+    pub(crate) marks: Option<ModuleExport>,
+    pub(crate) globals: Vec<ModuleExport>,
+    pub(crate) restore: Restore,
+    tier: Tier,
     input: Buffer,
     output: Buffer,
 }
@@ -31,10 +41,27 @@ pub struct Compiled {
 impl std::fmt::Debug for Compiled {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Compiled")
+            .field("tier", &self.tier)
             .field("input", &self.input)
             .field("output", &self.output)
             .finish_non_exhaustive()
     }
+}
+
+/// How what a person's run wrote is undone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Restore {
+    /// It can write nothing.
+    Nothing,
+    /// Copy these ranges of memory, set the globals.
+    Ranges(Vec<(usize, usize)>),
+    /// Copy the marked cards, set the globals.
+    Cards {
+        /// log2 of a card's bytes.
+        card_bytes_log2: u32,
+    },
+    /// Throw the instance away.
+    Instance,
 }
 
 /// A static buffer in the module's memory.
@@ -55,6 +82,15 @@ pub enum CompileError {
         /// The engine's words.
         detail: String,
     },
+    /// The tier does not undo everything that the module can do.
+    #[error("the module cannot run in the tier `{tier}`: take the one that the vetter chose")]
+    Tier {
+        /// As asked.
+        tier: Tier,
+    },
+    /// The rewritten module is not the vetted one with marks.
+    #[error(transparent)]
+    Rewrite(#[from] RewriteError),
     /// The compiler refused.
     #[error("the module does not compile: {detail}; build it again")]
     Compile {
@@ -127,6 +163,8 @@ impl CompileError {
     pub fn reason(&self) -> &'static str {
         match self {
             CompileError::Engine { .. } => "engine",
+            CompileError::Tier { .. } => "tier",
+            CompileError::Rewrite(_) => "rewrite",
             CompileError::Compile { .. } => "compile",
             CompileError::Instantiate { .. } => "instantiate",
             CompileError::LayoutOutside { .. } => "layout_outside",
@@ -140,34 +178,90 @@ impl CompileError {
     }
 }
 
-/// Compiles a vetted module and checks its buffers on a trial instance.
+/// Compiles a vetted module for the tier that the vetter chose, and checks its buffers on a trial instance.
 ///
 /// # Errors
-/// [`CompileError`]; the module's fault but for [`CompileError::Engine`].
+/// [`CompileError`]; the module's fault but for [`CompileError::Engine`] and [`CompileError::Rewrite`].
 pub fn compile(vetted: &Vetted) -> Result<Compiled, CompileError> {
-    compile_by(vetted, |engine, bytes| Module::new(engine, bytes))
+    compile_in(vetted, vetted.tier())
 }
 
-/// As [`compile`], with another way from bytes to machine code: the compile cache's.
+/// The same for a given tier. A module too large to be rewritten gets [`Tier::Fresh`] all the same.
+///
+/// # Errors
+/// As [`compile`]; [`CompileError::Tier`] when the tier does not undo everything that the module can do.
+pub fn compile_in(vetted: &Vetted, tier: Tier) -> Result<Compiled, CompileError> {
+    compile_by(vetted, tier, |engine, bytes| Module::new(engine, bytes))
+}
+
+/// As [`compile_in`], with another way from bytes to machine code: the compile cache's.
 pub(crate) fn compile_by(
     vetted: &Vetted,
+    tier: Tier,
     make: impl FnOnce(&Engine, &[u8]) -> wasmtime::Result<Module>,
 ) -> Result<Compiled, CompileError> {
-    let engine = Engine::new(&config())
+    if !vetted.can_run_in(tier) {
+        return Err(CompileError::Tier { tier });
+    }
+    let (tier, code) = code_for(vetted, tier)?;
+    let has_marks = tier == Tier::Cards;
+    let engine = Engine::new(&config(has_marks))
         .map_err(|error| CompileError::Engine { detail: format!("{error:#}") })?;
     let compile_error =
         |error: wasmtime::Error| CompileError::Compile { detail: format!("{error:#}") };
-    let module = make(&engine, vetted.bytes()).map_err(compile_error)?;
+    let module = make(&engine, &code).map_err(compile_error)?;
     let ready = Linker::new(&engine).instantiate_pre(&module).map_err(compile_error)?;
     let export = |name: &str| {
         module.get_export_index(name).ok_or(CompileError::Compile { detail: name.to_owned() })
     };
     let (memory, person_map) = (export(MEMORY)?, export(PERSON_MAP)?);
+    let marks = if has_marks { Some(export(MARKS)?) } else { None };
+    let globals = match tier {
+        Tier::Pure | Tier::Fresh => Vec::new(),
+        Tier::Window | Tier::Cards => {
+            let globals = vetted.mutable_globals().iter();
+            globals.map(|index| export(&format!("{GLOBAL}{index}"))).collect::<Result<_, _>>()?
+        }
+    };
+    let restore = match tier {
+        Tier::Pure => Restore::Nothing,
+        Tier::Window => Restore::Ranges(vetted.writes().window().unwrap_or_default()),
+        Tier::Cards => Restore::Cards { card_bytes_log2: card_bytes_log2(vetted.memory_bytes()) },
+        Tier::Fresh => Restore::Instance,
+    };
     let (input, output) = read_layout(&engine, &ready, &memory, vetted)?;
-    Ok(Compiled { engine, ready, memory, person_map, input, output })
+    Ok(Compiled { engine, ready, memory, person_map, marks, globals, restore, tier, input, output })
+}
+
+/// The bytes to compile, vetted a second time when they are not the module's own.
+fn code_for(vetted: &Vetted, tier: Tier) -> Result<(Tier, Cow<'_, [u8]>), CompileError> {
+    let as_is = Cow::Borrowed(vetted.bytes());
+    let has_marks = match tier {
+        Tier::Pure | Tier::Fresh => return Ok((tier, as_is)),
+        Tier::Window if vetted.mutable_globals().is_empty() => return Ok((tier, as_is)),
+        Tier::Window => false,
+        Tier::Cards => true,
+    };
+    let rewritten = rewrite(vetted, has_marks)?;
+    match recheck(vetted, &rewritten, has_marks) {
+        Ok(()) => Ok((tier, Cow::Owned(rewritten))),
+        Err(RecheckError::TooLarge) => Ok((Tier::Fresh, as_is)),
+        Err(RecheckError::Differs(detail)) => Err(CompileError::Rewrite(RewriteError(detail))),
+    }
 }
 
 impl Compiled {
+    /// How a job forgets one person before the next.
+    pub fn tier(&self) -> Tier {
+        self.tier
+    }
+
+    /// The same machine code, but every person in an instance of its own: the oracle for the other tiers.
+    #[must_use]
+    pub fn afresh(self) -> Compiled {
+        Compiled { restore: Restore::Instance, tier: Tier::Fresh, ..self }
+    }
+
     /// Where this shape's input and output lie.
     ///
     /// The input buffer must have exactly the shape's size: its offsets follow from the row cap, so a
@@ -188,13 +282,15 @@ impl Compiled {
     }
 }
 
-/// One engine a job: no feature that the vetter refuses, one pooled slot, fuel, one NaN.
-fn config() -> Config {
+/// One engine a job: no feature that the vetter refuses, one pooled slot, fuel, one NaN. A second memory
+/// only where marks need it.
+fn config(has_marks: bool) -> Config {
+    let memories = if has_marks { 2 } else { 1 };
     let mut pool = PoolingAllocationConfig::new();
     pool.total_core_instances(1)
-        .total_memories(1)
+        .total_memories(memories)
         .total_tables(1)
-        .max_memories_per_module(1)
+        .max_memories_per_module(memories)
         .max_tables_per_module(1)
         .max_memory_size((MEMORY_PAGES_MAX * PAGE_BYTES) as usize)
         .table_elements(TABLE_ELEMENTS_MAX as usize)
@@ -205,6 +301,7 @@ fn config() -> Config {
     config
         .wasm_features(WasmFeatures::all(), false)
         .wasm_features(FEATURES, true)
+        .wasm_multi_memory(has_marks)
         .consume_fuel(true)
         .epoch_interruption(true)
         .cranelift_nan_canonicalization(true)

@@ -10,10 +10,13 @@ use std::io::{self, Read, Write};
 
 use crate::batch::PersonBatch;
 use crate::limits::{
-    COLUMNS_MAX, FRAME_BYTES_MAX, FUEL_PER_PERSON_MAX, PERSONS_PER_BATCH_MAX,
-    REFUSAL_TEXT_BYTES_MAX, WATCHDOG_MS_MAX,
+    COLUMNS_MAX, FRAME_BYTES_MAX, FUEL_PER_PERSON_MAX, REFUSAL_TEXT_BYTES_MAX, WATCHDOG_MS_MAX,
 };
-use crate::shape::{ColumnKind, PAIR_BYTES, Shape, ShapeError, VALUE_BYTES, bitmap_bytes};
+use crate::outputs::DEFAULT_COUNT;
+use crate::persons::{ALL_VALID, BITMAP};
+use crate::shape::{ColumnKind, Shape, ShapeError};
+
+pub use crate::outputs::{Outputs, Pair, PersonOutput};
 
 /// Longest module that a setup frame can carry; the vetter's own limit is far below.
 const SETUP_WASM_BYTES_MAX: u64 = (FRAME_BYTES_MAX as u64) / 2;
@@ -50,24 +53,6 @@ impl Setup {
         bounded("watchdog milliseconds", self.watchdog_ms, WATCHDOG_MS_MAX)?;
         bounded("module bytes", self.wasm.len() as u64, SETUP_WASM_BYTES_MAX)
     }
-}
-
-/// One contribution as the module wrote it: neither bounded nor clamped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Pair {
-    /// Index of the output cell; may lie outside every domain.
-    pub index: u32,
-    /// Its value; may be any i64.
-    pub value: i64,
-}
-
-/// What came of one person.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum PersonOutput {
-    /// The default contribution: the module trapped, ran out of fuel or stack, or returned nonsense.
-    Default,
-    /// The pairs that the module returned, at most `outputs_max`.
-    Pairs(Vec<Pair>),
 }
 
 /// Local counts of a job. They depend on the data and must stay inside the node.
@@ -188,7 +173,7 @@ pub enum ReadError {
 /// What a worker is asked.
 pub(crate) enum Request<'f> {
     Setup(Setup),
-    /// Undecoded: its meaning depends on the shape, see [`read_persons`].
+    /// Undecoded: its meaning depends on the shape, see [`crate::persons::Persons::read`].
     Batch(&'f [u8]),
     Finish,
 }
@@ -198,34 +183,9 @@ pub(crate) enum Request<'f> {
 pub(crate) enum Answer {
     Ready { sha256: [u8; 32] },
     Refused(Refusal),
-    Outputs(Vec<PersonOutput>),
+    Outputs(Outputs),
     Aborted(Abort),
     Finished(Counters),
-}
-
-/// One person's rows inside a batch frame.
-pub struct PersonRows<'f> {
-    /// Number of rows, at most the row cap.
-    pub(crate) rows: u32,
-    /// One for each column of the shape.
-    pub(crate) columns: Vec<ColumnRows<'f>>,
-}
-
-/// One column of one person: bitmap and values, both checked against the number of rows.
-pub(crate) struct ColumnRows<'f> {
-    pub(crate) bitmap: &'f [u8],
-    pub(crate) values: &'f [u8],
-}
-
-impl Pair {
-    /// Bytes of a pair in an outputs frame.
-    pub(crate) const ENCODED_BYTES: usize = 12;
-
-    /// A pair from the module's memory; `None` when its zero word is not zero.
-    pub(crate) fn from_module(bytes: &[u8; PAIR_BYTES]) -> Option<Pair> {
-        let [i0, i1, i2, i3, 0, 0, 0, 0, value @ ..] = *bytes else { return None };
-        Some(Pair { index: u32::from_le_bytes([i0, i1, i2, i3]), value: i64::from_le_bytes(value) })
-    }
 }
 
 /// Reads one frame into `buffer`: tag, then body. The buffer grows only as bytes arrive.
@@ -266,10 +226,19 @@ pub(crate) fn write_setup(output: &mut impl Write, setup: &Setup) -> io::Result<
     write_frame(output, TAG_SETUP, &[&head, &setup.wasm])
 }
 
-/// Writes a batch frame.
+/// Writes a batch frame: persons, rows of each, then each column's validity and values.
 pub(crate) fn write_batch(output: &mut impl Write, batch: &PersonBatch) -> io::Result<()> {
-    let persons = batch.len() as u32;
-    write_frame(output, TAG_BATCH, &[&persons.to_le_bytes(), batch.body()])
+    let persons = batch.persons();
+    let count = (persons.len() as u32).to_le_bytes();
+    let mut parts: Vec<&[u8]> = vec![&count, persons.rows.as_flattened()];
+    for column in &persons.columns {
+        match column.valid {
+            None => parts.push(&[ALL_VALID]),
+            Some(words) => parts.extend([&[BITMAP][..], words.as_flattened()]),
+        }
+        parts.push(column.values);
+    }
+    write_frame(output, TAG_BATCH, &parts)
 }
 
 /// Writes a finish frame.
@@ -291,20 +260,8 @@ pub(crate) fn write_answer(output: &mut impl Write, answer: &Answer) -> io::Resu
             write_frame(output, TAG_REFUSED, &[&body])
         }
         Answer::Outputs(outputs) => {
-            let mut body = (outputs.len() as u32).to_le_bytes().to_vec();
-            for person in outputs {
-                let PersonOutput::Pairs(pairs) = person else {
-                    body.push(0);
-                    continue;
-                };
-                body.push(1);
-                body.extend_from_slice(&(pairs.len() as u32).to_le_bytes());
-                for pair in pairs {
-                    body.extend_from_slice(&pair.index.to_le_bytes());
-                    body.extend_from_slice(&pair.value.to_le_bytes());
-                }
-            }
-            write_frame(output, TAG_OUTPUTS, &[&body])
+            let persons = (outputs.len() as u32).to_le_bytes();
+            write_frame(output, TAG_OUTPUTS, &[&persons, &outputs.encode()])
         }
         Answer::Aborted(abort) => {
             let code = match abort {
@@ -337,32 +294,6 @@ pub(crate) fn read_request(frame: &[u8]) -> Result<Request<'_>, FrameError> {
         }
         tag => Err(FrameError::Tag { tag }),
     }
-}
-
-/// Decodes the persons of a batch; nothing runs unless all of it is right.
-pub(crate) fn read_persons<'f>(
-    body: &'f [u8],
-    shape: &Shape,
-) -> Result<Vec<PersonRows<'f>>, FrameError> {
-    let mut at = Cursor(body);
-    let count = at.count("persons", PERSONS_PER_BATCH_MAX.into())?;
-    // Each person takes at least its row count: a lying count cannot reserve more than was sent.
-    let mut persons = Vec::with_capacity(count.min(body.len() / 4));
-    for _ in 0..count {
-        let rows = at.count("rows", shape.row_cap().into())?;
-        let mut columns = Vec::with_capacity(shape.columns().len());
-        for _ in shape.columns() {
-            let bitmap = at.bytes(bitmap_bytes(rows))?;
-            if marks_past(bitmap, rows) {
-                return Err(FrameError::BitmapPastRows);
-            }
-            let values = at.bytes(rows.saturating_mul(VALUE_BYTES))?;
-            columns.push(ColumnRows { bitmap, values });
-        }
-        persons.push(PersonRows { rows: rows as u32, columns });
-    }
-    at.end()?;
-    Ok(persons)
 }
 
 /// Decodes what a worker sent; `persons` and `outputs_max` are what the client asked for.
@@ -421,34 +352,24 @@ fn read_outputs(
     at: &mut Cursor<'_>,
     persons: usize,
     outputs_max: u32,
-) -> Result<Vec<PersonOutput>, FrameError> {
+) -> Result<Outputs, FrameError> {
     let found = at.u32()?;
     if found as usize != persons {
         return Err(FrameError::Persons { found: found.into(), want: persons as u64 });
     }
-    let mut outputs = Vec::with_capacity(persons.min(at.0.len()));
-    for _ in 0..persons {
-        outputs.push(match at.byte()? {
-            0 => PersonOutput::Default,
-            1 => {
-                let count = at.count("pairs", outputs_max.into())?;
-                let bytes = at.bytes(count.saturating_mul(Pair::ENCODED_BYTES))?;
-                let (pairs, _) = bytes.as_chunks::<{ Pair::ENCODED_BYTES }>();
-                PersonOutput::Pairs(
-                    pairs
-                        .iter()
-                        .map(|pair| {
-                            let [i0, i1, i2, i3, value @ ..] = *pair;
-                            let index = u32::from_le_bytes([i0, i1, i2, i3]);
-                            Pair { index, value: i64::from_le_bytes(value) }
-                        })
-                        .collect(),
-                )
-            }
-            byte => return Err(FrameError::Choice { what: "kind of output", byte }),
-        });
+    let (encoded, _) = at.bytes(persons.saturating_mul(4))?.as_chunks::<4>();
+    let mut counts = Vec::with_capacity(encoded.len());
+    let mut pairs = 0_usize;
+    for count in encoded {
+        let count = u32::from_le_bytes(*count);
+        if count != DEFAULT_COUNT {
+            bounded("pairs", count.into(), outputs_max.into())?;
+            pairs = pairs.saturating_add(count as usize);
+        }
+        counts.push(count);
     }
-    Ok(outputs)
+    let bytes = at.bytes(pairs.saturating_mul(Pair::ENCODED_BYTES))?;
+    Ok(Outputs::decoded(counts, bytes.as_chunks().0))
 }
 
 /// Length word, tag, parts of the body.
@@ -476,25 +397,16 @@ fn kind_byte(kind: ColumnKind) -> u8 {
     }
 }
 
-/// True when a bit at or past `rows` is set; only the last word can hold one.
-fn marks_past(bitmap: &[u8], rows: usize) -> bool {
-    let used = rows % 64;
-    match bitmap.last_chunk::<8>() {
-        Some(word) if used > 0 => u64::from_le_bytes(*word) >> used != 0,
-        _ => false,
-    }
-}
-
 /// A text no longer than a refusal may carry, cut at a character.
 fn cut_text(text: &str) -> &str {
     text.get(..text.floor_char_boundary(REFUSAL_TEXT_BYTES_MAX)).unwrap_or_default()
 }
 
 /// Reads fixed-size fields off a frame.
-struct Cursor<'f>(&'f [u8]);
+pub(crate) struct Cursor<'f>(pub(crate) &'f [u8]);
 
 impl<'f> Cursor<'f> {
-    fn bytes(&mut self, count: usize) -> Result<&'f [u8], FrameError> {
+    pub(crate) fn bytes(&mut self, count: usize) -> Result<&'f [u8], FrameError> {
         let missing = FrameError::Truncated { missing: count.saturating_sub(self.0.len()) as u64 };
         let (taken, rest) = self.0.split_at_checked(count).ok_or(missing)?;
         self.0 = rest;
@@ -508,7 +420,7 @@ impl<'f> Cursor<'f> {
         Ok(*taken)
     }
 
-    fn byte(&mut self) -> Result<u8, FrameError> {
+    pub(crate) fn byte(&mut self) -> Result<u8, FrameError> {
         let [byte] = self.array()?;
         Ok(byte)
     }
@@ -527,7 +439,7 @@ impl<'f> Cursor<'f> {
         Ok(found)
     }
 
-    fn count(&mut self, what: &'static str, max: u64) -> Result<usize, FrameError> {
+    pub(crate) fn count(&mut self, what: &'static str, max: u64) -> Result<usize, FrameError> {
         let found = self.u32()?;
         bounded(what, found.into(), max)?;
         Ok(found as usize)
@@ -539,7 +451,7 @@ impl<'f> Cursor<'f> {
         Ok(text.to_owned())
     }
 
-    fn end(&self) -> Result<(), FrameError> {
+    pub(crate) fn end(&self) -> Result<(), FrameError> {
         match self.0.len() {
             0 => Ok(()),
             bytes => Err(FrameError::Trailing { bytes }),

@@ -4,10 +4,10 @@
 
 use crate::frames::{
     Abort, Answer, Counters, FrameError, Pair, PersonOutput, ReadError, Refusal, Request, Setup,
-    read_answer, read_frame, read_persons, read_request, write_answer, write_batch, write_finish,
-    write_setup,
+    read_answer, read_frame, read_request, write_answer, write_batch, write_finish, write_setup,
 };
 use crate::limits::{FRAME_BYTES_MAX, FUEL_PER_PERSON_MAX, ROW_CAP_MAX};
+use crate::persons::{PersonRows, Persons};
 use crate::worker::{WorkerError, serve};
 use crate::{ColumnData, ColumnKind, PersonBatch, Shape, ShapeError};
 
@@ -33,7 +33,7 @@ fn answers() -> Vec<Answer> {
     vec![
         Answer::Ready { sha256: [9; 32] },
         Answer::Refused(Refusal { reason: "import".to_owned(), detail: "why".to_owned() }),
-        Answer::Outputs(vec![PersonOutput::Default, PersonOutput::Pairs(pairs)]),
+        Answer::Outputs([PersonOutput::Default, PersonOutput::Pairs(pairs)].into_iter().collect()),
         Answer::Aborted(Abort::Watchdog),
         Answer::Aborted(Abort::Sandbox),
         Answer::Aborted(Abort::Protocol),
@@ -67,17 +67,17 @@ fn every_answer_cut_or_stretched_is_an_error() {
 
 #[test]
 fn a_worker_that_lies_about_outputs_is_caught() {
-    let outputs = Answer::Outputs(vec![PersonOutput::Pairs(vec![Pair { index: 0, value: 1 }; 3])]);
+    let pairs = PersonOutput::Pairs(vec![Pair { index: 0, value: 1 }; 3]);
+    let outputs = Answer::Outputs([pairs].into_iter().collect());
     let mut bytes = frame(|out| write_answer(out, &outputs));
     assert_eq!(read_answer(&bytes, 2, 3), Err(FrameError::Persons { found: 1, want: 2 }));
     let many = FrameError::TooMany { what: "pairs", found: 3, max: 2 };
     assert_eq!(read_answer(&bytes, 1, 2), Err(many));
-    // Tag, persons, kind, then the count of pairs.
-    bytes[6..10].fill(0xff);
+    // Tag, persons, then the count of pairs; all bits set would be the default contribution.
+    bytes[5..9].copy_from_slice(&[0xfe, 0xff, 0xff, 0xff]);
     assert!(matches!(read_answer(&bytes, 1, 3), Err(FrameError::TooMany { .. })));
-    bytes[5] = 2;
-    let kind = FrameError::Choice { what: "kind of output", byte: 2 };
-    assert_eq!(read_answer(&bytes, 1, 3), Err(kind));
+    bytes[5..9].fill(0xff);
+    assert_eq!(read_answer(&bytes, 1, 3), Err(FrameError::Trailing { bytes: 36 }));
     assert_eq!(read_answer(&[1], 1, 3), Err(FrameError::Tag { tag: 1 }));
     let abort = FrameError::Choice { what: "reason to abort", byte: 9 };
     assert_eq!(read_answer(&[20, 9], 0, 1), Err(abort));
@@ -125,26 +125,37 @@ fn a_batch_comes_back_as_it_went_and_hostile_ones_do_not() {
     batch.push_person(2, &[int, code]).unwrap();
     let bytes = frame(|out| write_batch(out, &batch));
     let Ok(Request::Batch(body)) = read_request(&bytes) else { panic!("no batch") };
-    let persons = read_persons(body, &shape()).unwrap();
-    assert_eq!((persons.len(), persons[0].rows, persons[0].columns.len()), (1, 2, 2));
-    assert_eq!(persons[0].columns[0].bitmap, 1_u64.to_le_bytes());
-    assert_eq!(persons[0].columns[0].values, [5_i64, 0].map(i64::to_le_bytes).concat());
+    let persons = Persons::read(body, &shape()).unwrap();
+    assert_eq!(persons.iter().collect::<Vec<_>>(), [PersonRows { first: 0, rows: 2 }]);
+    let [int, code] = persons.columns.as_slice() else { panic!("not two columns") };
+    assert_eq!(int.valid, Some(&[1_u64.to_le_bytes()][..]));
+    assert_eq!(int.values, [5_i64, 0].map(i64::to_le_bytes).concat());
+    assert_eq!((code.valid, code.values.len()), (None, 16));
     for end in 0..body.len() {
-        let error = read_persons(&body[..end], &shape()).map(|_| ()).unwrap_err();
+        let error = Persons::read(&body[..end], &shape()).map(|_| ()).unwrap_err();
         assert!(matches!(error, FrameError::Truncated { .. }));
     }
     let with = |at: usize, patch: &[u8]| {
         let mut body = body.to_vec();
         body[at..at + patch.len()].copy_from_slice(patch);
-        read_persons(&body, &shape()).map(|_| ()).unwrap_err()
+        Persons::read(&body, &shape()).map(|_| ()).unwrap_err()
     };
     assert!(matches!(with(0, &[0xff; 4]), FrameError::TooMany { what: "persons", .. }));
     assert!(matches!(with(0, &[0, 0, 1, 0]), FrameError::Truncated { .. }));
     assert_eq!(with(4, &[4]), FrameError::TooMany { what: "rows", found: 4, max: 3 });
-    assert!(matches!(with(4, &[3]), FrameError::Truncated { .. }));
-    assert!(matches!(with(4, &[1]), FrameError::BitmapPastRows | FrameError::Trailing { .. }));
-    assert_eq!(with(8, &[4]), FrameError::BitmapPastRows);
-    assert_eq!(with(15, &[0x80]), FrameError::BitmapPastRows);
+    // Count, rows, then the first column's validity.
+    assert_eq!(with(8, &[2]), FrameError::Choice { what: "kind of validity", byte: 2 });
+    assert!(matches!(with(4, &[3]), FrameError::Truncated { .. } | FrameError::Choice { .. }));
+    assert!(matches!(with(4, &[1]), FrameError::Trailing { .. } | FrameError::Choice { .. }));
+    assert_eq!(with(9, &[4]), FrameError::BitmapPastRows);
+    assert_eq!(with(16, &[0x80]), FrameError::BitmapPastRows);
+    // Outputs that no frame could carry.
+    let wide = Shape::new(1, vec![ColumnKind::Int], crate::limits::OUTPUTS_MAX).unwrap();
+    let many = [&1000_u32.to_le_bytes()[..], &[0; 4000], &[0]].concat();
+    assert!(matches!(
+        Persons::read(&many, &wide).map(|_| ()),
+        Err(FrameError::TooMany { what: "bytes of output", .. })
+    ));
 }
 
 #[test]

@@ -1,14 +1,19 @@
-//! One person at a time through a fresh instance: zero, write, run, read.
+//! One person at a time through an instance: write, run, read, restore. One way in and out for all tiers.
 //!
 //! Must never let a trap, the fuel left, or anything else but the returned pairs reach the caller, save
-//! as counters that stay inside the node.
+//! as counters that stay inside the node; nor run a person in an instance that is not as the image says.
 
-use wasmtime::{Extern, Store, Trap};
+use wasmtime::Trap;
 
-use crate::engine::{Buffer, CompileError, Compiled};
-use crate::frames::{Counters, Pair, PersonOutput, PersonRows};
-use crate::limits::FUEL_PER_PERSON_MAX;
-use crate::shape::{PAIR_BYTES, Shape};
+use crate::engine::{Buffer, CompileError, Compiled, Restore};
+use crate::frames::Counters;
+use crate::image::Image;
+use crate::limits::{COMPARED_EVERY, FUEL_PER_PERSON_MAX};
+use crate::live::{Live, sandbox};
+use crate::outputs::Outputs;
+use crate::persons::{PersonRows, Persons};
+use crate::shape::Shape;
+use crate::tier::Tier;
 use crate::watchdog::Watchdog;
 
 /// A compiled module bound to a shape and a fuel allowance.
@@ -20,6 +25,13 @@ pub struct Job {
     fuel_per_person: u64,
     watchdog: Watchdog,
     counters: Counters,
+    /// The instance that the next person gets; none at the start, after a trap, and in the fresh tier.
+    live: Option<Live>,
+    /// What that instance must be; none before the first and in the fresh tier.
+    image: Option<Image>,
+    compared_every: u64,
+    #[cfg(feature = "for-tests")]
+    keeps_state: bool,
 }
 
 /// Why a whole job ends without an answer. Nothing here depends on one person's result.
@@ -53,8 +65,34 @@ impl Job {
         let watchdog = Watchdog::start(&compiled.engine, watchdog_ms)
             .map_err(|error| CompileError::Engine { detail: error.to_string() })?;
         let fuel_per_person = fuel_per_person.min(FUEL_PER_PERSON_MAX);
-        let counters = Counters::default();
-        Ok(Job { compiled, shape, input, output, fuel_per_person, watchdog, counters })
+        Ok(Job {
+            compiled,
+            shape,
+            input,
+            output,
+            fuel_per_person,
+            watchdog,
+            counters: Counters::default(),
+            live: None,
+            image: None,
+            compared_every: COMPARED_EVERY,
+            #[cfg(feature = "for-tests")]
+            keeps_state: false,
+        })
+    }
+
+    /// Compares memory and globals with the image after one person in so many.
+    #[cfg(feature = "for-tests")]
+    #[must_use]
+    pub fn compared_every(self, persons: u64) -> Job {
+        Job { compared_every: persons.max(1), ..self }
+    }
+
+    /// A seeded fault: the restore is left out.
+    #[cfg(feature = "for-tests")]
+    #[must_use]
+    pub fn keeping_state(self) -> Job {
+        Job { keeps_state: true, ..self }
     }
 
     /// The shape that persons must have.
@@ -67,86 +105,99 @@ impl Job {
         &self.counters
     }
 
-    /// Runs every person of a batch, each in an instance of its own.
+    /// Runs every person of a batch and adds their outputs, in order.
     ///
     /// # Errors
     /// [`JobError`]; the job is over then and no output of the batch may be used.
-    pub fn run_batch<'b>(
+    pub fn run_batch(
         &mut self,
-        persons: impl Iterator<Item = PersonRows<'b>>,
-    ) -> Result<Vec<PersonOutput>, JobError> {
+        persons: &Persons<'_>,
+        outputs: &mut Outputs,
+    ) -> Result<(), JobError> {
         self.watchdog.arm();
-        let outputs: Result<Vec<_>, _> = persons.map(|person| self.run_person(&person)).collect();
+        let ran = persons.iter().try_for_each(|person| self.run_person(persons, person, outputs));
         self.watchdog.disarm();
         if self.watchdog.expired() {
             return Err(JobError::Watchdog);
         }
-        outputs
+        ran
     }
 
-    fn run_person(&mut self, person: &PersonRows<'_>) -> Result<PersonOutput, JobError> {
+    fn run_person(
+        &mut self,
+        persons: &Persons<'_>,
+        person: PersonRows,
+        outputs: &mut Outputs,
+    ) -> Result<(), JobError> {
         if self.watchdog.expired() {
             return Err(JobError::Watchdog);
         }
         self.counters.persons += 1;
-        let mut store = Store::new(&self.compiled.engine, ());
-        store.set_fuel(self.fuel_per_person).map_err(sandbox)?;
-        store.set_epoch_deadline(1);
-        let instance = self.compiled.ready.instantiate(&mut store).map_err(sandbox)?;
-        let memory = instance.get_module_export(&mut store, &self.compiled.memory);
-        let function = instance.get_module_export(&mut store, &self.compiled.person_map);
-        let (Some(Extern::Memory(memory)), Some(Extern::Func(function))) = (memory, function)
-        else {
-            return Err(JobError::Sandbox { detail: "an export is gone".to_owned() });
+        let mut live = match self.live.take() {
+            Some(live) => live,
+            None => self.start()?,
         };
-        let function = function.typed::<i32, i32>(&store).map_err(sandbox)?;
-        self.write_input(memory.data_mut(&mut store), person)?;
-        // Instantiation may have used fuel: the allowance counts from here, the same for each person.
-        store.set_fuel(self.fuel_per_person).map_err(sandbox)?;
-        let count = match function.call(&mut store, person.rows.cast_signed()) {
-            Ok(count) => count,
-            Err(error) => return self.trapped(&error),
-        };
-        let pairs = usize::try_from(count)
-            .ok()
-            .filter(|count| *count <= self.shape.outputs_max() as usize)
-            .and_then(|count| self.read_pairs(memory.data(&store), count));
-        match pairs {
-            Some(pairs) => Ok(PersonOutput::Pairs(pairs)),
-            None => {
-                self.counters.bad_returns += 1;
-                Ok(PersonOutput::Default)
+        let input = input_of(&mut live, self.input)?;
+        persons.write(person, &self.shape, input).ok_or_else(no_buffer)?;
+        live.store.set_fuel(self.fuel_per_person).map_err(sandbox)?;
+        // The row cap is far below i32's range.
+        match live.person_map.call(&mut live.store, person.rows as i32) {
+            Ok(count) => {
+                let end = self.output.start.saturating_add(self.output.bytes);
+                let data = live.memory.data(&live.store);
+                let buffer = data.get(self.output.start..end).ok_or_else(no_buffer)?;
+                if !outputs.push_returned(count, buffer) {
+                    self.counters.bad_returns += 1;
+                }
+                self.keep(live, person)
+            }
+            Err(error) => {
+                // The instance goes: whatever was half done goes with it.
+                drop(live);
+                outputs.push_default();
+                self.trapped(&error)
             }
         }
     }
 
-    /// Zeroes the whole input buffer, then writes the person's columns at their fixed offsets.
-    fn write_input(&self, data: &mut [u8], person: &PersonRows<'_>) -> Result<(), JobError> {
-        let outside = || JobError::Sandbox { detail: "the input buffer is gone".to_owned() };
-        let end = self.input.start.saturating_add(self.input.bytes);
-        let input = data.get_mut(self.input.start..end).ok_or_else(outside)?;
-        input.fill(0);
-        let columns = input.chunks_exact_mut(self.shape.column_bytes());
-        for (place, column) in columns.zip(&person.columns) {
-            let (bitmap, values) =
-                place.split_at_mut_checked(self.shape.values_offset()).ok_or_else(outside)?;
-            let bitmap = bitmap.get_mut(..column.bitmap.len()).ok_or_else(outside)?;
-            bitmap.copy_from_slice(column.bitmap);
-            let values = values.get_mut(..column.values.len()).ok_or_else(outside)?;
-            values.copy_from_slice(column.values);
+    /// A fresh instance, its input buffer zeroed. Its first state is the image.
+    fn start(&mut self) -> Result<Live, JobError> {
+        let mut live = Live::start(&self.compiled)?;
+        input_of(&mut live, self.input)?.fill(0);
+        if self.image.is_none() && self.compiled.restore != Restore::Instance {
+            self.image = Some(Image::of(&mut live));
         }
+        Ok(live)
+    }
+
+    /// Restores the instance for the next person and, on a sample, compares it with the image.
+    fn keep(&mut self, mut live: Live, person: PersonRows) -> Result<(), JobError> {
+        let Some(image) = &mut self.image else { return Ok(()) };
+        #[cfg(feature = "for-tests")]
+        let restores = !self.keeps_state;
+        #[cfg(not(feature = "for-tests"))]
+        let restores = true;
+        let input = input_of(&mut live, self.input)?;
+        Persons::erase(person, &self.shape, input).ok_or_else(no_buffer)?;
+        if restores {
+            image.restore(&mut live, &self.compiled.restore)?;
+        }
+        let compares = (self.counters.persons - 1).is_multiple_of(self.compared_every);
+        if compares && !image.matches(&mut live) {
+            let detail = format!("a person left state behind in the tier `{}`", self.tier());
+            return Err(JobError::Sandbox { detail });
+        }
+        self.live = Some(live);
         Ok(())
     }
 
-    /// Copies the pairs out; `None` when the zero word of one is not zero.
-    fn read_pairs(&self, data: &[u8], count: usize) -> Option<Vec<Pair>> {
-        let end = self.output.start.checked_add(self.output.bytes)?;
-        let (pairs, _) = data.get(self.output.start..end)?.as_chunks::<PAIR_BYTES>();
-        pairs.get(..count)?.iter().map(Pair::from_module).collect()
+    /// How this job forgets one person before the next.
+    pub fn tier(&self) -> Tier {
+        self.compiled.tier()
     }
 
-    /// A trap of the module gives the default contribution; the watchdog's or the engine's ends the job.
-    fn trapped(&mut self, error: &wasmtime::Error) -> Result<PersonOutput, JobError> {
+    /// A trap of the module is the person's; the watchdog's or the engine's ends the job.
+    fn trapped(&mut self, error: &wasmtime::Error) -> Result<(), JobError> {
         match error.downcast_ref::<Trap>() {
             None => return Err(JobError::Sandbox { detail: format!("{error:#}") }),
             Some(Trap::Interrupt) => return Err(JobError::Watchdog),
@@ -154,10 +205,15 @@ impl Job {
             Some(Trap::StackOverflow) => self.counters.stack_overflows += 1,
             Some(_) => self.counters.traps += 1,
         }
-        Ok(PersonOutput::Default)
+        Ok(())
     }
 }
 
-fn sandbox(error: wasmtime::Error) -> JobError {
-    JobError::Sandbox { detail: format!("{error:#}") }
+fn input_of(live: &mut Live, input: Buffer) -> Result<&mut [u8], JobError> {
+    let data = live.memory.data_mut(&mut live.store);
+    data.get_mut(input.start..input.start.saturating_add(input.bytes)).ok_or_else(no_buffer)
+}
+
+fn no_buffer() -> JobError {
+    JobError::Sandbox { detail: "a buffer is gone".to_owned() }
 }

@@ -7,11 +7,19 @@
 //! - [`limits`]: every number that bounds a module or a job
 //! - `vet_error`: the named reasons for refusing a module
 //! - `body`: the limits on one function's code
+//! - `writes`: what the code can write
 //! - [`vet()`]: bytes of a module -> [`Vetted`], or a named reason
+//! - [`tier`]: what must be undone after each person, chosen from what the code can write
+//! - `rewrite`: [`Vetted`] -> the same module with marks before its writes
+//! - `recheck`: the rewritten bytes, read as if a stranger had written them
 //! - [`shape`]: row cap, columns and outputs -> where each value lies in the module's buffers
 //! - [`batch`]: the node's rows -> [`PersonBatch`]
+//! - `persons`: a batch, checked once and then sliced
 //! - [`engine`]: [`Vetted`] -> [`Compiled`]
-//! - [`job`]: one person at a time through a fresh instance
+//! - `image`: memory and globals as they must stand before each person
+//! - `live`: one instance
+//! - [`job`]: one person at a time, and the restore after each
+//! - `outputs`: what a batch gave
 //! - `watchdog`: stops a job that hangs
 //! - `precompiled`: machine code with a label, loaded instead of compiled
 //! - [`cache`]: machine code kept between runs, authenticated
@@ -29,26 +37,39 @@ pub mod engine;
 pub mod frames;
 #[cfg(test)]
 mod hostile_frames;
+mod image;
 pub mod isolation;
 pub mod job;
 pub mod limits;
+mod live;
+mod outputs;
+mod persons;
 mod precompiled;
 pub mod process;
+mod recheck;
+mod rewrite;
 pub mod shape;
 #[cfg(target_os = "linux")]
 mod system_calls;
+pub mod tier;
 pub mod vet;
 mod vet_error;
 mod watchdog;
 pub mod worker;
+mod writes;
 
 pub use batch::{BatchError, ColumnData, PersonBatch};
 pub use cache::CompileCache;
 pub use client::{Runner, RunnerError, WorkerKind, Workers};
-pub use engine::{CompileError, Compiled, compile};
-pub use frames::{Counters, FrameError, Pair, PersonOutput, Refusal, Setup};
+pub use engine::{CompileError, Compiled, compile, compile_in};
+pub use frames::{Counters, FrameError, Refusal, Setup};
 pub use isolation::Protections;
+pub use job::{Job, JobError};
 pub use limits::{Limit, Limits};
+pub use outputs::{Outputs, Pair, PersonOutput};
+pub use persons::Persons;
 pub use process::{WorkerProgram, worker_main, worker_main_if_asked};
+pub use rewrite::RewriteError;
 pub use shape::{ColumnKind, Shape, ShapeError};
+pub use tier::Tier;
 pub use vet::{VetError, Vetted, vet};

@@ -44,6 +44,23 @@ pub const FUNCTION_COMPLEXITY_MAX: u64 = 1 << 18;
 /// The same, summed over all functions.
 pub const MODULE_COMPLEXITY_MAX: u64 = 1 << 21;
 
+/// Bytes of one wasm page.
+pub const PAGE_BYTES: u64 = 64 << 10;
+/// Most bytes that the window tier copies back after each person.
+pub const WINDOW_BYTES_MAX: u64 = 16 << 10;
+/// Bytes by which the window tier reckons what a write reaches.
+pub const WINDOW_LINE_BYTES: u64 = 64;
+/// log2 of the bytes of the smallest card: what one mark stands for.
+pub const CARD_BYTES_LOG2_MIN: u32 = 9;
+/// log2 of the most cards: cards grow with memory, so that looking through all marks stays cheap.
+pub const CARDS_LOG2_MAX: u32 = 12;
+/// Longest module after marks were added; a longer one runs in fresh instances instead.
+pub const REWRITTEN_BYTES_MAX: usize = 4 << 20;
+/// Most code bytes in one function after marks were added; a module past it runs in fresh instances.
+pub const REWRITTEN_FUNCTION_BYTES_MAX: usize = 256 << 10;
+/// One person in so many has memory and globals compared with the image after the restore, the first included.
+pub const COMPARED_EVERY: u64 = 4096;
+
 /// Most rows that one person may have.
 pub const ROW_CAP_MAX: u32 = 1 << 16;
 /// Most input columns.

@@ -32,7 +32,7 @@ pub(crate) fn compile_or_load(
     cached: &[u8],
 ) -> Result<(Compiled, Option<Vec<u8>>), CompileError> {
     let mut fresh = None;
-    let compiled = compile_by(vetted, |engine, bytes| {
+    let compiled = compile_by(vetted, vetted.tier(), |engine, bytes| {
         let label = label(engine, bytes);
         if let Some(module) = module_from(engine, &label, cached) {
             return Ok(module);

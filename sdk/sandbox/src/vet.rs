@@ -9,8 +9,9 @@ use wasmparser::{
 };
 
 use crate::body::vet_body;
-use crate::limits::{Limit, Limits};
+use crate::limits::{Limit, Limits, PAGE_BYTES};
 use crate::vet_error::cut_name;
+use crate::writes::Writes;
 
 pub use crate::vet_error::VetError;
 
@@ -43,6 +44,9 @@ pub struct Vetted {
     input: u32,
     output: u32,
     layout: u32,
+    memory_bytes: u64,
+    mutable_globals: Vec<u32>,
+    writes: Writes,
 }
 
 impl Vetted {
@@ -70,6 +74,21 @@ impl Vetted {
     pub(crate) fn layout(&self) -> u32 {
         self.layout
     }
+
+    /// Bytes of the memory, which cannot grow.
+    pub(crate) fn memory_bytes(&self) -> u64 {
+        self.memory_bytes
+    }
+
+    /// Indices of the globals that code can change.
+    pub(crate) fn mutable_globals(&self) -> &[u32] {
+        &self.mutable_globals
+    }
+
+    /// What the code can write.
+    pub(crate) fn writes(&self) -> &Writes {
+        &self.writes
+    }
 }
 
 impl std::fmt::Debug for Vetted {
@@ -95,7 +114,12 @@ pub fn vet(bytes: &[u8], limits: &Limits) -> Result<Vetted, VetError> {
     let digest = ring::digest::digest(&ring::digest::SHA256, bytes);
     let mut sha256 = [0; 32];
     sha256.copy_from_slice(digest.as_ref());
-    Ok(Vetted { bytes: bytes.to_vec(), sha256, input, output, layout })
+    let memory_bytes = walk.memory_bytes;
+    let mutable_globals = walk.mutable_globals;
+    // Without a function there is nothing that writes.
+    let writes = walk.writes.unwrap_or(Writes::new(memory_bytes));
+    let bytes = bytes.to_vec();
+    Ok(Vetted { bytes, sha256, input, output, layout, memory_bytes, mutable_globals, writes })
 }
 
 /// Refuses a number past its limit.
@@ -127,7 +151,10 @@ struct Walk<'l> {
     functions: Vec<u32>,
     bodies: usize,
     globals: Vec<GlobalFact>,
+    mutable_globals: Vec<u32>,
     memories: u64,
+    memory_bytes: u64,
+    writes: Option<Writes>,
     has_memory_export: bool,
     has_function_export: bool,
     addresses: [Option<u32>; 3],
@@ -145,7 +172,10 @@ impl<'l> Walk<'l> {
             functions: Vec::new(),
             bodies: 0,
             globals: Vec::new(),
+            mutable_globals: Vec::new(),
             memories: 0,
+            memory_bytes: 0,
+            writes: None,
             has_memory_export: false,
             has_function_export: false,
             addresses: [None; 3],
@@ -205,7 +235,9 @@ impl<'l> Walk<'l> {
             let params =
                 type_index.and_then(|t| self.types.get(t as usize)).map_or(0, |t| t.params);
             self.bodies += 1;
-            let complexity = vet_body(function, &body, params, self.limits)?;
+            // Memories stand before code.
+            let writes = self.writes.get_or_insert_with(|| Writes::new(self.memory_bytes));
+            let complexity = vet_body(function, &body, params, self.limits, writes)?;
             self.complexity = self.complexity.saturating_add(complexity);
             bounded(Limit::ModuleComplexity, self.complexity, self.limits.module_complexity)?;
         }
@@ -271,6 +303,7 @@ impl<'l> Walk<'l> {
                 return Err(VetError::MemoryMayGrow { initial: ty.initial });
             }
             self.memories += 1;
+            self.memory_bytes = ty.initial.saturating_mul(PAGE_BYTES);
         }
         Ok(())
     }
@@ -280,8 +313,11 @@ impl<'l> Walk<'l> {
         globals: &wasmparser::GlobalSectionReader<'_>,
     ) -> Result<(), VetError> {
         bounded(Limit::Globals, globals.count().into(), self.limits.globals)?;
-        for global in globals.clone() {
+        for (index, global) in (0_u32..).zip(globals.clone()) {
             let global = global?;
+            if global.ty.mutable {
+                self.mutable_globals.push(index);
+            }
             let plain =
                 global.ty.content_type == ValType::I32 && !global.ty.mutable && !global.ty.shared;
             let constant_i32 = if plain { plain_i32(&global.init_expr)? } else { None };

@@ -7,12 +7,13 @@ use std::io::{self, Read, Write};
 
 use crate::engine::{CompileError, Compiled, compile};
 use crate::frames::{
-    Abort, Answer, FrameError, ReadError, Refusal, Request, Setup, read_frame, read_persons,
+    Abort, Answer, FrameError, Outputs, ReadError, Refusal, Request, Setup, read_frame,
     read_request, write_answer,
 };
 use crate::isolation::{NotLimited, Streams, filter_before_persons};
 use crate::job::{Job, JobError};
 use crate::limits::Limits;
+use crate::persons::Persons;
 use crate::precompiled::compile_or_load;
 use crate::process::write_artefact;
 use crate::vet::{VetError, Vetted, vet};
@@ -122,8 +123,9 @@ fn serve_frames(
         match read_request(&frame)? {
             Request::Setup(_) => return Err(WorkerError::Order { frame: "setup" }),
             Request::Batch(body) => {
-                let persons = read_persons(body, job.shape())?;
-                let outputs = job.run_batch(persons.into_iter())?;
+                let persons = Persons::read(body, job.shape())?;
+                let mut outputs = Outputs::default();
+                job.run_batch(&persons, &mut outputs)?;
                 answer(output, &Answer::Outputs(outputs))?;
             }
             Request::Finish => return answer(output, &Answer::Finished(*job.counters())),

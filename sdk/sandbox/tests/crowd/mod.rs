@@ -108,7 +108,7 @@ pub fn crowd_of(name: &str) -> (Vec<PersonOutput>, Counters) {
 }
 
 /// Every order of `0..count` (Heap's algorithm).
-fn orders(count: usize) -> Vec<Vec<usize>> {
+pub fn orders(count: usize) -> Vec<Vec<usize>> {
     fn permute(k: usize, order: &mut Vec<usize>, all: &mut Vec<Vec<usize>>) {
         if k <= 1 {
             all.push(order.clone());

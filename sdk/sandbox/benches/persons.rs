@@ -1,0 +1,256 @@
+//! What a person costs in every tier, beside the same function in native Rust: medians over rounds, of
+//! processor time where the system tells it, so that a busy machine does not blur them.
+//!
+//! Must never compare a tier with work that it does not do: every case reads the same eight rows a person.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::collections::{BTreeMap, HashMap};
+use std::hint::black_box;
+use std::time::Instant;
+
+use cloister_sandbox::{
+    ColumnData, ColumnKind, Compiled, Job, Limits, Outputs, PersonBatch, Shape, Tier, compile,
+    compile_in, limits, vet,
+};
+
+const ROWS: usize = 8;
+const PERSONS: usize = 10_000;
+const ROUNDS: usize = 9;
+/// A round repeats its work for this long: the system's clock of processor time moves in ticks.
+const ROUND_NS: f64 = 60e6;
+const FUEL: u64 = 1_000_000;
+
+fn main() {
+    let people = People::new(PERSONS);
+    println!("{PERSONS} persons a round, {ROWS} rows each, median of {ROUNDS} rounds, one core\n");
+    println!("{:<56} {:>9} {:>12}", "case", "ns/person", "persons/s");
+    let sum = native("native: sum of one column", || people.sums());
+    let window = module(SUM, "window, 4 KiB (sum of one column)", Tier::Window, &people, 1);
+    let cards = module(EIGHT_CARDS, "dirty cards, 1 MiB, 8 cards", Tier::Cards, &people, 1);
+    module(SCATTERED, "dirty cards, 1 MiB, 8 cards anywhere", Tier::Cards, &people, 1);
+    module(SUM, "dirty cards, 64 KiB, 2 cards (same sum)", Tier::Cards, &people, 1);
+    module(SUM, "fresh instance, 64 KiB (same sum)", Tier::Fresh, &people, 1);
+    module(EIGHT_CARDS, "fresh instance, 1 MiB, 8 cards", Tier::Fresh, &people, 1);
+    let map = native("native: HashMap and BTreeMap", || people.maps());
+    let std_map =
+        run_module("Rust module with std collections", compiled(STD_MAP, None), &people, 2, 5);
+    println!("\nagainst native");
+    println!("{:<44} {:>9.1} ns more", "window, sum of one column", window - sum);
+    println!("{:<44} {:>9.1} ns more", "dirty cards, eight stores", cards - sum);
+    println!("{:<44} {:>9.2} x, {:.1} ns more", "std collections", std_map / map, std_map - map);
+    println!("\nfailures (the whole person, the next one's instance included)");
+    module(TRAP, "trap, 64 KiB", Tier::Window, &people, 1);
+    module(RECURSION, "stack exhaustion, 64 KiB", Tier::Window, &people, 1);
+    println!("\ngrowth");
+    for persons in [1_000, 10_000, 60_000] {
+        let people = People::new(persons);
+        let name = format!("dirty cards, 1 MiB, {persons} persons a batch");
+        module(EIGHT_CARDS, &name, Tier::Cards, &people, 1);
+    }
+    println!("\nadmission (vet, rewrite, vet again, compile, trial instance), ms");
+    let flows: &[u8] = include_bytes!("../../../examples/modules/town-flows.wasm");
+    for (name, wasm) in [("town-flows", flows), ("std collections", STD_MAP)] {
+        let ms = median(|| {
+            black_box(compile(&vet(wasm, &Limits::V1).unwrap()).unwrap());
+        }) / 1e6;
+        println!("{:<44} {ms:>9.1}", format!("{name}, {} bytes", wasm.len()));
+    }
+}
+
+/// (cell, amount) rows of each person.
+struct People {
+    cells: Vec<i64>,
+    amounts: Vec<i64>,
+    valid: Vec<bool>,
+    rows: Vec<u32>,
+}
+
+impl People {
+    fn new(persons: usize) -> People {
+        let mut state = 1_u64;
+        let mut random = |below: u64| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            ((state >> 33) % below) as i64
+        };
+        let rows = persons * ROWS;
+        People {
+            cells: (0..rows).map(|_| random(6)).collect(),
+            amounts: (0..rows).map(|_| random(1000)).collect(),
+            valid: vec![true; rows],
+            rows: vec![ROWS as u32; persons],
+        }
+    }
+
+    fn batch(&self, columns: usize, pairs: u32) -> PersonBatch {
+        let shape = Shape::new(ROWS as u32, vec![ColumnKind::Int; columns], pairs).unwrap();
+        let mut batch = PersonBatch::new(&shape);
+        let both = [
+            ColumnData::Int { values: &self.cells, valid: &self.valid },
+            ColumnData::Int { values: &self.amounts, valid: &self.valid },
+        ];
+        let taken = batch.push_persons(&self.rows, both.get(2 - columns..).unwrap()).unwrap();
+        assert_eq!(taken, self.rows.len());
+        batch
+    }
+
+    fn sums(&self) -> Vec<(u32, i64)> {
+        let rows = self.amounts.chunks(ROWS).zip(self.valid.chunks(ROWS));
+        rows.map(|(amounts, valid)| {
+            let valid = amounts.iter().zip(valid).filter(|(_, valid)| **valid);
+            (0, valid.map(|(amount, _)| *amount).sum())
+        })
+        .collect()
+    }
+
+    fn maps(&self) -> Vec<(u32, i64)> {
+        let mut pairs = Vec::new();
+        for (cells, amounts) in self.cells.chunks(ROWS).zip(self.amounts.chunks(ROWS)) {
+            let mut sums: BTreeMap<u64, i64> = BTreeMap::new();
+            let mut counts: HashMap<u64, u32> = HashMap::new();
+            for (cell, amount) in cells.iter().zip(amounts) {
+                *sums.entry(cell.cast_unsigned()).or_default() += amount;
+                *counts.entry(cell.cast_unsigned()).or_default() += 1;
+            }
+            pairs.extend(sums.into_iter().take(4).map(|(cell, sum)| (cell as u32, sum)));
+            pairs.push((u32::MAX, counts.len() as i64));
+        }
+        pairs
+    }
+}
+
+fn native(name: &str, run: impl Fn() -> Vec<(u32, i64)>) -> f64 {
+    let ns = median(|| {
+        black_box(run());
+    }) / PERSONS as f64;
+    line(name, ns);
+    ns
+}
+
+fn module(text: &str, name: &str, tier: Tier, people: &People, columns: usize) -> f64 {
+    let wasm = wat::parse_str(text).unwrap();
+    run_module(name, compiled(&wasm, Some(tier)), people, columns, 1)
+}
+
+fn compiled(wasm: &[u8], tier: Option<Tier>) -> Compiled {
+    let vetted = vet(wasm, &Limits::V1).unwrap();
+    compile_in(&vetted, tier.unwrap_or(vetted.tier())).unwrap()
+}
+
+fn run_module(name: &str, compiled: Compiled, people: &People, columns: usize, pairs: u32) -> f64 {
+    let batch = people.batch(columns, pairs);
+    let tier = compiled.tier();
+    let mut job = Job::new(compiled, batch.shape().clone(), FUEL, limits::WATCHDOG_MS).unwrap();
+    let (persons, mut outputs) = (batch.persons(), Outputs::default());
+    let ns = median(|| {
+        outputs.clear();
+        job.run_batch(&persons, &mut outputs).unwrap();
+    }) / persons.len() as f64;
+    assert_eq!(outputs.len(), persons.len());
+    line(&format!("{name} [{tier}]"), ns);
+    ns
+}
+
+/// Median nanoseconds of one piece of work.
+fn median(mut work: impl FnMut()) -> f64 {
+    let mut round = || {
+        let (start, mut times) = (Clock::now(), 0);
+        loop {
+            work();
+            times += 1;
+            let ns = start.elapsed_ns();
+            if ns >= ROUND_NS {
+                return ns / f64::from(times);
+            }
+        }
+    };
+    let mut rounds: Vec<f64> = (0..ROUNDS).map(|_| round()).collect();
+    rounds.sort_by(f64::total_cmp);
+    rounds[ROUNDS / 2]
+}
+
+/// This thread's processor time, or else the time on the wall.
+struct Clock {
+    wall: Instant,
+    processor_ns: Option<f64>,
+}
+
+impl Clock {
+    fn now() -> Clock {
+        let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+        let processor_ns = text.split_whitespace().next().and_then(|ns| ns.parse().ok());
+        Clock { wall: Instant::now(), processor_ns }
+    }
+
+    fn elapsed_ns(&self) -> f64 {
+        match (self.processor_ns, Clock::now().processor_ns) {
+            (Some(start), Some(now)) => now - start,
+            _ => self.wall.elapsed().as_secs_f64() * 1e9,
+        }
+    }
+}
+
+fn line(name: &str, ns: f64) {
+    println!("{name:<56} {ns:>9.1} {:>12.0}", 1e9 / ns);
+}
+
+const STD_MAP: &[u8] = include_bytes!("../../guest/benches/std_map/module.wasm");
+
+/// One column of eight rows: 72 bytes of input; one pair.
+macro_rules! skeleton {
+    ($pages:literal, $body:literal) => {
+        concat!(
+            "(module (memory (export \"memory\") ", $pages, " ", $pages, ")
+              (global (export \"CLOISTER_INPUT\") i32 (i32.const 1024))
+              (global (export \"CLOISTER_OUTPUT\") i32 (i32.const 2048))
+              (global (export \"CLOISTER_LAYOUT\") i32 (i32.const 16))
+              (data (i32.const 16) \"\\01\\00\\00\\00\\48\\00\\00\\00\\10\\00\\00\\00\\00\\00\\00\\00\")
+              (func $sum (param $rows i32) (result i64) (local $at i32) (local $sum i64)
+                (if (local.get $rows) (then (loop $again
+                  (local.set $sum (i64.add (local.get $sum)
+                    (i64.load offset=1032 (i32.shl (local.get $at) (i32.const 3)))))
+                  (local.set $at (i32.add (local.get $at) (i32.const 1)))
+                  (br_if $again (i32.lt_u (local.get $at) (local.get $rows))))))
+                (local.get $sum))
+              (func $down (param $n i32) (result i32)
+                (i32.add (call $down (local.get $n)) (i32.const 1)))
+              (func (export \"person_map\") (param $rows i32) (result i32) (local $sum i64)
+                (local.set $sum (call $sum (local.get $rows)))",
+            $body,
+            "(i64.store (i32.const 2048) (i64.const 0))
+             (i64.store (i32.const 2056) (local.get $sum))
+             (i32.const 1)))"
+        )
+    };
+}
+
+/// Writes its sum also into one of 512 places: a window of 4 KiB and a line.
+const SUM: &str = skeleton!(
+    "1",
+    "(i64.store offset=4096 (i32.and (i32.wrap_i64 (local.get $sum)) (i32.const 4088)) (local.get $sum))"
+);
+
+/// Writes at seven places all over 1 MiB, each time the same but unknown to the vetter; the output is the
+/// eighth card. So a stack and a heap are used.
+const EIGHT_CARDS: &str = skeleton!(
+    "16",
+    "(local.set $rows (i32.const 7))
+     (loop $more
+       (i64.store offset=65536 (i32.shl (local.get $rows) (i32.const 16)) (local.get $sum))
+       (br_if $more (local.tee $rows (i32.sub (local.get $rows) (i32.const 1)))))"
+);
+
+/// The same, but every person's rows choose among 7 x 64 cards.
+const SCATTERED: &str = skeleton!(
+    "16",
+    "(local.set $rows (i32.const 7))
+     (loop $more
+       (i64.store offset=65536
+         (i32.add (i32.shl (local.get $rows) (i32.const 16))
+           (i32.shl (i32.wrap_i64 (i64.load offset=1032 (i32.shl (local.get $rows) (i32.const 3)))) (i32.const 5)))
+         (local.get $sum))
+       (br_if $more (local.tee $rows (i32.sub (local.get $rows) (i32.const 1)))))"
+);
+
+const TRAP: &str = skeleton!("1", "(unreachable)");
+
+const RECURSION: &str = skeleton!("1", "(drop (call $down (local.get $rows)))");

@@ -1,0 +1,56 @@
+//! One instance of a compiled module, with what a job needs of it at hand.
+//!
+//! Must never outlive a trap: after one, the job throws the instance away.
+
+use wasmtime::{Extern, Global, Memory, ModuleExport, Store, TypedFunc};
+
+use crate::engine::{Compiled, Restore};
+use crate::job::JobError;
+use crate::limits::FUEL_PER_PERSON_MAX;
+
+/// An instance in a store of its own.
+pub(crate) struct Live {
+    pub(crate) store: Store<()>,
+    pub(crate) memory: Memory,
+    /// The second memory of the dirty-cards tier.
+    pub(crate) marks: Option<Memory>,
+    /// The mutable globals, in the module's order; none when the instance serves one person.
+    pub(crate) globals: Vec<Global>,
+    pub(crate) person_map: TypedFunc<i32, i32>,
+}
+
+impl Live {
+    /// A fresh instance.
+    ///
+    /// # Errors
+    /// [`JobError::Sandbox`] when the engine cannot give one.
+    pub(crate) fn start(compiled: &Compiled) -> Result<Live, JobError> {
+        let mut store = Store::new(&compiled.engine, ());
+        // Setting up memory uses fuel, which is not the person's; the job sets the allowance before each call.
+        store.set_fuel(FUEL_PER_PERSON_MAX).map_err(sandbox)?;
+        store.set_epoch_deadline(1);
+        let instance = compiled.ready.instantiate(&mut store).map_err(sandbox)?;
+        let gone = || JobError::Sandbox { detail: "an export is gone".to_owned() };
+        let mut export = |name: &ModuleExport| instance.get_module_export(&mut store, name);
+        let Some(Extern::Memory(memory)) = export(&compiled.memory) else { return Err(gone()) };
+        let Some(Extern::Func(function)) = export(&compiled.person_map) else { return Err(gone()) };
+        let (mut marks, mut globals) = (None, Vec::new());
+        if !matches!(compiled.restore, Restore::Instance) {
+            if let Some(name) = &compiled.marks {
+                let Some(Extern::Memory(memory)) = export(name) else { return Err(gone()) };
+                marks = Some(memory);
+            }
+            for name in &compiled.globals {
+                let Some(Extern::Global(global)) = export(name) else { return Err(gone()) };
+                globals.push(global);
+            }
+        }
+        let person_map = function.typed::<i32, i32>(&store).map_err(sandbox)?;
+        Ok(Live { store, memory, marks, globals, person_map })
+    }
+}
+
+/// The engine's failure, in its words.
+pub(crate) fn sandbox(error: wasmtime::Error) -> JobError {
+    JobError::Sandbox { detail: format!("{error:#}") }
+}

@@ -1,0 +1,354 @@
+//! What a module's code can write, read off its validated operators: the ground for choosing a tier.
+//!
+//! Must never take a write for proven on the word of the module: only constants and operators whose result
+//! cannot pass a bound count; whatever is not understood may reach everything.
+
+use std::collections::BTreeSet;
+
+use wasmparser::{MemArg, Operator, ValType};
+
+use crate::limits::{WINDOW_BYTES_MAX, WINDOW_LINE_BYTES};
+
+/// One store of a fixed number of bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct StoreFact {
+    /// Added to the address, in 33 bits.
+    pub(crate) offset: u64,
+    /// Bytes written.
+    pub(crate) bytes: u64,
+    /// Type of the operand above the address.
+    pub(crate) value: ValType,
+}
+
+/// How an operator writes linear memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum MemoryWrite {
+    /// A fixed number of bytes.
+    Store(StoreFact),
+    /// `memory.fill` or `memory.copy`: operands destination, source or byte, length.
+    Bulk,
+}
+
+/// The write that an operator makes to linear memory, whichever memory it names.
+pub(crate) fn memory_write(operator: &Operator<'_>) -> Option<MemoryWrite> {
+    let store = |memarg: &MemArg, bytes, value| {
+        Some(MemoryWrite::Store(StoreFact { offset: memarg.offset, bytes, value }))
+    };
+    match operator {
+        Operator::I32Store8 { memarg } => store(memarg, 1, ValType::I32),
+        Operator::I32Store16 { memarg } => store(memarg, 2, ValType::I32),
+        Operator::I32Store { memarg } => store(memarg, 4, ValType::I32),
+        Operator::I64Store8 { memarg } => store(memarg, 1, ValType::I64),
+        Operator::I64Store16 { memarg } => store(memarg, 2, ValType::I64),
+        Operator::I64Store32 { memarg } => store(memarg, 4, ValType::I64),
+        Operator::I64Store { memarg } => store(memarg, 8, ValType::I64),
+        Operator::F32Store { memarg } => store(memarg, 4, ValType::F32),
+        Operator::F64Store { memarg } => store(memarg, 8, ValType::F64),
+        Operator::V128Store { memarg } => store(memarg, 16, ValType::V128),
+        Operator::V128Store8Lane { memarg, .. } => store(memarg, 1, ValType::V128),
+        Operator::V128Store16Lane { memarg, .. } => store(memarg, 2, ValType::V128),
+        Operator::V128Store32Lane { memarg, .. } => store(memarg, 4, ValType::V128),
+        Operator::V128Store64Lane { memarg, .. } => store(memarg, 8, ValType::V128),
+        Operator::MemoryFill { .. } | Operator::MemoryCopy { .. } => Some(MemoryWrite::Bulk),
+        _ => None,
+    }
+}
+
+/// True for operators that change tables or segments: no restore of memory and globals undoes those.
+/// `memory.init` is among them, since what it does depends on a segment.
+fn leaves_other_state(operator: &Operator<'_>) -> bool {
+    matches!(
+        operator,
+        Operator::MemoryInit { .. }
+            | Operator::DataDrop { .. }
+            | Operator::ElemDrop { .. }
+            | Operator::TableInit { .. }
+            | Operator::TableCopy { .. }
+            | Operator::TableFill { .. }
+            | Operator::TableSet { .. }
+            | Operator::TableGrow { .. }
+    )
+}
+
+/// All writes of a module, as far as they are known.
+#[derive(Clone, Debug)]
+pub(crate) struct Writes {
+    memory_bytes: u64,
+    /// Some operator writes memory.
+    pub(crate) any: bool,
+    /// Some operator changes tables or segments.
+    pub(crate) other_state: bool,
+    /// Lines of memory that the writes reach, while all are proven and few.
+    lines: Option<BTreeSet<u64>>,
+}
+
+impl Writes {
+    /// No write yet, to a memory of so many bytes.
+    pub(crate) fn new(memory_bytes: u64) -> Writes {
+        Writes { memory_bytes, any: false, other_state: false, lines: Some(BTreeSet::new()) }
+    }
+
+    /// Byte ranges that hold every byte any write can reach, at most [`WINDOW_BYTES_MAX`] together;
+    /// `None` when that is not proven. Ascending, apart, inside memory.
+    pub(crate) fn window(&self) -> Option<Vec<(usize, usize)>> {
+        let mut ranges: Vec<(usize, usize)> = Vec::new();
+        for line in self.lines.as_ref()? {
+            let start = usize::try_from(line.checked_mul(WINDOW_LINE_BYTES)?).ok()?;
+            let end = start.checked_add(WINDOW_LINE_BYTES as usize)?;
+            match ranges.last_mut() {
+                Some(last) if last.1 == start => last.1 = end,
+                _ => ranges.push((start, end)),
+            }
+        }
+        Some(ranges)
+    }
+
+    /// Adds a write to bytes from `start` up to `end` (first byte after it).
+    fn reach(&mut self, start: u64, end: u64) {
+        // What lies past the end of memory traps before a byte is written.
+        let end = end.min(self.memory_bytes);
+        let Some(lines) = self.lines.as_mut() else { return };
+        if start >= end {
+            return;
+        }
+        let (first, last) = (start / WINDOW_LINE_BYTES, (end - 1) / WINDOW_LINE_BYTES);
+        let most = WINDOW_BYTES_MAX / WINDOW_LINE_BYTES;
+        if last - first < most {
+            lines.extend(first..=last);
+            if lines.len() as u64 <= most {
+                return;
+            }
+        }
+        self.lines = None;
+    }
+}
+
+/// What an i32 can be, unsigned, both ends included. Other types are `ANY` too: they are no addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Interval {
+    low: u64,
+    high: u64,
+}
+
+const ANY: Interval = Interval { low: 0, high: u32::MAX as u64 };
+
+impl Interval {
+    fn new(low: u64, high: u64) -> Interval {
+        // An i32 that could wrap may be anything.
+        if high > ANY.high { ANY } else { Interval { low, high } }
+    }
+
+    fn up_to(high: u64) -> Interval {
+        Interval::new(0, high)
+    }
+
+    fn constant(&self) -> Option<u64> {
+        (self.low == self.high).then_some(self.low)
+    }
+}
+
+/// Follows one function's operand stack by intervals.
+///
+/// Sound because an entry is kept only while no operator has popped it, and operands below a block's floor
+/// cannot change inside the block; locals, parameters and results of calls and blocks are `ANY`.
+#[derive(Default)]
+pub(crate) struct OperandStack {
+    entries: Vec<Interval>,
+}
+
+impl OperandStack {
+    /// One operator: call before it is validated, for its write; then [`OperandStack::after`].
+    pub(crate) fn before(&self, operator: &Operator<'_>, writes: &mut Writes) {
+        writes.other_state |= leaves_other_state(operator);
+        match memory_write(operator) {
+            None => {}
+            Some(MemoryWrite::Store(store)) => {
+                writes.any = true;
+                let address = self.nth_from_top(1);
+                let end = address.high.saturating_add(store.offset).saturating_add(store.bytes);
+                writes.reach(address.low.saturating_add(store.offset), end);
+            }
+            Some(MemoryWrite::Bulk) => {
+                writes.any = true;
+                let (to, length) = (self.nth_from_top(2), self.nth_from_top(0));
+                writes.reach(to.low, to.high.saturating_add(length.high));
+            }
+        }
+    }
+
+    /// The stack after the operator, which is `height` high, its topmost `pushed` being new.
+    /// `None` for `pushed`: nothing is known any more.
+    pub(crate) fn after(&mut self, operator: &Operator<'_>, pushed: Option<u32>, height: u32) {
+        let (left, right) = (self.nth_from_top(1), self.nth_from_top(0));
+        let top = result(operator, left, right);
+        let (height, pushed) = (height as usize, pushed.unwrap_or(height) as usize);
+        self.entries.truncate(height.saturating_sub(pushed));
+        self.entries.resize(height, ANY);
+        if pushed == 1
+            && let Some(entry) = self.entries.last_mut()
+        {
+            *entry = top;
+        }
+    }
+
+    fn nth_from_top(&self, depth: usize) -> Interval {
+        let at = self.entries.len().checked_sub(depth + 1);
+        at.and_then(|at| self.entries.get(at)).copied().unwrap_or(ANY)
+    }
+}
+
+/// What a one-result operator gives, from the two topmost operands before it.
+fn result(operator: &Operator<'_>, left: Interval, right: Interval) -> Interval {
+    match operator {
+        Operator::I32Const { value } => {
+            let value = u64::from(value.cast_unsigned());
+            Interval::new(value, value)
+        }
+        Operator::LocalTee { .. } => right,
+        Operator::I32And => Interval::up_to(left.high.min(right.high)),
+        Operator::I32Add => {
+            Interval::new(left.low.saturating_add(right.low), left.high.saturating_add(right.high))
+        }
+        Operator::I32Mul => {
+            Interval::new(left.low.saturating_mul(right.low), left.high.saturating_mul(right.high))
+        }
+        Operator::I32Shl => match right.constant() {
+            Some(by @ 0..32) => Interval::new(left.low << by, left.high << by),
+            _ => ANY,
+        },
+        Operator::I32ShrU => match right.constant() {
+            Some(by @ 0..32) => Interval::new(left.low >> by, left.high >> by),
+            _ => ANY,
+        },
+        Operator::I32RemU if right.low > 0 => Interval::up_to(right.high - 1),
+        Operator::I32Load8U { .. } => Interval::up_to(0xff),
+        Operator::I32Load16U { .. } => Interval::up_to(0xffff),
+        Operator::I32Eqz
+        | Operator::I64Eqz
+        | Operator::I32Eq
+        | Operator::I32Ne
+        | Operator::I32LtU
+        | Operator::I32LtS
+        | Operator::I32GtU
+        | Operator::I32GtS
+        | Operator::I64Eq
+        | Operator::I64Ne
+        | Operator::I64LtU
+        | Operator::I64LtS
+        | Operator::I64GtU
+        | Operator::I64GtS => Interval::up_to(1),
+        _ => ANY,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::limits::Limits;
+    use crate::vet::vet;
+
+    /// The window of a module whose only function has this body and one page of memory.
+    fn window(body: &str) -> Option<Vec<(usize, usize)>> {
+        let text = format!(
+            "(module (memory (export \"memory\") 1 1)
+              (global (export \"CLOISTER_INPUT\") i32 (i32.const 0))
+              (global (export \"CLOISTER_OUTPUT\") i32 (i32.const 0))
+              (global (export \"CLOISTER_LAYOUT\") i32 (i32.const 0))
+              (func (export \"person_map\") (param $p i32) (result i32) (local $l i32)
+                {body} (i32.const 0)))"
+        );
+        vet(&wat::parse_str(text).unwrap(), &Limits::V1).unwrap().writes().window()
+    }
+
+    #[test]
+    fn constant_and_masked_addresses_are_proven() {
+        assert_eq!(window(""), Some(vec![]));
+        let store = "(i64.store (i32.const 2048) (i64.load (i32.const 8)))";
+        assert_eq!(window(store), Some(vec![(2048, 2112)]));
+        let across = "(i64.store offset=60 (i32.const 0) (i64.const 1))";
+        assert_eq!(window(across), Some(vec![(0, 128)]));
+        let masked =
+            "(i32.store8 offset=4096 (i32.and (local.get 0) (i32.const 127)) (i32.const 1))";
+        assert_eq!(window(masked), Some(vec![(4096, 4224)]));
+        let scaled = "(i32.store offset=64 (i32.shl (i32.rem_u (local.get 0) (i32.const 16)) (i32.const 2)) (i32.const 1))";
+        assert_eq!(window(scaled), Some(vec![(64, 128)]));
+        let fill =
+            "(memory.fill (i32.const 640) (i32.const 1) (i32.and (local.get 0) (i32.const 63)))";
+        assert_eq!(window(fill), Some(vec![(640, 704)]));
+        let kept = "(i64.store (i32.const 128) (block (result i64) (br_if 0 (i64.const 1) (local.get 0)) (drop) (i64.const 2)))";
+        assert_eq!(window(kept), Some(vec![(128, 192)]));
+    }
+
+    #[test]
+    fn writes_past_the_end_reach_nothing_and_wide_or_unknown_ones_everything() {
+        let past = "(i64.store (i32.const -4) (i64.const 1)) (memory.fill (i32.const 65536) (i32.const 1) (i32.const 9))";
+        assert_eq!(window(past), Some(vec![]));
+        for unknown in [
+            "(i32.store8 (local.get 0) (i32.const 1))",
+            "(local.set 1 (i32.const 4)) (i32.store8 (local.get 1) (i32.const 1))",
+            "(i32.store8 (i32.sub (i32.const 4) (i32.const 5)) (i32.const 1))",
+            "(i32.store8 (i32.add (i32.const -1) (i32.const 5)) (i32.const 1))",
+            "(i32.store8 (i32.shl (i32.const 65535) (i32.const 17)) (i32.const 1))",
+            "(i32.store8 (select (i32.const 1) (i32.const 2) (local.get 0)) (i32.const 1))",
+            "(i32.store8 (block (result i32) (i32.const 4)) (i32.const 1))",
+            "(i32.store8 (loop (result i32) (i32.const 4)) (i32.const 1))",
+            "(i32.store8 (if (result i32) (local.get 0) (then (i32.const 4)) (else (i32.const 70))) (i32.const 1))",
+            "(i32.store8 (i32.rem_u (i32.const 9) (i32.const 0)) (i32.const 1))",
+            "(memory.copy (i32.const 0) (i32.const 0) (local.get 0))",
+            "(memory.fill (local.get 0) (i32.const 0) (i32.const 0))",
+            "(memory.fill (i32.const 0) (i32.const 0) (i32.const 16385))",
+        ] {
+            assert_eq!(window(unknown), None, "{unknown}");
+        }
+        let most = "(memory.fill (i32.const 64) (i32.const 0) (i32.const 16384))";
+        assert_eq!(window(most), Some(vec![(64, 64 + 16384)]));
+    }
+
+    #[test]
+    fn operands_under_a_block_and_in_dead_code_are_not_mixed_up() {
+        // The address is the block's result, not the constant pushed before the block.
+        let body =
+            "(i32.const 8) (block (result i32) (local.get 0)) (i32.const 7) (i32.store8) (drop)";
+        assert_eq!(window(body), None);
+        let dead =
+            "(i32.const 8) (block (br 0) (i32.add) (drop) (drop)) (i32.const 7) (i32.store8)";
+        assert_eq!(window(dead), Some(vec![(0, 64)]));
+        let dead =
+            "(block (result i32) (br 0 (local.get 0)) (i32.const 9)) (i32.const 7) (i32.store8)";
+        assert_eq!(window(dead), None);
+        let call = "(i32.const 8) (drop (call 0 (i32.const 3))) (i32.const 7) (i32.store8)";
+        assert_eq!(window(call), Some(vec![(0, 64)]));
+    }
+
+    /// Names of every operator of the features that modules may use.
+    macro_rules! operator_names {
+        ($(@$proposal:ident $op:ident $({ $($arg:ident: $argty:ty),* })? => $visit:ident ($($ann:tt)*))*) => {
+            [$((stringify!($proposal), stringify!($op), [$($(stringify!($arg),)*)?].as_slice())),*]
+        };
+    }
+
+    #[test]
+    fn every_operator_that_may_write_is_known_here() {
+        let allowed = ["mvp", "sign_extension", "saturating_float_to_int", "bulk_memory", "simd"];
+        let written: Vec<&str> = wasmparser::for_each_operator!(operator_names)
+            .iter()
+            .filter(|(proposal, name, arguments)| {
+                // Whatever has an address or a segment, and is not a load.
+                let touches = arguments.iter().any(|argument| {
+                    ["memarg", "mem", "dst_mem", "data_index", "elem_index", "dst_table"]
+                        .contains(argument)
+                });
+                allowed.contains(proposal) && touches && !name.contains("Load")
+            })
+            .map(|(_, name, _)| *name)
+            .collect();
+        let known = "I32Store I64Store F32Store F64Store I32Store8 I32Store16 I64Store8 I64Store16 \
+            I64Store32 MemorySize MemoryGrow MemoryInit DataDrop MemoryCopy MemoryFill TableInit \
+            ElemDrop TableCopy V128Store V128Store8Lane V128Store16Lane V128Store32Lane V128Store64Lane";
+        let mut known: Vec<&str> = known.split_whitespace().collect();
+        let mut written = written;
+        known.sort_unstable();
+        written.sort_unstable();
+        // MemorySize writes nothing; MemoryGrow is refused.
+        assert_eq!(written, known);
+    }
+}

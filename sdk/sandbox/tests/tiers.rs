@@ -1,0 +1,424 @@
+//! Every tier against the fresh oracle: evil modules, every writing instruction at every kind of border,
+//! random modules, and a restore that is left out on purpose.
+//!
+//! Must never take a tier's own earlier run for the oracle: that runs each person in an instance of its own.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+#[allow(dead_code, reason = "shared with evil.rs, which uses the rest")]
+mod crowd;
+mod smith;
+
+use cloister_sandbox::{
+    ColumnData, ColumnKind, Compiled, Counters, Job, JobError, Outputs, Pair, PersonBatch,
+    PersonOutput, Runner, Shape, Tier, Vetted, compile, compile_in, limits,
+};
+use crowd::{BOB, FUEL, batch, crowd, evil, evil_but, one, orders, setup, vetted};
+use smith::{Random, tame, wild};
+
+fn shape() -> Shape {
+    Shape::new(4, vec![ColumnKind::Int], 2).unwrap()
+}
+
+fn job(compiled: Compiled, fuel: u64) -> Job {
+    Job::new(compiled, shape(), fuel, limits::WATCHDOG_MS).unwrap().compared_every(1)
+}
+
+fn run(job: &mut Job, persons: &[Vec<i64>]) -> Result<Vec<PersonOutput>, JobError> {
+    let mut outputs = Outputs::default();
+    job.run_batch(&batch(&shape(), persons).persons(), &mut outputs)?;
+    Ok(outputs.to_persons())
+}
+
+/// Each person's output in an instance of its own, by the very code that the tier runs.
+fn oracle(compiled: &Compiled, fuel: u64, persons: &[Vec<i64>]) -> (Vec<PersonOutput>, Counters) {
+    let mut job = job(compiled.clone().afresh(), fuel);
+    assert_eq!(job.tier(), Tier::Fresh);
+    let outputs = run(&mut job, persons).unwrap();
+    (outputs, *job.counters())
+}
+
+fn tiers(vetted: &Vetted) -> Vec<Tier> {
+    Tier::ALL.into_iter().filter(|tier| vetted.can_run_in(*tier)).collect()
+}
+
+/// Runs the persons in these orders in one job of this tier; each output must be the oracle's.
+fn same_as_oracle(
+    vetted: &Vetted,
+    tier: Tier,
+    fuel: u64,
+    persons: &[Vec<i64>],
+    orders: &[Vec<usize>],
+) -> (Vec<PersonOutput>, Counters) {
+    let compiled = compile_in(vetted, tier).unwrap();
+    let (outputs, counters) = oracle(&compiled, fuel, persons);
+    let mut job = job(compiled, fuel);
+    for order in orders {
+        let shuffled: Vec<_> = order.iter().map(|i| persons[*i].clone()).collect();
+        let want: Vec<_> = order.iter().map(|i| outputs[*i].clone()).collect();
+        assert_eq!(run(&mut job, &shuffled).as_ref(), Ok(&want), "{tier} {order:?}");
+    }
+    (outputs, counters)
+}
+
+#[test]
+fn a12_e_state_modules_are_harmless_in_every_tier_that_can_host_them() {
+    use Tier::{Cards, Fresh, Window};
+    let same = |value: i64| vec![one(value); 4];
+    let but_bob = |value: i64| vec![one(value), PersonOutput::Default, one(value), one(value)];
+    let all = [Window, Cards, Fresh].as_slice();
+    let fresh = [Fresh].as_slice();
+    let modules = [
+        ("state_memory", all, same(1)),
+        ("state_straddle", all, same((1 << 32) + 1)),
+        ("state_global", all, same(1)),
+        ("state_hidden_global", all, same(0)),
+        ("state_bulk", all, same(0)),
+        ("state_table", fresh, same(1)),
+        ("state_data_drop", fresh, same(7)),
+        ("state_then_trap", all, but_bob(1)),
+        ("simd_lane_straddle", all, but_bob(0)),
+        ("bulk_wraparound", all, but_bob(0)),
+        ("memory_init_after_drop", fresh, but_bob(7)),
+        ("indirect_store", all, same(1)),
+        ("deep_recursion_if_bob", all, but_bob(1)),
+        ("host_input_residue", all, vec![one(24), one(208), one(13), one(0)]),
+    ];
+    for (name, hosts, want) in modules {
+        let vetted = vetted(&evil(name)).unwrap();
+        assert_eq!(tiers(&vetted), hosts, "{name}");
+        assert_eq!(vetted.tier(), hosts[0], "{name}");
+        for tier in hosts {
+            let outputs = same_as_oracle(&vetted, *tier, FUEL, &crowd(), &orders(4)).0;
+            assert_eq!(outputs, want, "{name} {tier}");
+        }
+        for tier in Tier::ALL {
+            let refused = compile_in(&vetted, tier).err().map(|error| error.reason());
+            assert_eq!(refused.is_none(), hosts.contains(&tier), "{name} {tier} {refused:?}");
+            assert!(refused.is_none_or(|reason| reason == "tier"));
+        }
+    }
+}
+
+#[test]
+fn a12_a_module_that_cannot_write_is_pure() {
+    // Its one pair lies in its file: nothing to restore but the input.
+    let text = |body: &str| {
+        let module = format!(
+            "(module (memory (export \"memory\") 1 1)
+              (global (export \"CLOISTER_INPUT\") i32 (i32.const 1024))
+              (global (export \"CLOISTER_OUTPUT\") i32 (i32.const 2048))
+              (global (export \"CLOISTER_LAYOUT\") i32 (i32.const 16))
+              (data (i32.const 16) \"\\01\\00\\00\\00\\28\\00\\00\\00\\20\\00\\00\\00\\00\\00\\00\\00\")
+              (data (i32.const 2048) \"\\09\\00\\00\\00\\00\\00\\00\\00\\05\")
+              {body})"
+        );
+        vetted(&wat::parse_str(module).unwrap()).unwrap()
+    };
+    let body = "(func (export \"person_map\") (param i32) (result i32)
+        (i64.eq (i64.load (i32.const 1032)) (i64.const 66)))";
+    let pure = text(body);
+    assert_eq!(tiers(&pure), Tier::ALL);
+    for tier in Tier::ALL {
+        let outputs = same_as_oracle(&pure, tier, FUEL, &crowd(), &orders(4)).0;
+        let empty = PersonOutput::Pairs(vec![]);
+        let pair = Pair { index: 9, value: 5 };
+        let bob = PersonOutput::Pairs(vec![pair]);
+        assert_eq!(outputs, [empty.clone(), bob, empty.clone(), empty]);
+    }
+    let with_global = text(&format!("(global (mut i32) (i32.const 0)) {body}"));
+    assert_eq!(with_global.tier(), Tier::Window);
+    let with_store =
+        text(&format!("{body} (func (param i32) (i32.store8 (local.get 0) (i32.const 1)))"));
+    assert_eq!(with_store.tier(), Tier::Cards);
+    let with_fill = text(&format!(
+        "{body} (func (param i32) (memory.fill (local.get 0) (i32.const 1) (local.get 0)))"
+    ));
+    assert_eq!(with_fill.tier(), Tier::Cards);
+    let with_drop = text(&format!("{body} (func (data.drop 0))"));
+    assert_eq!(with_drop.tier(), Tier::Fresh);
+}
+
+/// A module that writes once at the address in its first row, and first sums all memory past 4 KiB.
+fn writes_anywhere(write: &str) -> Vec<u8> {
+    let text = format!(
+        "(module (memory (export \"memory\") 1 1)
+          (global (export \"CLOISTER_INPUT\") i32 (i32.const 1024))
+          (global (export \"CLOISTER_OUTPUT\") i32 (i32.const 2048))
+          (global (export \"CLOISTER_LAYOUT\") i32 (i32.const 16))
+          (data (i32.const 16) \"\\01\\00\\00\\00\\28\\00\\00\\00\\20\\00\\00\\00\\00\\00\\00\\00\")
+          (func (export \"person_map\") (param $rows i32) (result i32)
+            (local $at i32) (local $sum i64) (local $to i32)
+            (local.set $at (i32.const 4096))
+            (loop $again
+              (local.set $sum (i64.add (local.get $sum) (i64.load (local.get $at))))
+              (local.set $at (i32.add (local.get $at) (i32.const 8)))
+              (br_if $again (i32.lt_u (local.get $at) (i32.const 65536))))
+            (local.set $to (i32.wrap_i64 (i64.load (i32.const 1032))))
+            {write}
+            (i64.store (i32.const 2048) (i64.const 0))
+            (i64.store (i32.const 2056) (local.get $sum))
+            (i32.const 1)))"
+    );
+    wat::parse_str(text).unwrap()
+}
+
+#[test]
+fn a12_every_write_at_every_border_is_undone() {
+    let lane = |bits: u32| {
+        format!("(v128.store{bits}_lane 1 (local.get $to) (i8x16.splat (i32.const -1)))")
+    };
+    let mut writes: Vec<String> = [
+        "(i32.store (local.get $to) (i32.const -1))",
+        "(i64.store (local.get $to) (i64.const -1))",
+        "(f32.store (local.get $to) (f32.const -1))",
+        "(f64.store (local.get $to) (f64.const -1))",
+        "(i32.store8 (local.get $to) (i32.const -1))",
+        "(i32.store16 (local.get $to) (i32.const -1))",
+        "(i64.store8 (local.get $to) (i64.const -1))",
+        "(i64.store16 (local.get $to) (i64.const -1))",
+        "(i64.store32 (local.get $to) (i64.const -1))",
+        "(v128.store (local.get $to) (i8x16.splat (i32.const -1)))",
+        "(i64.store offset=5 (local.get $to) (i64.const -1))",
+        "(i32.store offset=0xfffffffc (local.get $to) (i32.const -1))",
+        "(i64.store8 offset=0xffffffff (local.get $to) (i64.const -1))",
+        "(memory.fill (local.get $to) (i32.const 7) (i32.const 1))",
+        "(memory.fill (local.get $to) (i32.const 7) (i32.const 0))",
+        "(memory.fill (local.get $to) (i32.const 7) (i32.const 1024))",
+        "(memory.fill (local.get $to) (i32.const 7) (local.get $to))",
+        "(memory.fill (local.get $to) (i32.const 7) (i32.const -1))",
+        "(memory.copy (local.get $to) (i32.const 1024) (i32.const 40))",
+        "(memory.copy (local.get $to) (i32.const 1032) (i32.const 4000))",
+        // The input buffer itself, past the person's rows.
+        "(i64.store (i32.add (local.get $to) (i32.const -65000)) (i64.const -1))",
+    ]
+    .map(str::to_owned)
+    .into();
+    writes.extend([8, 16, 32, 64].map(lane));
+    let mut places: Vec<i64> = vec![0, 1, 1040, 1056, 32768, 0x7fff_ffff, 0xffff_ffff, 0xffff_fff8];
+    for border in [4096, 4608, 5120, 33_280, 65_024, 65_536] {
+        places.extend((-17..=1).map(|off| border + off));
+    }
+    let persons: Vec<Vec<i64>> = places.iter().map(|place| vec![*place, -1]).collect();
+    let order: Vec<usize> = (0..persons.len()).collect();
+    let back: Vec<usize> = order.iter().rev().copied().collect();
+    for write in writes {
+        let vetted = vetted(&writes_anywhere(&write)).unwrap();
+        // Offsets past all memory are proven to trap.
+        let traps = write.contains("offset=0xfffff");
+        assert_eq!(vetted.tier(), if traps { Tier::Window } else { Tier::Cards }, "{write}");
+        let orders = [order.clone(), back.clone()];
+        let outputs = same_as_oracle(&vetted, Tier::Cards, FUEL, &persons, &orders).0;
+        // A write below the output buffer may have changed the pair, but never for another person.
+        let plain = outputs.iter().filter(|output| **output == one(0)).count();
+        let traps = outputs.iter().filter(|output| **output == PersonOutput::Default).count();
+        assert!(plain + traps >= persons.len() - 2, "{write}: {plain} plain, {traps} traps");
+        // Marks change no result: the module as it came in says the same.
+        let original = compile_in(&vetted, Tier::Fresh).unwrap();
+        assert_eq!(oracle(&original, FUEL, &persons).0, outputs, "{write}");
+    }
+}
+
+/// How random modules ended.
+#[derive(Default, Debug)]
+struct Census {
+    modules: usize,
+    refused: usize,
+    pairs: usize,
+    defaults: usize,
+    by_tier: [usize; 4],
+}
+
+#[test]
+fn a12_random_modules_and_persons_agree_with_the_oracle_in_any_order() {
+    let mut random = Random(12);
+    let mut census = Census::default();
+    while census.modules < 80 {
+        let wasm = tame(&mut random);
+        let Ok(vetted) = vetted(&wasm) else {
+            census.refused += 1;
+            assert!(census.refused < 60, "{census:?}");
+            continue;
+        };
+        census.modules += 1;
+        let persons: Vec<Vec<i64>> = (0..5)
+            .map(|_| {
+                let rows = random.below(5);
+                (0..rows).map(|_| random_value(&mut random)).collect()
+            })
+            .collect();
+        let orders = [vec![0, 1, 2, 3, 4], vec![4, 3, 2, 1, 0], vec![2, 2, 0, 4, 1, 3, 3]];
+        let fuel = 100_000;
+        let original = compile_in(&vetted, Tier::Fresh).unwrap();
+        let (plain, plain_counters) = oracle(&original, fuel, &persons);
+        for (nth, tier) in Tier::ALL.into_iter().enumerate() {
+            if tier == Tier::Fresh || !vetted.can_run_in(tier) {
+                continue;
+            }
+            census.by_tier[nth] += 1;
+            let (outputs, counters) = same_as_oracle(&vetted, tier, fuel, &persons, &orders);
+            // What the rewriter adds uses fuel and stack; short of their ends it changes nothing.
+            let ends = counters.out_of_fuel + counters.stack_overflows;
+            if ends + plain_counters.out_of_fuel + plain_counters.stack_overflows == 0 {
+                assert_eq!(outputs, plain, "{tier}");
+            }
+        }
+        census.by_tier[3] += usize::from(vetted.tier() == Tier::Fresh);
+        let defaults = plain.iter().filter(|output| **output == PersonOutput::Default).count();
+        census.defaults += defaults;
+        census.pairs += plain.len() - defaults;
+    }
+    // The random modules must be worth something: most run through, many need cards.
+    assert!(census.pairs > 80 && census.by_tier[2] > 40, "{census:?}");
+}
+
+fn random_value(random: &mut Random) -> i64 {
+    match random.below(4) {
+        0 => BOB,
+        1 => random.below(1 << 16) as i64,
+        _ => i64::from_le_bytes(random.bytes(8).try_into().unwrap()),
+    }
+}
+
+#[test]
+fn a12_a_module_with_std_collections_and_a_heap_runs_on_dirty_cards() {
+    let path = format!("{}/../guest/benches/std_map/module.wasm", env!("CARGO_MANIFEST_DIR"));
+    let vetted = vetted(&std::fs::read(path).unwrap()).unwrap();
+    assert_eq!(tiers(&vetted), [Tier::Cards, Tier::Fresh]);
+    let shape = Shape::new(8, vec![ColumnKind::Int; 2], 5).unwrap();
+    let mut random = Random(3);
+    let (mut persons, mut want) = (PersonBatch::new(&shape), Vec::new());
+    for _ in 0..500 {
+        let rows = random.below(9);
+        let cells: Vec<i64> = (0..rows).map(|_| random.below(7) as i64).collect();
+        let amounts: Vec<i64> = (0..rows).map(|_| random.below(9) as i64 - 4).collect();
+        let valid: Vec<bool> = (0..rows).map(|_| random.below(9) > 0).collect();
+        let all = vec![true; rows];
+        let int = |values, valid| ColumnData::Int { values, valid };
+        persons.push_person(rows, &[int(&cells, &valid), int(&amounts, &all)]).unwrap();
+        let mut sums = std::collections::BTreeMap::<i64, i64>::new();
+        for ((cell, amount), _) in cells.iter().zip(&amounts).zip(&valid).filter(|(_, v)| **v) {
+            *sums.entry(*cell).or_default() += amount;
+        }
+        let distinct = Pair { index: u32::MAX, value: sums.len() as i64 };
+        let pairs =
+            sums.iter().take(4).map(|(cell, sum)| Pair { index: *cell as u32, value: *sum });
+        want.push(PersonOutput::Pairs(pairs.chain([distinct]).collect()));
+    }
+    let compiled = compile(&vetted).unwrap();
+    for compiled in [compiled.clone().afresh(), compiled] {
+        let mut job = Job::new(compiled, shape.clone(), FUEL, 60_000).unwrap().compared_every(1);
+        let mut outputs = Outputs::default();
+        job.run_batch(&persons.persons(), &mut outputs).unwrap();
+        assert_eq!(outputs.to_persons(), want, "{}", job.tier());
+    }
+}
+
+#[test]
+fn a25_state_kept_is_caught_in_every_tier_that_restores() {
+    for (name, tier) in [
+        ("state_memory", Tier::Window),
+        ("state_memory", Tier::Cards),
+        ("state_hidden_global", Tier::Window),
+        ("state_hidden_global", Tier::Cards),
+        ("state_bulk", Tier::Cards),
+        ("simd_lane_straddle", Tier::Cards),
+    ] {
+        let vetted = vetted(&evil(name)).unwrap();
+        let mut mutant = job(compile_in(&vetted, tier).unwrap(), FUEL).keeping_state();
+        let error = run(&mut mutant, &crowd()).unwrap_err();
+        assert!(matches!(error, JobError::Sandbox { .. }), "{name} {tier}: {error}");
+        // As shipped, the first person is compared; later ones on a sample.
+        let mut shipped = Job::new(compile_in(&vetted, tier).unwrap(), shape(), FUEL, 60_000)
+            .unwrap()
+            .keeping_state();
+        assert!(run(&mut shipped, &crowd()).is_err(), "{name} {tier}");
+    }
+}
+
+#[test]
+fn a12_fuel_is_the_same_for_each_person_whoever_came_before() {
+    let fence = vetted(&evil("fuel_fence")).unwrap();
+    for tier in tiers(&fence) {
+        let (outputs, counters) = same_as_oracle(&fence, tier, 80_000, &crowd(), &orders(4));
+        assert_eq!(outputs, [one(1), PersonOutput::Default, one(1), one(1)], "{tier}");
+        assert_eq!(counters.out_of_fuel, 1);
+    }
+    // The last unit counts: one less is too little, in every order.
+    let vetted = vetted(&evil("state_memory")).unwrap();
+    let compiled = compile_in(&vetted, Tier::Cards).unwrap();
+    let enough = (1..500)
+        .find(|fuel| oracle(&compiled, *fuel, &crowd()).1.out_of_fuel == 0)
+        .expect("little fuel is enough");
+    for fuel in [enough, enough - 1] {
+        same_as_oracle(&vetted, Tier::Cards, fuel, &crowd(), &orders(4));
+    }
+}
+
+#[test]
+fn a_large_memory_gets_larger_cards_and_a_module_past_the_limits_fresh_instances() {
+    // 16 MiB: 4,096 cards of 4 KiB.
+    let large =
+        evil_but("state_straddle", "(export \"memory\") 1 1", "(export \"memory\") 256 256");
+    let large = vetted(&large).unwrap();
+    for tier in [Tier::Window, Tier::Cards] {
+        let outputs = same_as_oracle(&large, tier, FUEL, &crowd(), &orders(3)).0;
+        assert_eq!(outputs, vec![one((1 << 32) + 1); 4]);
+    }
+    // A function that marks make too long.
+    let stores = "(i32.store (local.get $rows) (i32.const 1))".repeat(8_000);
+    let call = "(func (export \"person_map\") (param $rows i32) (result i32)";
+    let dense = evil_but("state_memory", call, &format!("{call} {stores}"));
+    let dense = vetted(&dense).unwrap();
+    assert_eq!(dense.tier(), Tier::Cards);
+    assert_eq!(compile_in(&dense, Tier::Cards).unwrap().tier(), Tier::Fresh);
+}
+
+#[test]
+fn a_thousand_hostile_modules_in_a_row_leave_no_trace() {
+    let mut random = Random(1000);
+    let names =
+        ["state_table", "simd_lane_straddle", "trap_if_bob", "indirect_store", "state_bulk"];
+    let valid: Vec<Vec<u8>> = names.iter().map(|name| evil(name)).collect();
+    let (mut ran, mut refused) = (0, 0);
+    let mut resident = 0;
+    for nth in 0..1000 {
+        let wasm = match nth % 10 {
+            0 => wild(&mut random),
+            1 => tame(&mut random),
+            _ => {
+                let mut bytes = valid[random.below(valid.len())].clone();
+                for _ in 0..=random.below(3) {
+                    let at = random.below(bytes.len());
+                    bytes[at] = random.below(256) as u8;
+                }
+                bytes
+            }
+        };
+        let mut setup = setup(&wasm, ColumnKind::Int, 20_000);
+        setup.watchdog_ms = 10_000;
+        match Runner::start(&setup) {
+            Ok(mut runner) => {
+                let outputs = runner.run_batch(&batch(&setup.shape, &crowd()));
+                assert_eq!(outputs.unwrap().len(), 4);
+                ran += 1;
+            }
+            Err(error) => {
+                assert!(matches!(error, cloister_sandbox::RunnerError::Refused(_)), "{error}");
+                refused += 1;
+            }
+        }
+        if nth == 199 {
+            resident = resident_kib();
+        }
+    }
+    assert!(ran > 100 && refused > 100, "{ran} ran, {refused} were refused");
+    let grown = resident_kib().saturating_sub(resident);
+    assert!(grown < 64 << 10, "{grown} KiB more after 800 modules");
+}
+
+/// Memory that the process holds; zero where the system does not say.
+fn resident_kib() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(0)
+}
