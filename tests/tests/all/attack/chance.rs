@@ -90,11 +90,11 @@ fn bounds_on_a_chance_are_those_of_the_exact_binomial() {
             let (low, high) = (at_least(seen, trials, alpha), at_most(seen, trials, alpha));
             if seen > 0 {
                 let more: f64 = (seen..=trials).map(|k| term(trials, k, low)).sum();
-                assert!((more / alpha - 1.0).abs() < 1e-6, "{seen} of {trials}: {more}");
+                assert!((more / alpha - 1.0).abs() < 1e-4, "{seen} of {trials}: {more}");
             }
             if seen < trials {
                 let fewer: f64 = (0..=seen).map(|k| term(trials, k, high)).sum();
-                assert!((fewer / alpha - 1.0).abs() < 1e-6, "{seen} of {trials}: {fewer}");
+                assert!((fewer / alpha - 1.0).abs() < 1e-4, "{seen} of {trials}: {fewer}");
             }
             assert!(low <= seen as f64 / trials as f64 && seen as f64 / trials as f64 <= high);
         }

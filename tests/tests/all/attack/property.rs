@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 
 const PERSONS: std::ops::Range<i64> = 0..6;
 /// Questions that each property is tried on.
-const QUESTIONS: usize = 24;
+const QUESTIONS: usize = 40;
 
 /// Whether what one person adds keeps the declared bounds: at most `group_cap` cells, in each of them each
 /// lane at most its sensitivity, and the lanes of a group together at most its total.
@@ -51,11 +51,11 @@ fn plans(draws: &mut Draws, kind: Kind) -> Vec<(String, Planned)> {
         let text = question(draws, kind);
         let (row_cap, group_cap) = (1 + draws.below(4) as u32, 1 + draws.below(3) as u32);
         asked += 1;
+        assert!(asked <= 9 * QUESTIONS, "most random questions are refused, as `{text}`");
         let spend = if draws.below(2) == 0 { epsilon("1") } else { rho("0.5") };
         if let Ok(planned) = planned(&text, row_cap, group_cap, spend) {
             plans.push((text, planned));
         }
-        assert!(asked <= 9 * QUESTIONS, "most random questions are refused, as `{text}`");
     }
     plans
 }
@@ -124,7 +124,7 @@ async fn a22_released_lanes_equal_plain_sql_at_epsilon_a_million() {
     let world = World::new(&rows, 2);
     let context = SessionContext::new();
     context.register_batch("trips", batch(&rows)).unwrap();
-    let (mut compared, mut asked) = (0, 0);
+    let (mut compared, mut asked, mut told) = (0, 0, 0);
     while compared < QUESTIONS {
         asked += 1;
         assert!(asked <= 9 * QUESTIONS, "most random questions are refused");
@@ -134,21 +134,24 @@ async fn a22_released_lanes_equal_plain_sql_at_epsilon_a_million() {
         world
             .releases(&planned.plan, None, 1, asked as u64, |lanes| released = lanes.to_vec())
             .await;
-        let expected = plain(&context, &text, &planned.plan).await;
+        // The engine cannot run some questions for a fault of its own (it loses which columns may be NULL).
+        let Some(expected) = plain(&context, &text, &planned.plan).await else { continue };
         compare(&text, &planned.plan, &released, &expected, rows.len());
         compared += 1;
+        told += expected.values().flatten().filter(|figure| **figure != 0.0).count();
     }
+    assert!(told > QUESTIONS, "plain SQL said next to nothing: {told} figures");
 }
 
-/// Plain SQL's figures by the keys of their row, as text.
+/// Plain SQL's figures by the keys of their row, as text; `None` where the engine fails.
 async fn plain(
     context: &SessionContext,
     text: &str,
     plan: &ContributionPlan,
-) -> BTreeMap<Vec<String>, Vec<f64>> {
+) -> Option<BTreeMap<Vec<String>, Vec<f64>>> {
     let keys = plan.shape.keys.len();
     let mut expected = BTreeMap::new();
-    for batch in context.sql(text).await.unwrap().collect().await.unwrap() {
+    for batch in context.sql(text).await.unwrap().collect().await.ok()? {
         let column = |at: usize, to: DataType| cast(batch.column(at), &to).unwrap();
         for row in 0..batch.num_rows() {
             let is_null = (0..keys).any(|at| batch.column(at).is_null(row));
@@ -166,7 +169,7 @@ async fn plain(
             }
         }
     }
-    expected
+    Some(expected)
 }
 
 fn compare(

@@ -240,6 +240,8 @@ async fn a16_an_answer_leaves_at_its_slot_however_long_its_noise_took() {
 async fn a18_changed_data_give_the_same_bytes_for_nothing_within_an_epoch() {
     let node = Node::new(OTHERS, 1);
     let first = node.ask(HOLES, 1).await.unwrap();
+    node.pace.set_ms(SLOT_MS - 1);
+    node.committed(1).await;
     node.pace.set_ms(SLOT_MS);
     node.departed(1).await;
     let (bytes, spent) = (node.bytes(first), node.runs.ledger.view().unwrap().accounts);
