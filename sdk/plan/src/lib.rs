@@ -48,6 +48,8 @@ mod joins;
 mod keys;
 /// The lanes of a question.
 mod lanes;
+/// What a filter says of columns.
+mod learnt;
 /// Leaves of histograms and public values, as lanes.
 mod leaves;
 /// Limits of the planner alone.

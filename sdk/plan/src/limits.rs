@@ -52,7 +52,7 @@ pub const QUERY_DEPTH_MAX: usize = 16;
 /// Most names in one `WITH`.
 pub const CTES_MAX: usize = 64;
 /// Most public values that are listed for computed columns of one query; columns beyond have none.
-pub const DOMAIN_VALUES_IN_ALL_MAX: usize = 500_000;
+pub const DOMAIN_VALUES_IN_ALL_MAX: usize = 200_000;
 /// Most cells of the public tables of one query, each use counted.
 pub const PUBLIC_CELLS_IN_ALL_MAX: usize = 2_000_000;
 /// Largest count whose numbers are listed as its public values: at most so many groups of "how often".

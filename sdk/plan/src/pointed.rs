@@ -38,6 +38,20 @@ impl PlanError {
             | Self::Arguments { place, .. }
             | Self::NoDataset { place, .. }
             | Self::NoColumn { place, .. }
+            | Self::Ambiguous { place, .. }
+            | Self::AcrossUnits { place, .. }
+            | Self::UnitLeftOut { place, .. }
+            | Self::UnitOptional { place, .. }
+            | Self::UnitNotJoined { place, .. }
+            | Self::UnitTypes { place, .. }
+            | Self::JoinCondition { place }
+            | Self::NoJoinKey { place, .. }
+            | Self::PublicAlone { place, .. }
+            | Self::UnionParts { place, .. }
+            | Self::WindowAcrossUnits { place, .. }
+            | Self::WindowFrame { place }
+            | Self::WindowOrder { place, .. }
+            | Self::Unused { place, .. }
             | Self::Identifier { place, .. }
             | Self::UnitColumn { place, .. }
             | Self::Type { place, .. }

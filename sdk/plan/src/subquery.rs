@@ -5,9 +5,11 @@ use crate::calls::{Calls, WindowOver};
 use crate::construct::Construct;
 use crate::error::{Place, PlanError, excerpt};
 use crate::expr::{Expr, Literal};
+use crate::learnt::learn;
 use crate::limits::{COUNTED_VALUES_MAX, RESULT_COLUMNS_MAX};
 use crate::lower::{condition, lower};
 use crate::parts::{SelectParts, is_plain_wildcard, select_parts};
+use crate::pinned::Pinned;
 use crate::range::Range;
 use crate::relate::{Builder, Env, Rows};
 use crate::relation::{
@@ -61,8 +63,9 @@ impl<'q> Builder<'q> {
         let mut plain = Scope::of(&rows.sources);
         if let Some(filter) = parts.filter {
             let kept = condition(&plain, filter)?;
+            learn(&mut rows.sources, &kept);
             rows.relation = self.tables.filtered(rows.relation, kept.clone());
-            plain.filter = Some(kept);
+            plain = Scope { filter: Some(kept), ..Scope::of(&rows.sources) };
         }
         let calls = Calls::new(self.tables.outputs(&rows.relation));
         let scope =
@@ -224,7 +227,13 @@ impl<'q> Builder<'q> {
         if let Expr::Column { name: read } = &typed.expr
             && let Some(column) = scope.entry(read)
         {
-            return ScopeColumn { name, is_hidden: false, ..column.clone() };
+            // A filter may list values of a column, fewer than the dictionary does or where it has none.
+            let is_listed = Pinned::of(scope.filter.as_ref()).values(&typed.expr).is_some();
+            let domain = match &column.domain {
+                Some(domain) if !is_listed => Some(domain.clone()),
+                _ => self.values(&typed.expr, scope),
+            };
+            return ScopeColumn { name, is_hidden: false, domain, ..column.clone() };
         }
         ScopeColumn {
             called: String::new(),

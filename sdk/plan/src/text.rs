@@ -353,7 +353,7 @@ impl Screen {
         let opens_query = matches!(after.and_then(keyword), Some(Keyword::SELECT | Keyword::WITH));
         // The parser tries a parenthesis in FROM twice, so one may only open a query there: its second
         // try then ends at once.
-        if matches!(word, Keyword::FROM | Keyword::JOIN) || self.is_in(Part::Tables) {
+        if self.is_in(Part::Tables) {
             if after.and_then(keyword) == Some(Keyword::VALUES) {
                 return refused(Construct::Values);
             }

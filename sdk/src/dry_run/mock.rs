@@ -99,7 +99,7 @@ impl Recipe<'_> {
 fn unit(column_type: ColumnType, person: u64) -> String {
     match column_type {
         ColumnType::Text => format!("person-{person}"),
-        ColumnType::Bool => (person % 2 == 0).to_string(),
+        ColumnType::Bool => person.is_multiple_of(2).to_string(),
         ColumnType::Timestamp => timestamp(i64::try_from(person).unwrap_or(0)),
         _ => person.to_string(),
     }

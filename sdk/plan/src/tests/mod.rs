@@ -103,6 +103,7 @@ pub(super) fn several() -> Dictionary {
        "columns":[
         {"name":"person_id","type":"int64","description":""},
         {"name":"month","type":"int64","description":"","domain":[{"int":"5"}]},
+        {"name":"statement_month","type":"timestamp","description":""},
         {"name":"paid","type":"float64","description":"","bounds":{"min":"0","max":"50000"}}]},
       {"name":"clinic","description":"","unit_column":"patient","rows_per_unit_max":3,
        "columns":[

@@ -19,8 +19,7 @@ fn read(planned: &crate::Planned, table: usize) -> Vec<&str> {
     planned.plan.tables[table].columns.iter().map(|column| column.name.as_str()).collect()
 }
 
-/// The second question of the sample data, with the month as a column: `date_trunc` and `INTERVAL` stand
-/// in `node`'s tests beside the functions.
+/// The second question of the sample data, with the month as a column.
 const Q2: &str = "WITH activity AS (
   SELECT 'mobility' AS partner, person_id, month AS m FROM mob WHERE distance_m >= 200
   UNION ALL SELECT 'retail', person_id, month FROM ret WHERE person_id IS NOT NULL AND quantity > 0
@@ -279,7 +278,7 @@ fn unions_fit_or_are_refused() {
     let text = "SELECT SUM(x) AS s FROM (SELECT person_id, duration_s AS x FROM mob UNION ALL SELECT person_id, quantity FROM ret) u";
     let LaneExpr::SumClamped { bounds, .. } = related(text).0.lanes.remove(0) else { panic!() };
     assert_eq!((bounds.min(), bounds.max()), (-10.0, 86_400.0));
-    let open = text.replace("quantity", "quantity * 0 + 1").replace("duration_s", "speed");
+    let open = text.replace("quantity", "quantity * 1.0").replace("duration_s", "speed");
     assert!(matches!(refused(&open), PlanError::Unbounded { .. }));
 }
 
@@ -298,4 +297,29 @@ fn literals_of_parts_keep_their_own_value() {
         })
         .collect();
     assert_eq!(values, ["a", "b"].map(|text| Expr::literal(Literal::Text(text.to_owned()))));
+}
+
+/// The second question of the sample data as it is written, its months named by filters.
+#[test]
+fn q2_with_months_of_timestamps_plans() {
+    let (sql, planned) = related(
+        "WITH activity AS (
+  SELECT 'mobility' AS partner, person_id, date_trunc('month', start) AS m FROM mob
+    WHERE distance_m >= 200 AND start >= TIMESTAMP '2019-07-01' AND start < TIMESTAMP '2019-11-01'
+  UNION ALL SELECT 'retail', person_id, date_trunc('month', invoice_time) FROM ret
+    WHERE person_id IS NOT NULL AND quantity > 0
+      AND invoice_time >= TIMESTAMP '2011-07-01' AND invoice_time < TIMESTAMP '2011-11-01'
+  UNION ALL SELECT 'bank', person_id, statement_month FROM bank
+    WHERE paid > 0 AND statement_month IN (TIMESTAMP '2005-06-01', TIMESTAMP '2005-07-01')),
+pm AS (SELECT DISTINCT partner, person_id, m FROM activity)
+SELECT a.partner, a.m, COUNT(*) AS active, COUNT(b.person_id) AS active_next
+FROM pm a LEFT JOIN pm b ON a.partner = b.partner AND a.person_id = b.person_id AND b.m = a.m + INTERVAL '1' MONTH
+GROUP BY 1, 2",
+    );
+    assert_eq!(sql.keys[1].domain.len(), 4 + 4 + 2, "the months of three filters");
+    let Relation::Join { on, kind: JoinKind::Left, .. } = &sql.relation else { panic!() };
+    assert_eq!(on.len(), 2);
+    assert!(matches!(&on[1].left, Expr::Call { .. }) && on[1].right == column("b_m"));
+    let filters = planned.plan.tables.iter().filter(|table| table.filter.is_some());
+    assert_eq!(filters.count(), 6, "every filter goes down to its table");
 }

@@ -48,7 +48,7 @@ fn an_average_over_persons_is_one_row_a_person() {
     assert_eq!(related(short).0.relation, sql.relation);
 }
 
-/// The third question of the sample data, with `clamp` for `LEAST(GREATEST(...))`.
+/// The third question of the sample data.
 #[test]
 fn q3_sums_what_each_person_spent() {
     let (sql, planned) = related(
@@ -57,7 +57,7 @@ fn q3_sums_what_each_person_spent() {
              AND invoice_time < TIMESTAMP '2011-12-01'
            GROUP BY country, person_id)
          SELECT country, COUNT(*) AS customers, SUM(spend) AS spend,
-                SUM(clamp(spend, 0, 2000)) AS spend_clipped FROM s GROUP BY country",
+                SUM(LEAST(GREATEST(spend, 0), 2000)) AS spend_clipped FROM s GROUP BY country",
     );
     let Relation::PerPerson { keys, measures, .. } = &sql.relation else { panic!() };
     assert_eq!((keys[0].name.as_str(), measures[0].name.as_str()), ("country", "spend"));
@@ -300,4 +300,45 @@ fn names_of_with_are_inlined_and_each_is_used() {
     // A name does not see itself or those after it.
     let later = "WITH a AS (SELECT person_id FROM b), b AS (SELECT person_id FROM mob) SELECT COUNT(*) AS n FROM a";
     assert!(matches!(refused(later), PlanError::NoDataset { .. }));
+}
+
+#[test]
+fn a_filter_says_what_values_are_left() {
+    let text = |filter: &str| {
+        format!(
+            "SELECT s, COUNT(*) AS n, COUNT(v) AS known FROM (SELECT person_id, station AS s, speed AS v FROM mob WHERE {filter}) t GROUP BY s"
+        )
+    };
+    let (sql, _) = related(&text("station IN ('Main St', 'Pleasant St', 'Main St') AND speed > 3"));
+    assert_eq!(
+        sql.keys[0].domain,
+        ["Main St", "Pleasant St"].map(|t| KeyValue::Text(t.to_owned()))
+    );
+    assert_eq!(sql.lanes, [LaneExpr::CountRows], "what was compared is not NULL");
+    let (sql, _) = related(&text("station = 'Main St'"));
+    assert_eq!((sql.keys[0].domain.len(), sql.lanes.len()), (1, 2));
+    for open in [
+        "station IN ('Main St') OR speed > 3",
+        "NOT (station IN ('Main St'))",
+        "station <> 'Main St'",
+        "COALESCE(station, 'Main St') = 'Main St'",
+        "station IS NOT NULL",
+    ] {
+        assert!(matches!(refused(&text(open)), PlanError::NoDomain { .. }), "{open}");
+    }
+    // Of the agreement's own list a filter leaves what it lists.
+    let city = "SELECT city, COUNT(*) AS n FROM mob WHERE city = 'Holyoke' GROUP BY city";
+    assert_eq!(related(city).0.keys[0].domain.len(), 1);
+    // What is known on the side that may be missing is known no more after the join.
+    let left = "SELECT COUNT(b.speed) AS n FROM ret a LEFT JOIN \
+                (SELECT person_id, speed FROM mob WHERE speed > 3) b ON a.person_id = b.person_id";
+    assert!(matches!(related(left).0.lanes[..], [LaneExpr::CountNonNull { .. }]));
+    // NULL is one of a person's groups, unless a filter says otherwise.
+    let rows = |filter: &str| {
+        let text = format!(
+            "SELECT COUNT(*) AS n FROM (SELECT DISTINCT person_id, country FROM ret {filter}) s"
+        );
+        related(&text).1.plan.row_cap
+    };
+    assert_eq!((rows(""), rows("WHERE country IS NOT NULL")), (4, 3));
 }
