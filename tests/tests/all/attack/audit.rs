@@ -50,13 +50,14 @@ fn among(share: f64, from: u32, count: u32) -> u32 {
 impl Pair {
     fn at(number: u64) -> Self {
         let walk = |base| halton(number, base);
-        let is_worst = number % WORST_EVERY == 0;
+        let is_worst = number.is_multiple_of(WORST_EVERY);
         let sql = [
             "SELECT COUNT(*) AS a FROM trips",
             "SELECT town, COUNT(*) AS a, SUM(x) AS b FROM trips GROUP BY town",
             "SELECT COUNT(DISTINCT rider) AS a, SUM(n) AS b FROM trips WHERE x IS NOT NULL",
         ][if is_worst { 0 } else { among(walk(3), 0, 3) as usize }];
-        let is_pure = if is_worst { number / WORST_EVERY % 2 == 0 } else { walk(2) < 0.5 };
+        let is_pure =
+            if is_worst { (number / WORST_EVERY).is_multiple_of(2) } else { walk(2) < 0.5 };
         let loss = if is_worst { 1 } else { among(walk(13), 0, 3) as usize };
         let spend = if is_pure {
             epsilon(["0.5", "1", "2"][loss])
@@ -194,7 +195,7 @@ async fn a24_no_audited_loss_exceeds_its_claim() {
 /// another 20 deviations off.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a25_sigma_halved_is_caught() {
-    for number in (1..=PAIRS).filter(|number| number % WORST_EVERY == 0) {
+    for number in (1..=PAIRS).filter(|number| number.is_multiple_of(WORST_EVERY)) {
         let pair = Pair::at(number);
         let (bound, (claim, _)) = (pair.lower_bound(Some(Mutant::SigmaHalved)).await, pair.claim());
         assert!(bound > claim, "pair {number}: only {bound} was seen, claimed {claim}");
