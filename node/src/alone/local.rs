@@ -157,6 +157,13 @@ impl LocalTerms {
         Ok((terms, sources))
     }
 
+    /// The dictionary with this partner's holdings alone: others are no party to its own questions.
+    fn own_dictionary(&self) -> Dictionary {
+        let mut dictionary = self.dictionary.clone();
+        dictionary.holdings.retain(|held| held.partner == self.partner);
+        dictionary
+    }
+
     /// The agreement of one, signed: the steward is its one researcher, and nobody reviews.
     pub(super) fn agreement(
         &self,
@@ -191,7 +198,7 @@ impl LocalTerms {
             quorum: Quorum { approvals: 0, organisations: 0 },
             coordinator: self.partner.clone(),
             run_time_max_ms: 1,
-            dictionary: self.dictionary.clone(),
+            dictionary: self.own_dictionary(),
         };
         SignedAgreement::of_one(agreement, steward)
     }

@@ -131,7 +131,8 @@ impl Alone {
         ledger.check_namespace(&local.unit_namespace)?;
         ledger.note_lifetime_caps(&local.unit_namespace, lifetime_caps, now_s)?;
         // The time an answer takes tells the steward nothing that her own tables do not.
-        let terms = Terms { agreement, lifetime_caps, release_slot_ms: 0 };
+        let workers = tables.options.workers.clone();
+        let terms = Terms { agreement, lifetime_caps, release_slot_ms: 0, workers };
         Ok(Self { ledger, tables, terms, steward, node_key })
     }
 
@@ -303,7 +304,7 @@ impl Alone {
         }
         let values: Vec<i128> = record.values.iter().map(|value| value.0).collect();
         let vectors: [(Name, Vec<i128>); 1] = [(record.node.clone(), values)];
-        let combined = Combined::new(&analysis.shape, vectors.len(), &vectors)?;
+        let combined = Combined::new(&analysis.shape, &analysis.nodes, &vectors)?;
         let report = cloister_report::report(&analysis.shape, &combined)?;
         Ok(Answered { report, release, is_repeat, charged, left: self.left()? })
     }

@@ -80,7 +80,9 @@ impl Answer {
             }
         };
         let catalog = Catalog::open(&sources, &local.dictionary).map_err(AnswerError::from)?;
-        let tables = Tables { catalog, options: MeasureOptions::default() };
+        let workers = start::workers(&opened.config, &opened.state);
+        let options = MeasureOptions { workers, ..MeasureOptions::default() };
+        let tables = Tables { catalog, options };
         let draft = self.draft(&local)?;
         let passphrase = passphrase(shared)?;
         let steward = opened.state.steward_key_file()?.open(&passphrase)?;

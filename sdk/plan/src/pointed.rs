@@ -60,6 +60,8 @@ impl PlanError {
             | Self::Unbounded { place, .. }
             | Self::BoundsTooWide { place, .. }
             | Self::ClampReversed { place }
+            | Self::Extreme { place, .. }
+            | Self::Share { place, .. }
             | Self::NoDomain { place, .. }
             | Self::NotGrouped { place, .. }
             | Self::KeyNotShown { place, .. }

@@ -113,7 +113,8 @@ pub async fn dry_run(
         let values = answered.release.document().values.iter().map(|value| value.0);
         vectors.push((partner.clone(), values.collect::<Vec<i128>>()));
     }
-    let combined = Combined::new(&analysis.shape, vectors.len(), &vectors)?;
+    let played: Vec<Name> = vectors.iter().map(|(partner, _)| partner.clone()).collect();
+    let combined = Combined::new(&analysis.shape, &played, &vectors)?;
     let report = cloister_report::report(&analysis.shape, &combined)?;
     let (partners, asked) = (vectors.len(), analysis.nodes.len());
     Ok(MockAnswer { report, options, partners, asked })
