@@ -39,6 +39,9 @@ pub mod fixtures;
 pub mod ledger;
 /// Scan, contribute, bound and aggregate in one.
 pub mod measure;
+/// Defences left out on purpose, for the tests that must miss them.
+#[cfg(feature = "for-tests")]
+pub mod mutant;
 /// Exact sums and their charge -> noised lanes.
 pub mod noise;
 /// Groups of lanes that are charged once.

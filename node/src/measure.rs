@@ -37,12 +37,17 @@ pub async fn measure(
     catalog: &Catalog,
     options: &MeasureOptions,
 ) -> Result<Exact, Fault> {
-    let plan = Arc::new(charge.plan().clone());
+    let plan = charge.plan().clone();
+    #[cfg(feature = "for-tests")]
+    let plan = crate::mutant::bounded(plan, charge.mutant());
+    let plan = Arc::new(plan);
     let caps = Arc::new(Caps::new(&plan, charge.prf_key())?);
     let whole = Exact::zero(&plan.shape)?;
     let fitting = SUMS_BYTES_MAX / SUM_BYTES / plan.shape.vector_len()?.max(1);
     let options = EngineOptions {
         partitions: options.partitions.clamp(1, fitting.max(1)),
+        #[cfg(feature = "for-tests")]
+        mutant: charge.mutant(),
         ..options.clone()
     };
     check(&plan)?;

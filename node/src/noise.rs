@@ -67,7 +67,12 @@ fn noised_lanes(
     let sums = own_cells(sums, charge)?;
     let cells = (sums.len() / shape.lanes.len().max(1)) as u64;
     let laws: Vec<_> = shape.lanes.iter().map(|lane| lane.noise).collect();
-    let mut lanes = sample_vector(&laws, cells, entropy)?;
+    #[cfg(feature = "for-tests")]
+    let laws = crate::mutant::drawn(laws, charge.mutant());
+    let lanes = sample_vector(&laws, cells, entropy)?;
+    #[cfg(feature = "for-tests")]
+    let lanes = crate::mutant::added(lanes, charge.mutant());
+    let mut lanes = lanes;
     for (lane, sum) in lanes.iter_mut().zip(sums) {
         *lane = lane.checked_add(sum).ok_or(NoiseCause::Overflow)?;
     }

@@ -67,7 +67,8 @@ pub fn mobility(data: &Path) -> Cohort {
 
 fn asked(question: &cast::Question, dictionary: &Dictionary) -> Asked {
     let modules = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../examples/modules");
-    let draft = analysis_from_toml(&question.toml, &modules, dictionary).unwrap();
+    let read = |path: &Path| std::fs::read(modules.join(path));
+    let draft = analysis_from_toml(&question.toml, dictionary, &read).unwrap();
     let plan = draft.plan(dictionary).unwrap().plan;
     Asked { name: question.name, plan, module: draft.module }
 }

@@ -30,6 +30,9 @@ pub struct Charge {
     pub(super) module: Option<Vec<u8>>,
     pub(super) prf_key: PrfKey,
     pub(super) terms: ChargeTerms,
+    /// The defence that this charge's run lacks.
+    #[cfg(feature = "for-tests")]
+    pub(super) mutant: Option<crate::mutant::Mutant>,
 }
 
 /// What a charge was made for; every field stands in the signed release.
@@ -48,6 +51,25 @@ pub(crate) struct ChargeTerms {
 }
 
 impl Charge {
+    /// For the ledger alone, after its commit.
+    pub(super) fn paid(
+        id: ChargeId,
+        plan: ContributionPlan,
+        module: Option<Vec<u8>>,
+        prf_key: PrfKey,
+        terms: ChargeTerms,
+    ) -> Self {
+        Self {
+            id,
+            plan,
+            module,
+            prf_key,
+            terms,
+            #[cfg(feature = "for-tests")]
+            mutant: None,
+        }
+    }
+
     /// The charge's name in journal and release.
     pub fn id(&self) -> ChargeId {
         self.id
@@ -92,7 +114,19 @@ impl Charge {
             epoch: 0,
             cost: Cost::ZERO,
         };
-        Self { id: ChargeId(zero), plan, module, prf_key, terms }
+        Self::paid(ChargeId(zero), plan, module, prf_key, terms)
+    }
+
+    /// The same charge, whose run lacks a defence.
+    #[cfg(feature = "for-tests")]
+    pub fn lacking(self, mutant: crate::mutant::Mutant) -> Self {
+        Self { mutant: Some(mutant), ..self }
+    }
+
+    /// The defence that this charge's run lacks.
+    #[cfg(feature = "for-tests")]
+    pub(crate) fn mutant(&self) -> Option<crate::mutant::Mutant> {
+        self.mutant
     }
 }
 

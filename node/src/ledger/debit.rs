@@ -78,12 +78,11 @@ impl Ledger {
             }
             count_run(transaction, &admitted)?;
             let terms = &admitted.terms;
-            let accounts = Account::all(
-                &terms.unit_namespace,
-                terms.agreement,
-                terms.analysis,
-                &admitted.researcher,
-            );
+            let namespace = &terms.unit_namespace;
+            #[cfg(feature = "for-tests")]
+            let namespace = self.lifetime_holder(namespace, &admitted.plan);
+            let accounts =
+                Account::all(namespace, terms.agreement, terms.analysis, &admitted.researcher);
             debit(transaction, &accounts, &admitted.caps, terms.cost)?;
             raise_high_water(transaction, admitted.now_s)?;
             Ok(Ok(self.open_charge(transaction, &admitted, question)?))
@@ -92,7 +91,7 @@ impl Ledger {
             Err(earlier) => Charged::Repeat(earlier),
             Ok(id) => {
                 let Admitted { plan, module, terms, .. } = admitted;
-                Charged::Fresh(Charge { id, plan, module, prf_key, terms })
+                Charged::Fresh(Charge::paid(id, plan, module, prf_key, terms))
             }
         })
     }

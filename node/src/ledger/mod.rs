@@ -16,6 +16,9 @@ pub mod journal;
 pub mod release;
 /// The tables.
 mod schema;
+/// Ledgers that lack a defence.
+#[cfg(feature = "for-tests")]
+mod seams;
 /// What the steward decided: grants, offers, pause, pinned agreement.
 pub mod steward;
 /// What `ledger show` shows.
@@ -51,6 +54,8 @@ pub struct Ledger {
     connection: Mutex<Option<Connection>>,
     #[cfg(feature = "for-tests")]
     lose_next_commit: std::sync::atomic::AtomicBool,
+    #[cfg(feature = "for-tests")]
+    mutant: Option<crate::mutant::Mutant>,
 }
 
 impl Ledger {
@@ -71,6 +76,8 @@ impl Ledger {
             connection: Mutex::new(None),
             #[cfg(feature = "for-tests")]
             lose_next_commit: false.into(),
+            #[cfg(feature = "for-tests")]
+            mutant: None,
         };
         ledger.read(|_| Ok(()))?;
         Ok(ledger)

