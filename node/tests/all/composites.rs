@@ -65,8 +65,9 @@ async fn a22_composites_without_noise_are_the_plain_figures() {
     // Noise that is never drawn.
     let sigma_sq = Ratio::new(1, 1 << 40).unwrap();
     shape.lanes.iter_mut().for_each(|lane| lane.noise = Noise::DiscreteGaussian { sigma_sq });
-    let vectors = [(Name::new("north").unwrap(), exact)];
-    let answer = report(&shape, &Combined::new(&shape, 1, &vectors).unwrap()).unwrap();
+    let north = Name::new("north").unwrap();
+    let vectors = [(north.clone(), exact)];
+    let answer = report(&shape, &Combined::new(&shape, &[north], &vectors).unwrap()).unwrap();
     let found: Vec<f64> =
         answer.rows[0].figures.iter().map(|cell| cell.estimate().unwrap().value).collect();
     let n: Vec<f64> = rows.iter().filter_map(|row| row.n).map(|n| n as f64).collect();

@@ -291,6 +291,7 @@ pub fn asked(
         grid_bits: 0,
         sensitivity_steps: *sensitivity_steps,
         noise,
+        one_of: None,
     });
     let dimension = |_| KeyDimension { name: "key".into(), values: domain.clone() };
     ContributionPlan {
@@ -302,6 +303,8 @@ pub fn asked(
             keys: keys.iter().map(dimension).collect(),
             lanes: shapes.collect(),
             columns: vec![],
+            served: vec![],
+            recipe: Default::default(),
         },
         contribute: Contribute::Sql(SqlContribution {
             relation,

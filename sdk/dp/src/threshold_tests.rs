@@ -1,3 +1,5 @@
+//! Tests of key thresholds (row A10): the least safe count, from floats, from both bounds, and by trial.
+
 use super::*;
 use crate::entropy::SeededEntropy;
 use crate::sampler::sample;
