@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 #[allow(dead_code, reason = "shared with evil.rs, which uses the rest")]
+#[path = "../../../sdk/sandbox/tests/crowd/mod.rs"]
 mod crowd;
 mod smith;
 
