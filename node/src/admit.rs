@@ -359,6 +359,11 @@ fn check_plan(analysis: &Analysis, terms: &Terms) -> Result<Planned, Refusal> {
     if planned.cost != analysis.cost_per_round {
         return Err(Refusal::CostMismatch);
     }
+    // A node that the agreement gives no cell of this question has nothing to answer.
+    let own = planned.plan.shape.cells_of(&terms.agreement.own().partner);
+    if own.is_ok_and(|cells| cells.is_some_and(|cells| cells.is_empty())) {
+        return Err(Refusal::PlanMismatch);
+    }
     let same = planned.digest() == analysis.plan
         && planned.plan.shape == analysis.shape
         && planned.columns == analysis.columns;

@@ -60,7 +60,13 @@ mod tests {
             one_of: one_of.map(|(group, total_steps)| OneOf { group, total_steps }),
         };
         let lanes = groups.iter().map(lane).collect();
-        OutputShape { keys: vec![], lanes, columns: vec![], recipe: Recipe::default() }
+        OutputShape {
+            keys: vec![],
+            lanes,
+            columns: vec![],
+            served: vec![],
+            recipe: Recipe::default(),
+        }
     }
 
     #[test]

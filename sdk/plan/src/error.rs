@@ -34,6 +34,9 @@ impl fmt::Display for Place {
 /// Why there is no plan.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PlanError {
+    /// Nobody has what is asked.
+    #[error("no partner holds what this question reads: the agreement lists what each one holds")]
+    HeldByNobody,
     /// The text is too long to be parsed.
     #[error("the SQL has {bytes} bytes: shorten it to at most {SQL_BYTES_MAX}")]
     TextTooLong {

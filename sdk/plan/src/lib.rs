@@ -94,6 +94,8 @@ pub mod relation;
 pub mod row;
 /// Names and what is known of them.
 mod scope;
+/// Which cells each partner answers.
+mod served;
 /// The SQL front end.
 mod sql;
 /// Filters, columns and order of a relation.

@@ -8,6 +8,7 @@ use crate::ir::{Contribute, ContributionPlan, PLAN_VERSION, RowPlan};
 use crate::limits::SENSITIVITY_STEPS_MAX;
 use crate::noise::{Need, Spend, choose};
 use crate::notes;
+use crate::served::served;
 use crate::{module, sql};
 use cloister_terms::analysis::ColumnUse;
 use cloister_terms::limits::{GROUP_CAP_MAX, ROW_CAP_MAX};
@@ -91,7 +92,7 @@ pub fn plan(dictionary: &Dictionary, question: &Question<'_>) -> Result<Planned,
         Body::Sql { text } => sql::draft(dictionary, text, question.row_cap)?,
         Body::Module(body) => module::draft(dictionary, body, question.row_cap)?,
     };
-    finish(draft, question)
+    finish(draft, question, dictionary)
 }
 
 /// Plans an analysis again from its own body, caps and cost, as every node does. A node compares the
@@ -120,7 +121,11 @@ fn in_range(what: &'static str, found: u32, max: u32) -> Result<(), PlanError> {
     Err(PlanError::OutOfRange { what, found: found.into(), max: max.into() })
 }
 
-fn finish(draft: Draft, question: &Question<'_>) -> Result<Planned, PlanError> {
+fn finish(
+    draft: Draft,
+    question: &Question<'_>,
+    dictionary: &Dictionary,
+) -> Result<Planned, PlanError> {
     let Draft { tables, contribute, keys, lanes, columns, recipe, row_cap, cells_per_person_max } =
         draft;
     let mut shape = OutputShape { keys, lanes: Vec::new(), columns, served: Vec::new(), recipe };
@@ -140,7 +145,12 @@ fn finish(draft: Draft, question: &Question<'_>) -> Result<Planned, PlanError> {
         .collect();
     shape.check()?;
     let version = PLAN_VERSION;
-    let plan = ContributionPlan { version, tables, contribute, row_cap, group_cap, shape };
+    let mut plan = ContributionPlan { version, tables, contribute, row_cap, group_cap, shape };
+    plan.shape.served = served(dictionary, &plan);
+    if plan.shape.served.is_empty() && !dictionary.holdings.is_empty() {
+        return Err(PlanError::HeldByNobody);
+    }
+    plan.shape.check()?;
     let mut notes = notes::notes(&plan, question.row_cap, question.group_cap);
     notes.extend(figure_notes(&plan.shape));
     Ok(Planned {

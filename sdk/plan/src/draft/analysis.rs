@@ -159,7 +159,7 @@ impl AnalysisDraft {
 
 /// Plans the draft for `researcher` under `agreement` (whose document has `digest`).
 ///
-/// Nodes default to every party, recipients to the researcher, dates to the agreement's.
+/// Nodes default to every party that answers any cell, recipients to the researcher, dates to the agreement's.
 pub fn document_of(
     draft: &AnalysisDraft,
     agreement: &Agreement,
@@ -168,10 +168,18 @@ pub fn document_of(
 ) -> Result<(Analysis, Planned), DraftError> {
     let form = &draft.form;
     let planned = draft.plan(&agreement.dictionary)?;
-    let all = || agreement.parties.iter().map(|party| party.partner.clone()).collect();
+    let served = &planned.plan.shape.served;
+    let answers = |node: &Name| served.is_empty() || served.iter().any(|one| one.partner == *node);
+    let all = || {
+        let parties = agreement.parties.iter().map(|party| party.partner.clone());
+        parties.filter(answers).collect()
+    };
     let nodes = sorted(form.nodes.clone().unwrap_or_else(all));
     if let Some(stranger) = nodes.iter().find(|node| agreement.party(node).is_none()) {
         return Err(DraftError::Stranger(stranger.clone(), "partners"));
+    }
+    if let Some(idle) = nodes.iter().find(|node| !answers(node)) {
+        return Err(DraftError::Idle(idle.clone()));
     }
     let date = |key, text: &Option<String>, otherwise| match text {
         Some(text) => seconds(key, text),

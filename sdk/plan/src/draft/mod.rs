@@ -74,6 +74,9 @@ pub enum DraftError {
         "`{0}` is not among the agreement's {1}: `cloister agreement show` lists them; correct the name, or agree on a new agreement"
     )]
     Stranger(cloister_terms::Name, &'static str),
+    /// A partner that is asked holds nothing of what is read.
+    #[error("`{0}` holds none of what this question reads: leave it out of `nodes`")]
+    Idle(cloister_terms::Name),
     /// The plan cannot be digested; only a programming error makes one.
     #[error("the plan has no canonical form")]
     Digest,
