@@ -7,7 +7,6 @@
 mod accounts;
 mod admission;
 mod answer;
-mod answer;
 mod commands;
 mod composites;
 mod crashes;
