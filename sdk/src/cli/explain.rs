@@ -282,7 +282,8 @@ mod tests {
         let planned = cloister_plan::reference::planned(&dictionary, TOWNS, false).unwrap();
         let shape = &planned.plan.shape;
         let vector = [("north".parse().unwrap(), vec![100, -900, 300])];
-        let combined = cloister_report::Combined::new(shape, 1, &vector).unwrap();
+        let combined =
+            cloister_report::Combined::new(shape, &[vector[0].0.clone()], &vector).unwrap();
         let report = cloister_report::report(shape, &combined).unwrap();
         assert_eq!(typical_of(&report, "trips"), Some(300.0));
         assert_eq!(typical_of(&report, "town"), None);
