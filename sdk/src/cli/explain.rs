@@ -281,7 +281,8 @@ mod tests {
         let dictionary = cloister_plan::reference::dictionary().unwrap();
         let planned = cloister_plan::reference::planned(&dictionary, TOWNS, false).unwrap();
         let shape = &planned.plan.shape;
-        let vector = [("north".parse().unwrap(), vec![100, -900, 300])];
+        let vector: [(cloister_terms::Name, Vec<i128>); 1] =
+            [("north".parse().unwrap(), vec![100, -900, 300])];
         let combined =
             cloister_report::Combined::new(shape, &[vector[0].0.clone()], &vector).unwrap();
         let report = cloister_report::report(shape, &combined).unwrap();
