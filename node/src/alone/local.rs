@@ -4,7 +4,7 @@
 
 use crate::agreement::{NotOurAgreement, SignedAgreement};
 use crate::catalog::SourceConfig;
-use cloister_plan::draft::{DatasetDraft, DraftError, datasets_of};
+use cloister_plan::draft::{DictionaryDraft, DraftError};
 use cloister_terms::limits::DOCUMENT_BYTES_MAX;
 use cloister_terms::{
     Agreement, Budget, Calendar, DOCUMENT_VERSION, Dictionary, Name, Party, PublicKey, Quorum,
@@ -104,7 +104,7 @@ pub enum LocalError {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct LocalFile {
-    datasets: Vec<DatasetDraft>,
+    dictionary: DictionaryDraft,
     #[serde(default)]
     source: Vec<SourceConfig>,
 }
@@ -134,7 +134,7 @@ impl LocalTerms {
             detail: error.to_string().trim().to_owned(),
         })?;
         let wrong = |error| LocalError::Dictionary { path: path.clone(), error: Box::new(error) };
-        let dictionary = datasets_of(file.datasets).map_err(wrong)?;
+        let dictionary = file.dictionary.document().map_err(wrong)?;
         let folder = path.parent().unwrap_or(Path::new(""));
         let mut sources = file.source;
         sources.iter_mut().for_each(|source| source.resolve(folder));
@@ -226,7 +226,7 @@ mod tests {
         found.map(|(terms, _)| terms).map_err(|error| error.to_string())
     }
 
-    const DATASET: &str = "[[datasets]]\nname = \"trips\"\ndescription = \"\"\nunit_column = \"p\"\nrows_per_unit_max = 5\ncolumns = [{ name = \"p\", type = \"int64\", description = \"\" }]\n";
+    const DATASET: &str = "[[dictionary.datasets]]\nname = \"trips\"\ndescription = \"\"\nunit_column = \"p\"\nrows_per_unit_max = 5\ncolumns = [{ name = \"p\", type = \"int64\", description = \"\" }]\n";
 
     #[test]
     fn a_local_file_gives_the_same_agreement_each_time() {

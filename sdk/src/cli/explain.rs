@@ -272,7 +272,7 @@ mod tests {
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines[1].find("MAX"), lines[2].find('^'), "{text}");
         let refused = &super::super::analysis::refusal_json(&error)["refused"];
-        assert_eq!(refused["kind"], "Aggregate");
+        assert_eq!(refused["kind"], "Extreme");
         assert_eq!(refused["place"]["line"], 2);
     }
 

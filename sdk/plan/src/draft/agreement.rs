@@ -63,7 +63,7 @@ struct ResearcherDraft {
 /// Datasets and public tables as they are written in a draft.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct DictionaryDraft {
+pub struct DictionaryDraft {
     datasets: Vec<DatasetDraft>,
     #[serde(default)]
     public_tables: Vec<PublicDraft>,
@@ -174,8 +174,8 @@ pub fn dictionary_from_toml(text: &str) -> Result<Dictionary, DraftError> {
 }
 
 impl DictionaryDraft {
-    /// The dictionary they make, not checked yet.
-    pub(crate) fn document(self) -> Result<Dictionary, DraftError> {
+    /// The dictionary they make; it is checked by whoever signs it. Errors on values that fit no column.
+    pub fn document(self) -> Result<Dictionary, DraftError> {
         let public_tables = self.public_tables.into_iter().map(PublicDraft::table);
         let public_tables = public_tables.collect::<Result<_, _>>()?;
         Ok(Dictionary { public_tables, ..datasets_of(self.datasets)? })

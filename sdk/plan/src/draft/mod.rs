@@ -5,8 +5,9 @@ mod agreement;
 mod analysis;
 mod public;
 
-pub(crate) use agreement::DictionaryDraft;
-pub use agreement::{DatasetDraft, agreement_from_toml, datasets_of, dictionary_from_toml};
+pub use agreement::{
+    DatasetDraft, DictionaryDraft, agreement_from_toml, datasets_of, dictionary_from_toml,
+};
 pub use analysis::{AnalysisDraft, analysis_from_toml, document_of};
 
 use cloister_terms::{Budget, Delta, Epsilon, KeyValue, Rho};
