@@ -311,7 +311,13 @@ fn coalesce(parts: &[Expr], columns: Columns<'_>) -> Result<Value, EvaluateError
 fn null_if(left: &Value, right: &Value, rows: usize) -> Result<Value, EvaluateError> {
     let mask = taken(compare(CompareOp::Equal, left, right)?, rows)?;
     let left = left.with(Arc::clone(left.array())).into_rows(rows)?;
-    Ok(Value::Rows(nullif::nullif(left.as_ref(), &mask)?))
+    let result = nullif::nullif(left.as_ref(), &mask)?;
+    // The kernel hides values behind NULLs and keeps their bytes; what is NULL must hold nothing.
+    let result = match result.as_string_opt::<i32>() {
+        Some(texts) => Arc::new(texts.iter().collect::<StringArray>()),
+        None => result,
+    };
+    Ok(Value::Rows(result))
 }
 
 fn arithmetic(op: ArithmeticOp, left: &Value, right: &Value) -> Result<Value, EvaluateError> {

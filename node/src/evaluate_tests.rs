@@ -197,3 +197,20 @@ fn a_plan_that_does_not_fit_is_a_typed_error() {
     let strange = Expr::InList { of: col("i"), list: vec![Literal::Text("1".into())] };
     assert!(evaluate(&strange, columns).is_err());
 }
+
+#[test]
+fn a26_what_is_null_holds_no_bytes_and_counts_none() {
+    // Bytes behind a NULL would be counted or not by how the other rows of a batch were treated.
+    let array = run(&Expr::NullIf { left: col("t"), right: col("t") });
+    let texts = array.as_string::<i32>();
+    assert_eq!((texts.null_count(), texts.value_data().len()), (4, 0));
+    let kept = StringArray::from(vec![Some("abc"), Some("de"), Some("f")]);
+    let mask = BooleanArray::from(vec![true, false, false]);
+    let hidden = nullif::nullif(&kept, &mask).unwrap();
+    let hidden = hidden.as_string::<i32>();
+    assert_eq!(hidden.value_data().len(), 6, "the kernel keeps what it hides");
+    assert_eq!(crate::row_bytes::known_text_bytes(hidden, 0..3), 3);
+    assert_eq!(crate::row_bytes::known_text_bytes(hidden, 0..1), 0);
+    let rebuilt: StringArray = hidden.iter().collect();
+    assert_eq!(crate::row_bytes::known_text_bytes(&rebuilt, 0..3), 3);
+}

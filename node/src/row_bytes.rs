@@ -8,6 +8,7 @@ use datafusion::arrow::array::{
 };
 use datafusion::arrow::datatypes::{DataType, Float64Type, Int64Type, TimestampMicrosecondType};
 use std::cmp::Ordering;
+use std::ops::Range;
 
 const TAG_NULL: u8 = 0;
 const TAG_INT: u8 = 1;
@@ -119,8 +120,24 @@ impl TypedColumn {
     /// Bytes of text in rows `start..end`; 0 for other types. Depends on the rows alone.
     pub fn text_bytes(&self, start: usize, end: usize) -> usize {
         let Self::Text(column) = self else { return 0 };
-        let offset = |row: usize| column.value_offsets().get(row).copied().unwrap_or(0);
-        usize::try_from(offset(end).saturating_sub(offset(start))).unwrap_or(0)
+        known_text_bytes(column, start..end)
+    }
+}
+
+/// Bytes of text in some rows. A NULL counts nothing: whether bytes stand behind it depends on how the
+/// column was made, and so on the other rows of its batch.
+pub fn known_text_bytes(texts: &StringArray, rows: Range<usize>) -> usize {
+    let offsets = texts.value_offsets();
+    let between = |start: usize, end: usize| {
+        let ends = offsets.get(start).zip(offsets.get(end));
+        ends.and_then(|(start, end)| usize::try_from(end.saturating_sub(*start)).ok()).unwrap_or(0)
+    };
+    match texts.nulls().filter(|nulls| nulls.null_count() > 0) {
+        None => between(rows.start, rows.end),
+        Some(nulls) => {
+            let known = rows.filter(|row| *row < nulls.len() && nulls.is_valid(*row));
+            known.map(|row| between(row, row.saturating_add(1))).sum()
+        }
     }
 }
 

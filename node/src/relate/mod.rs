@@ -96,11 +96,7 @@ pub fn check(plan: &ContributionPlan) -> Result<(), Fault> {
     let values = SqlRows::new(sql, &plan.shape)?;
     check_size(&sql.relation)?;
     let keys = sql.keys.iter().map(|key| &key.expr);
-    let lanes = sql.lanes.iter().filter_map(|lane| match lane {
-        cloister_plan::LaneExpr::CountNonNull { expr }
-        | cloister_plan::LaneExpr::SumClamped { expr, .. } => Some(expr),
-        _ => None,
-    });
+    let lanes = sql.lanes.iter().filter_map(|lane| lane.expr());
     keys.chain(lanes).try_for_each(check_depth)?;
     let (_, rows) = Relator::prepare(plan, &sql.relation, &caps, PersonLimits::default())?;
     values.values(rows.columns())?;

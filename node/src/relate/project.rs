@@ -34,5 +34,5 @@ impl Step for Project {
 
 /// The value of each column on every row.
 pub fn columns(columns: &[NamedExpr], rows: &PersonRows) -> Result<Vec<ArrayRef>, StepStop> {
-    columns.iter().map(|column| rows.value(&column.expr)).collect()
+    rows.values(columns.iter().map(|column| &column.expr))
 }

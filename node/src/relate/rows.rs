@@ -5,6 +5,7 @@
 use crate::evaluate::{Columns, evaluate};
 use crate::fault::Fault;
 use crate::relate::RelationError;
+use crate::row_bytes::known_text_bytes;
 use crate::scan::persons::PersonLimits;
 use cloister_plan::{Expr, Literal};
 use cloister_terms::Name;
@@ -23,6 +24,10 @@ pub const BLOCK_ROWS_MAX: usize = STEP_ROWS_MAX;
 pub const BLOCK_TEXT_BYTES_MAX: usize = 128 << 20;
 /// Bytes of text that one expression may meet, each column and constant counted wherever it stands.
 pub const EXPRESSION_TEXT_BYTES_MAX: usize = 512 << 20;
+/// Most bytes that the columns one step makes take together, 8 a value and the length of each text.
+pub const COLUMNS_BYTES_MAX: usize = 1 << 30;
+/// Bytes a value of any type but text is counted as.
+const VALUE_BYTES: usize = 8;
 /// In a list of rows: no row, that is NULL in every column.
 pub const NO_ROW: u32 = u32::MAX;
 
@@ -123,6 +128,26 @@ impl PersonRows {
         Ok(evaluate(expr, self.columns())?)
     }
 
+    /// The value of each expression on every row. Stops as soon as they take more room together than a
+    /// block may: one expression is bounded by [`EXPRESSION_TEXT_BYTES_MAX`], many are not.
+    pub fn values<'e>(
+        &self,
+        exprs: impl Iterator<Item = &'e Expr>,
+    ) -> Result<Vec<ArrayRef>, StepStop> {
+        let (mut arrays, mut bytes) = (Vec::new(), 0usize);
+        for expr in exprs {
+            let array = self.value(expr)?;
+            let text = array.as_string_opt::<i32>();
+            let text = text.map_or(0, |texts| known_text_bytes(texts, 0..texts.len()));
+            bytes = bytes.saturating_add(text).saturating_add(array.len() * VALUE_BYTES);
+            if bytes > COLUMNS_BYTES_MAX {
+                return Err(StepStop::Cut);
+            }
+            arrays.push(array);
+        }
+        Ok(arrays)
+    }
+
     /// The columns of text.
     pub fn texts(&self) -> Vec<&StringArray> {
         texts_of(&self.arrays)
@@ -153,12 +178,7 @@ pub fn texts_of(arrays: &[ArrayRef]) -> Vec<&StringArray> {
 
 /// Bytes of text in one row.
 pub fn text_bytes(texts: &[&StringArray], row: usize) -> usize {
-    let bytes = texts.iter().map(|texts| {
-        let offsets = texts.value_offsets();
-        let ends = offsets.get(row).zip(offsets.get(row.saturating_add(1)));
-        ends.and_then(|(start, end)| usize::try_from(end.saturating_sub(*start)).ok()).unwrap_or(0)
-    });
-    bytes.sum()
+    texts.iter().map(|texts| known_text_bytes(texts, row..row.saturating_add(1))).sum()
 }
 
 /// Which persons of a block are still counted, and how large they may be.
@@ -251,12 +271,7 @@ pub fn row_number(row: usize) -> Result<u32, RelationError> {
 }
 
 fn range_text(texts: &[&StringArray], range: &Range<usize>) -> usize {
-    let bytes = texts.iter().map(|texts| {
-        let offsets = texts.value_offsets();
-        let ends = offsets.get(range.start).zip(offsets.get(range.end));
-        ends.and_then(|(start, end)| usize::try_from(end.saturating_sub(*start)).ok()).unwrap_or(0)
-    });
-    bytes.sum()
+    texts.iter().map(|texts| known_text_bytes(texts, range.clone())).sum()
 }
 
 /// Bytes of every text that an expression meets in all rows, wherever it stands.

@@ -3,7 +3,7 @@
 //! default contribution, which is none. That depends on the person's own rows alone.
 
 use crate::fault::Fault;
-use crate::row_bytes::{RowBytes, TypedColumn};
+use crate::row_bytes::{RowBytes, TypedColumn, known_text_bytes};
 use crate::scan::Layout;
 use cloister_terms::Name;
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
@@ -170,9 +170,7 @@ fn borders(batch: &RecordBatch) -> Result<Vec<Range<usize>>, Fault> {
 /// Bytes of text in all columns of a batch.
 fn text_bytes(batch: &RecordBatch) -> usize {
     let texts = batch.columns().iter().filter_map(|array| array.as_string_opt::<i32>());
-    let ends = texts.map(|texts| (texts.value_offsets().first(), texts.value_offsets().last()));
-    let bytes = ends.filter_map(|(first, last)| usize::try_from(last? - first?).ok());
-    bytes.sum()
+    texts.map(|texts| known_text_bytes(texts, 0..texts.len())).sum()
 }
 
 /// The persons of one partition, block by block.

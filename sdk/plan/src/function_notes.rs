@@ -141,7 +141,7 @@ const NOTES: [FunctionNote; 47] = [
     note(
         "LIKE, ILIKE",
         "text [NOT] LIKE 'pattern' [ESCAPE 'c']",
-        "% is any text, _ any character, \\ the escape unless another or '' is named; the pattern is a constant and fits the whole text; ILIKE maps each character to small letters by Unicode.",
+        "% is any text, _ any character, \\ the escape unless another or '' is named; the pattern is a constant and fits the whole text; ILIKE maps each character to small letters by Unicode; NULL where bytes of text times bytes of pattern pass 2^20.",
         "start_station LIKE '%Park%'",
     ),
     note(

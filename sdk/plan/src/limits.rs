@@ -20,6 +20,9 @@ pub const EXPRESSION_DEPTH_MAX: usize = 24;
 pub const RETRIED_NESTING_MAX: usize = 6;
 /// Longest literal or identifier, in bytes.
 pub const LITERAL_BYTES_MAX: usize = 1_024;
+/// Most steps of one LIKE: bytes of the text times bytes of the pattern. Beyond it the result is NULL, so
+/// that no one row can hold up a run.
+pub const LIKE_STEPS_MAX: usize = 1 << 20;
 /// Most terms of one list: `IN (...)`, `CASE` branches, arguments, `SELECT` and `GROUP BY` items.
 pub const LIST_TERMS_MAX: usize = 1_000;
 /// Longest text a function makes, in bytes: a longer one is NULL. Texts joined with themselves over

@@ -59,7 +59,7 @@ pub const REWRITTEN_BYTES_MAX: usize = 4 << 20;
 /// Most code bytes in one function after marks were added; a module past it runs in fresh instances.
 pub const REWRITTEN_FUNCTION_BYTES_MAX: usize = 256 << 10;
 /// One person in so many has memory and globals compared with the image after the restore, the first included.
-pub const COMPARED_EVERY: u64 = 4096;
+pub const COMPARED_EVERY: u64 = 4093;
 
 /// Most rows that one person may have.
 pub const ROW_CAP_MAX: u32 = 1 << 16;

@@ -1,5 +1,5 @@
 //! `LIKE` patterns: `%` is any text, `_` any one character. Matching goes back to the last `%` only, so it
-//! takes at most pattern times text steps, whatever the text; it must never branch.
+//! takes at most pattern times text steps, which the caller bounds; it must never branch.
 
 /// Whether no escape stands at the end with nothing to escape.
 pub(crate) fn is_pattern(pattern: &str, escape: Option<char>) -> bool {

@@ -3,7 +3,7 @@
 
 use super::{Datum, like};
 use crate::function::{Function, TrimSide};
-use crate::limits::MADE_TEXT_BYTES_MAX;
+use crate::limits::{LIKE_STEPS_MAX, MADE_TEXT_BYTES_MAX};
 use std::borrow::Cow;
 
 /// A function of one text.
@@ -23,6 +23,10 @@ pub(super) fn of_text<'a>(function: &Function, text: &Cow<'a, str>) -> Option<Da
             part(text, start, end)
         }
         Function::Like { pattern, escape, ignore_case } => {
+            let steps = text.len().saturating_mul(pattern.len());
+            if steps > LIKE_STEPS_MAX {
+                return None;
+            }
             Some(Datum::Bool(like::fits(text, pattern, *escape, *ignore_case)))
         }
         _ => None,
