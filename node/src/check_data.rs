@@ -158,7 +158,7 @@ impl Tally {
     fn expect(&mut self, source: &Source) {
         for column in &mut self.report.columns {
             let mapped = source.config().columns.get(&column.column);
-            column.expected |= mapped.is_some_and(|sql| !sql.trim().eq_ignore_ascii_case("null"));
+            column.expected |= mapped.is_some_and(|sql| !is_null(sql));
         }
     }
 
@@ -273,6 +273,17 @@ impl DatasetReport {
     }
 }
 
+/// Whether an expression says `NULL` on purpose, as it is or cast to a type.
+fn is_null(sql: &str) -> bool {
+    let words = sql.to_ascii_uppercase().replace(['(', ')'], " ");
+    let mut words = words.split_whitespace();
+    match words.next() {
+        Some("NULL") => words.next().is_none(),
+        Some("CAST" | "TRY_CAST") => words.next() == Some("NULL") && words.next() == Some("AS"),
+        _ => false,
+    }
+}
+
 impl fmt::Display for DataReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "Exact figures about your own data: do not pass them on.")?;
@@ -318,5 +329,20 @@ impl fmt::Display for DatasetReport {
             writeln!(f)?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_null;
+
+    #[test]
+    fn null_on_purpose_is_told_from_what_turns_out_empty() {
+        for said in ["NULL", " null ", "CAST(NULL AS DOUBLE)", "try_cast( null as bigint )"] {
+            assert!(is_null(said), "{said}");
+        }
+        for other in ["", "amount", "TRY_CAST(amount AS DOUBLE)", "NULLIF(a, b)", "NULL + 1"] {
+            assert!(!is_null(other), "{other}");
+        }
     }
 }
