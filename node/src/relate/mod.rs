@@ -3,7 +3,7 @@
 //! what a step makes of one person's rows must never depend on another's.
 //!
 //! Limits give the person they concern the default contribution, none; nothing that rows hold can
-//! end in an error. What can be wrong with a plan is found by [`check`], without a row.
+//! end in an error. What can be wrong with a plan is found by `check`, without a row.
 //!
 //! - `error`: what can be wrong with a relation
 //! - `rows`: rows with borders between persons; limits

@@ -6,7 +6,7 @@
 //! - `allowed`: shapes, each with a text that plans
 //! - `refused`: what is left out, each with a text and the very refusal it must end in
 //!
-//! To add to the page, add a row to a table there, or extend [`entries`] by a table kept elsewhere.
+//! To add to the page, add a row to a table there, or extend `entries` by a table kept elsewhere.
 
 mod allowed;
 mod noted;
