@@ -77,6 +77,8 @@ pub struct Caps {
     row_cap: usize,
     group_cap: usize,
     cells: u32,
+    /// Which cells this partner answers; all of them without it.
+    own: Option<Vec<bool>>,
     sensitivity_steps: Vec<i64>,
     groups: Groups,
     secret: Arc<PrfKey>,
@@ -96,10 +98,31 @@ impl Caps {
             row_cap: size(plan.row_cap),
             group_cap: size(plan.group_cap),
             cells: u32::try_from(plan.shape.cells()?).map_err(wrong("cells"))?,
+            own: None,
             sensitivity_steps: sensitivity_steps.map_err(wrong("sensitivities"))?,
             groups: Groups::of(&plan.shape),
             secret: Arc::new(PrfKey::from_bytes(derived.to_le_bytes())),
         })
+    }
+
+    /// The same for a partner that answers these cells alone, as the agreement says: what falls elsewhere
+    /// is dropped before any cap counts it, like a key outside the public domain.
+    pub fn answering(mut self, cells: Option<Vec<u64>>) -> Self {
+        self.own = cells.map(|cells| {
+            let mut own = vec![false; self.cells as usize];
+            for cell in cells {
+                if let Some(is_own) = own.get_mut(usize::try_from(cell).unwrap_or(usize::MAX)) {
+                    *is_own = true;
+                }
+            }
+            own
+        });
+        self
+    }
+
+    fn takes(&self, cell: u32) -> bool {
+        let is_own = |own: &Vec<bool>| own.get(cell as usize).copied().unwrap_or(false);
+        cell < self.cells && self.own.as_ref().is_none_or(is_own)
     }
 
     /// Rows of one person that are kept of a table; none of a table that the plan does not have.
@@ -180,7 +203,7 @@ impl Bounder {
         exact: &mut Exact,
     ) -> Result<(), SumOverflow> {
         let cell_of = |row: usize| values.cells.get(row).copied().unwrap_or(NO_CELL);
-        rows.retain(|row| cell_of(*row) < self.caps.cells);
+        rows.retain(|row| self.caps.takes(cell_of(*row)));
         self.sampler.keep(&mut rows, self.caps.row_cap, of, &self.unit, bytes);
         self.placed.clear();
         self.placed.extend(rows.iter().map(|row| (cell_of(*row), *row)));
@@ -214,7 +237,7 @@ impl Bounder {
         self.unit.clear();
         self.unit.extend_from_slice(unit);
         self.placed.clear();
-        let inside = outputs.iter().enumerate().filter(|(_, pair)| pair.index < self.caps.cells);
+        let inside = outputs.iter().enumerate().filter(|(_, pair)| self.caps.takes(pair.index));
         self.placed.extend(inside.map(|(place, pair)| (pair.index, place)));
         self.placed.sort_unstable();
         let kept = self.kept_cells();

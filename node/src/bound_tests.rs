@@ -12,6 +12,7 @@ fn caps(row_cap: usize, group_cap: usize, limits: &[i64], secret: u8) -> Arc<Cap
         row_cap,
         group_cap,
         cells: 1_000,
+        own: None,
         sensitivity_steps: limits.to_vec(),
         groups: Groups::default(),
         secret: Arc::new(PrfKey::from_bytes([secret; 16])),
@@ -209,4 +210,16 @@ fn a_person_counts_once_where_any_of_her_rows_is_of_the_kind() {
     bounder.add_rows(&bytes, 0..4, &values, &mut exact).unwrap();
     bounder.add_rows(&bytes, 4..5, &values, &mut exact).unwrap();
     assert_eq!(exact.into_sums()[..3], [1, 0, 0]);
+}
+
+#[test]
+fn a20_cells_that_the_partner_does_not_answer_take_no_place_of_its_own() {
+    let own = Arc::into_inner(caps(1, 2, &[7], 3)).unwrap().answering(Some(vec![7, 9, 11]));
+    let pairs: Vec<Pair> = (0..12).map(|index| Pair { index, value: 1 }).collect();
+    let bounds = Bounds::from_steps(0, 7, 0).unwrap();
+    let mut exact = empty(1);
+    Bounder::new(Arc::new(own)).add_outputs(b"unit", &pairs, bounds, &mut exact).unwrap();
+    let sums = exact.into_sums();
+    assert_eq!(sums.iter().sum::<i128>(), 2, "two of the three own cells are kept");
+    assert_eq!(sums[7] + sums[9] + sums[11], 2);
 }

@@ -41,7 +41,8 @@ pub async fn measure(
     #[cfg(feature = "for-tests")]
     let plan = crate::mutant::bounded(plan, charge.mutant());
     let plan = Arc::new(plan);
-    let caps = Arc::new(Caps::new(&plan, charge.prf_key())?);
+    let own = plan.shape.cells_of(charge.node())?;
+    let caps = Arc::new(Caps::new(&plan, charge.prf_key())?.answering(own));
     let whole = Exact::zero(&plan.shape)?;
     let fitting = SUMS_BYTES_MAX / SUM_BYTES / plan.shape.vector_len()?.max(1);
     let options = EngineOptions {

@@ -12,7 +12,7 @@ use cloister_plan::{ContributionPlan, ModuleColumnKind, ModuleContribution};
 use cloister_sandbox::limits::{PERSONS_PER_BATCH_MAX, WATCHDOG_MS, WATCHDOG_MS_MAX};
 use cloister_sandbox::{
     BatchError, ColumnData, ColumnKind, PersonBatch, PersonOutput, Runner, RunnerError, Setup,
-    Shape, Workers,
+    Shape, WorkerLease, Workers,
 };
 use cloister_terms::{Bounds, Name};
 use datafusion::arrow::array::{Array, ArrayRef, AsArray};
@@ -50,6 +50,8 @@ pub struct ModuleRows {
     job: Option<(Runner, PersonBatch)>,
     /// Units of the persons in the batch, in its order.
     units: Vec<Vec<u8>>,
+    /// An abandoned run drops this, and the worker ends with it, though a thread still waits for it.
+    _lease: WorkerLease,
 }
 
 /// A column that the guest sees.
@@ -114,6 +116,7 @@ impl ModuleRows {
             value: module.value,
             persons_max: usize::try_from(persons).unwrap_or(1),
             bounder: Bounder::new(caps),
+            _lease: runner.lease(),
             job: Some((runner, batch)),
             units: Vec::new(),
         })

@@ -35,7 +35,9 @@ impl fmt::Display for Place {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PlanError {
     /// Nobody has what is asked.
-    #[error("no partner holds what this question reads: the agreement lists what each one holds")]
+    #[error(
+        "no partner holds what this question reads: ask about datasets that `cloister agreement show` lists for a partner"
+    )]
     HeldByNobody,
     /// The text is too long to be parsed.
     #[error("the SQL has {bytes} bytes: shorten it to at most {SQL_BYTES_MAX}")]

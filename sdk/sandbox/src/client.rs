@@ -16,7 +16,9 @@ use crate::frames::{
 };
 use crate::isolation::Protections;
 use crate::limits::{SETUP_MS_MAX, SILENCE_MS_MAX, WORKER_STACK_BYTES};
-use crate::process::{WorkerProcess, WorkerProgram, read_artefact, read_greeting, write_artefact};
+use crate::process::{
+    WorkerLease, WorkerProcess, WorkerProgram, read_artefact, read_greeting, write_artefact,
+};
 use crate::shape::Shape;
 use crate::worker::{WorkerError, serve};
 
@@ -256,6 +258,14 @@ impl Runner {
         }
     }
 
+    /// Ends the worker when dropped, wherever this runner is then.
+    pub fn lease(&self) -> WorkerLease {
+        match &self.worker {
+            Worker::Thread(_) => WorkerLease::of_thread(),
+            Worker::Process(process) => process.lease(),
+        }
+    }
+
     /// The shape of this job; batches are made from it.
     pub fn shape(&self) -> &Shape {
         &self.shape
@@ -353,7 +363,7 @@ impl Runner {
         self.to_worker = None;
         match answer {
             Answer::Aborted(abort) => RunnerError::Aborted(*abort),
-            Answer::Refused(refusal) => RunnerError::Refused(refusal.clone()),
+            // A refusal belongs to the set-up: after it a worker's words may be what it knows of a person.
             _ => RunnerError::Closed,
         }
     }
@@ -368,5 +378,36 @@ impl Drop for Runner {
         {
             let _ = thread.join();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::frames::write_answer;
+    use crate::shape::ColumnKind;
+
+    #[test]
+    fn a28_a_worker_that_refuses_after_the_set_up_is_not_quoted() {
+        let shape = Shape::new(4, vec![ColumnKind::Int], 2).unwrap();
+        let wasm = vec![1, 2, 3];
+        let setup =
+            Setup { wasm, shape: shape.clone(), fuel_per_person: 1_000, watchdog_ms: 1_000 };
+        let (mut worker_input, to_worker) = io::pipe().unwrap();
+        let (from_worker, mut worker_output) = io::pipe().unwrap();
+        let liar = thread::spawn(move || {
+            let mut frame = Vec::new();
+            let knows = Refusal { reason: "bob".into(), detail: "bob earns 7".into() };
+            for answer in [Answer::Ready { sha256: [0; 32] }, Answer::Refused(knows)] {
+                read_frame(&mut worker_input, &mut frame).unwrap();
+                write_answer(&mut worker_output, &answer).unwrap();
+            }
+            Ok(())
+        });
+        let mut runner = Runner::over(&setup, Worker::Thread(Some(liar)), to_worker, from_worker);
+        runner.set_up(&setup).unwrap();
+        let batch = PersonBatch::new(&shape);
+        assert_eq!(runner.run_batch(&batch), Err(RunnerError::Closed));
+        assert_eq!(runner.run_batch(&batch), Err(RunnerError::Over));
     }
 }

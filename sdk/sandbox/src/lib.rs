@@ -68,7 +68,7 @@ pub use job::{Job, JobError};
 pub use limits::{Limit, Limits};
 pub use outputs::{Outputs, Pair, PersonOutput};
 pub use persons::Persons;
-pub use process::{WorkerProgram, worker_main, worker_main_if_asked};
+pub use process::{WorkerLease, WorkerProgram, worker_main, worker_main_if_asked};
 pub use rewrite::RewriteError;
 pub use shape::{ColumnKind, Shape, ShapeError};
 pub use tier::Tier;

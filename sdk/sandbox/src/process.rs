@@ -185,6 +185,11 @@ impl WorkerProcess {
         self.id
     }
 
+    /// A handle that kills this worker when it is dropped.
+    pub(crate) fn lease(&self) -> WorkerLease {
+        WorkerLease(Some(Arc::clone(&self.child)))
+    }
+
     /// Counts down until [`WorkerProcess::answered`]; then the worker is killed, and its pipes close.
     pub(crate) fn expect_answer(&self, within: Duration) {
         // Without the thread nobody counts: dropping the runner still ends the worker.
@@ -208,6 +213,27 @@ impl Drop for WorkerProcess {
         // One that ended by itself is only waited for: no process stays behind as a zombie.
         let _ = child.kill();
         let _ = child.wait();
+    }
+}
+
+/// Whoever wants a worker's answers holds this: dropping it kills the worker, even while its runner waits
+/// in a call that nobody listens to any more. An abandoned job must not keep a core busy.
+#[derive(Debug)]
+pub struct WorkerLease(Option<Arc<Mutex<Child>>>);
+
+impl WorkerLease {
+    /// For a worker that is a thread: it has its watchdog alone.
+    pub(crate) fn of_thread() -> Self {
+        Self(None)
+    }
+}
+
+impl Drop for WorkerLease {
+    fn drop(&mut self) {
+        if let Some(child) = &self.0 {
+            // One that was waited for already is left alone by the standard library; the runner waits.
+            let _ = locked(child).kill();
+        }
     }
 }
 

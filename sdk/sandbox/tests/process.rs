@@ -26,6 +26,7 @@ const TESTS: &[(&str, fn())] = &[
     ("before_persons_the_process_gives_up_more", before_persons_the_process_gives_up_more),
     ("landlock_alone_denies_files", landlock_alone_denies_files),
     ("a14_a_killed_worker_costs_the_job_alone", a14_a_killed_worker_costs_the_job_alone),
+    ("a14_an_abandoned_job_keeps_no_core_busy", a14_an_abandoned_job_keeps_no_core_busy),
     ("a_dropped_runner_leaves_no_process", a_dropped_runner_leaves_no_process),
     ("a_refused_module_ends_its_worker", a_refused_module_ends_its_worker),
     ("another_program_is_no_worker", another_program_is_no_worker),
@@ -193,6 +194,31 @@ fn a14_a_killed_worker_costs_the_job_alone() {
     drop(runner);
     assert!(is_gone(id));
     assert_eq!(run(&workers, "state_memory").0, vec![one(1); 4]);
+}
+
+fn a14_an_abandoned_job_keeps_no_core_busy() {
+    let spinning = setup(&evil("spin_if_bob"), ColumnKind::Int, 1_000_000_000_000);
+    let mut runner = processes().start(&spinning).unwrap();
+    let (id, lease) = (runner.process_id().unwrap(), runner.lease());
+    let bob = batch(&spinning.shape, &[vec![BOB]]);
+    let said = std::thread::scope(|scope| {
+        let running = scope.spawn(|| runner.run_batch(&bob));
+        while !running.is_finished() && cpu_ticks(id) < 50 {
+            std::thread::yield_now();
+        }
+        // Nobody waits for the answer any more; the call itself is still there.
+        drop(lease);
+        running.join().unwrap()
+    });
+    assert_eq!(said, Err(RunnerError::Closed));
+    drop(runner);
+    assert!(is_gone(id));
+    // Held until the end of a job that ends well, it harms nobody.
+    let runner = processes().start(&spinning).unwrap();
+    let lease = runner.lease();
+    runner.finish().unwrap();
+    drop(lease);
+    assert_eq!(children(), BTreeSet::new());
 }
 
 fn a_dropped_runner_leaves_no_process() {

@@ -24,7 +24,7 @@ pub enum ServedError {
     Partners,
     /// A list does not fit its dimension.
     #[error(
-        "the keys of `{0}` are not ascending positions of the answer's keys, at least one of each"
+        "the keys of `{0}` are not ascending positions of the answer's keys, at least one of each: plan the analysis again"
     )]
     Positions(Name),
 }

@@ -282,7 +282,7 @@ fn random_value(random: &mut Random) -> i64 {
 
 #[test]
 fn a12_a_module_with_std_collections_and_a_heap_runs_on_dirty_cards() {
-    let path = format!("{}/../guest/benches/std_map/module.wasm", env!("CARGO_MANIFEST_DIR"));
+    let path = format!("{}/../../sdk/guest/benches/std_map/module.wasm", env!("CARGO_MANIFEST_DIR"));
     let vetted = vetted(&std::fs::read(path).unwrap()).unwrap();
     assert_eq!(tiers(&vetted), [Tier::Cards, Tier::Fresh]);
     let shape = Shape::new(8, vec![ColumnKind::Int; 2], 5).unwrap();
