@@ -1,7 +1,8 @@
 //! Exact integer sums over persons. An `Exact` is what the data says: it must never be shown,
 //! logged, serialised, copied or sent, and the noise stage alone may open it.
 
-use crate::bound::Bounded;
+use crate::bound::{Bounded, CellOf};
+use crate::private_cells::CellSums;
 use cloister_terms::OutputShape;
 use cloister_terms::shape::ShapeError;
 use std::fmt;
@@ -9,8 +10,16 @@ use std::fmt;
 /// Exact lanes of every cell, cell-major. No `Clone`, no `Serialize`, no `Display`, and a `Debug`
 /// without figures.
 pub struct Exact {
-    sums: Vec<i128>,
-    lanes: usize,
+    sums: Sums,
+}
+
+/// Exact sums, for the noise stage alone.
+#[cfg_attr(feature = "for-tests", derive(Clone))]
+pub(crate) enum Sums {
+    /// Every cell of a public shape.
+    Public { sums: Vec<i128>, lanes: usize },
+    /// The cells that anybody is in, where keys are private.
+    Private(CellSums),
 }
 
 /// A sum left i128. At most 2^64 persons add at most 2^53 steps each, so no data can cause it.
@@ -21,45 +30,76 @@ pub struct SumOverflow;
 impl Exact {
     /// Zero in every cell of `shape`. Errors when the shape is beyond its limits.
     pub(crate) fn zero(shape: &OutputShape) -> Result<Self, ShapeError> {
-        Ok(Self { sums: vec![0; shape.vector_len()?], lanes: shape.lanes.len() })
+        let lanes = shape.lanes.len();
+        let sums = match &shape.private_keys {
+            Some(_) => Sums::Private(CellSums::new(lanes)),
+            None => Sums::Public { sums: vec![0; shape.vector_len()?], lanes },
+        };
+        Ok(Self { sums })
     }
 
     /// Adds what one person contributes to one cell. A cell outside the shape adds nothing.
     pub(crate) fn add(&mut self, bounded: Bounded<'_>) -> Result<(), SumOverflow> {
-        let start = bounded.cell().saturating_mul(self.lanes);
-        let sums = self.sums.get_mut(start..).unwrap_or_default();
-        for (sum, steps) in sums.iter_mut().take(self.lanes).zip(bounded.steps()) {
-            *sum = sum.checked_add(i128::from(*steps)).ok_or(SumOverflow)?;
+        match (&mut self.sums, bounded.cell()) {
+            (Sums::Public { sums, lanes }, CellOf::Public(cell)) => {
+                let start = cell.saturating_mul(*lanes);
+                let sums = sums.get_mut(start..).unwrap_or_default();
+                for (sum, steps) in sums.iter_mut().take(*lanes).zip(bounded.steps()) {
+                    *sum = sum.checked_add(i128::from(*steps)).ok_or(SumOverflow)?;
+                }
+                Ok(())
+            }
+            (Sums::Private(sums), CellOf::Private(key)) => sums.add(key, bounded.steps()),
+            // Both come from one plan.
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     /// Adds another partition's sums: integer addition, so the order of partitions cannot be seen.
-    pub(crate) fn merge(mut self, other: Self) -> Result<Self, SumOverflow> {
-        if self.sums.len() != other.sums.len() {
-            return Err(SumOverflow);
-        }
-        for (sum, more) in self.sums.iter_mut().zip(&other.sums) {
-            *sum = sum.checked_add(*more).ok_or(SumOverflow)?;
-        }
-        Ok(self)
+    pub(crate) fn merge(self, other: Self) -> Result<Self, SumOverflow> {
+        let sums = match (self.sums, other.sums) {
+            (Sums::Public { mut sums, lanes }, Sums::Public { sums: others, .. })
+                if sums.len() == others.len() =>
+            {
+                for (sum, more) in sums.iter_mut().zip(&others) {
+                    *sum = sum.checked_add(*more).ok_or(SumOverflow)?;
+                }
+                Sums::Public { sums, lanes }
+            }
+            (Sums::Private(sums), Sums::Private(others)) => Sums::Private(sums.merge(others)?),
+            _ => return Err(SumOverflow),
+        };
+        Ok(Self { sums })
     }
 
     /// The sums, for the noise stage alone.
-    pub(crate) fn into_sums(self) -> Vec<i128> {
+    pub(crate) fn into_sums(self) -> Sums {
         self.sums
     }
 
-    /// The exact lanes, for tests of the stages before the noise. Not in any shipped binary.
+    /// The exact lanes of a public shape, for tests of the stages before the noise. Not in any shipped
+    /// binary.
     #[cfg(feature = "for-tests")]
     pub fn lanes_for_tests(&self) -> &[i128] {
-        &self.sums
+        match &self.sums {
+            Sums::Public { sums, .. } => sums,
+            Sums::Private(_) => &[],
+        }
+    }
+
+    /// The exact lanes of a cell with a private key; `None` when nobody is in it.
+    #[cfg(feature = "for-tests")]
+    pub fn cell_for_tests(&self, key: &cloister_terms::Key) -> Option<&[i128]> {
+        match &self.sums {
+            Sums::Public { .. } => None,
+            Sums::Private(sums) => sums.of(key),
+        }
     }
 
     /// The same sums again, so that audits draw noise many times for one measurement.
     #[cfg(feature = "for-tests")]
     pub fn copy_for_tests(&self) -> Self {
-        Self { sums: self.sums.clone(), lanes: self.lanes }
+        Self { sums: self.sums.clone() }
     }
 }
 
@@ -75,19 +115,21 @@ mod tests {
 
     #[test]
     fn a28_an_exact_result_shows_nothing() {
-        let exact = Exact { sums: vec![424_242], lanes: 1 };
+        let exact = Exact { sums: Sums::Public { sums: vec![424_242], lanes: 1 } };
         assert_eq!(format!("{exact:?}"), "Exact(never shown)");
     }
 
     #[test]
     fn a04_sums_fail_rather_than_wrap() {
-        let exact = |sum| Exact { sums: vec![sum], lanes: 1 };
+        let of = |sums| Exact { sums: Sums::Public { sums, lanes: 1 } };
+        let exact = |sum| of(vec![sum]);
+        let sums = |exact: Exact| match exact.into_sums() {
+            Sums::Public { sums, .. } => sums,
+            Sums::Private(_) => panic!("public"),
+        };
         assert_eq!(exact(i128::MAX).merge(exact(1)).err(), Some(SumOverflow));
-        let longer = Exact { sums: vec![0, 0], lanes: 1 };
+        let longer = of(vec![0, 0]);
         assert_eq!(exact(1).merge(longer).err(), Some(SumOverflow));
-        assert_eq!(
-            exact(i128::MAX).merge(exact(-1)).map(Exact::into_sums),
-            Ok(vec![i128::MAX - 1])
-        );
+        assert_eq!(exact(i128::MAX).merge(exact(-1)).map(sums), Ok(vec![i128::MAX - 1]));
     }
 }

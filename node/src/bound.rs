@@ -9,6 +9,7 @@
 use crate::aggregate::{Exact, SumOverflow};
 use crate::fault::Fault;
 use crate::one_of::Groups;
+use crate::private_cells::BatchKeys;
 use crate::row_bytes::RowBytes;
 use crate::sample::{RowsOf, Sampler, smallest};
 use cloister_dp::{PrfKey, prf_wide};
@@ -26,17 +27,27 @@ pub const NO_CELL: u32 = u32::MAX;
 /// PRF domains of this file; those of `sample` are others. A secret is used in these only.
 const DOMAIN_SECRET: u8 = 1;
 const DOMAIN_CELL: u8 = 4;
+const DOMAIN_KEY: u8 = 5;
 
 /// What one person adds to one cell, after every cap: at most the lane's sensitivity each.
 #[derive(Clone, Copy)]
 pub struct Bounded<'a> {
-    cell: usize,
+    cell: CellOf<'a>,
     steps: &'a [i64],
 }
 
+/// What names a cell.
+#[derive(Clone, Copy)]
+pub enum CellOf<'a> {
+    /// Its index in the public shape.
+    Public(usize),
+    /// The bytes of its private key.
+    Private(&'a [u8]),
+}
+
 impl<'a> Bounded<'a> {
-    /// The cell's index.
-    pub fn cell(&self) -> usize {
+    /// The cell.
+    pub fn cell(&self) -> CellOf<'a> {
         self.cell
     }
 
@@ -63,12 +74,23 @@ pub enum LaneValues {
 
 /// Raw contributions of a batch: the cell of each row ([`NO_CELL`] for none), and its lanes.
 /// No `Debug`: it holds records.
-#[derive(Clone)]
 pub struct RowValues {
-    /// One cell a row.
+    /// One cell a row; where keys are private, the number of its key in `keys`.
     pub cells: Vec<u32>,
+    /// The private keys of this batch alone.
+    pub keys: Option<BatchKeys>,
     /// One a lane of the shape.
     pub lanes: Vec<LaneValues>,
+}
+
+impl RowValues {
+    /// What names a cell of these rows; `None` for a number that no key has.
+    fn cell(&self, cell: u32) -> Option<CellOf<'_>> {
+        match &self.keys {
+            None => Some(CellOf::Public(cell as usize)),
+            Some(keys) => keys.bytes(cell).map(CellOf::Private),
+        }
+    }
 }
 
 /// The caps of one plan with the secret that decides what is kept.
@@ -97,7 +119,11 @@ impl Caps {
             table_row_caps: plan.tables.iter().map(|table| size(table.table_row_cap)).collect(),
             row_cap: size(plan.row_cap),
             group_cap: size(plan.group_cap),
-            cells: u32::try_from(plan.shape.cells()?).map_err(wrong("cells"))?,
+            cells: match plan.shape.private_keys {
+                None => u32::try_from(plan.shape.cells()?).map_err(wrong("cells"))?,
+                // Every number of a batch's keys.
+                Some(_) => NO_CELL,
+            },
             own: None,
             sensitivity_steps: sensitivity_steps.map_err(wrong("sensitivities"))?,
             groups: Groups::of(&plan.shape),
@@ -209,18 +235,19 @@ impl Bounder {
         self.placed.extend(rows.iter().map(|row| (cell_of(*row), *row)));
         self.rows = rows;
         self.placed.sort_unstable();
-        let kept = self.kept_cells();
+        let kept = self.kept_cells(|cell| values.cell(cell));
         for group in self.placed.chunk_by(|left, right| left.0 == right.0) {
             let Some((cell, _)) = group.first() else { continue };
             if kept.as_ref().is_some_and(|kept| kept.binary_search(cell).is_err()) {
                 continue;
             }
+            let Some(cell) = values.cell(*cell) else { continue };
             self.steps.clear();
             for (lane, limit) in values.lanes.iter().zip(&self.caps.sensitivity_steps) {
                 self.steps.push(within(sum_of(lane, group), *limit));
             }
             self.caps.groups.cut(&mut self.steps);
-            exact.add(Bounded { cell: *cell as usize, steps: &self.steps })?;
+            exact.add(Bounded { cell, steps: &self.steps })?;
         }
         Ok(())
     }
@@ -240,7 +267,7 @@ impl Bounder {
         let inside = outputs.iter().enumerate().filter(|(_, pair)| self.caps.takes(pair.index));
         self.placed.extend(inside.map(|(place, pair)| (pair.index, place)));
         self.placed.sort_unstable();
-        let kept = self.kept_cells();
+        let kept = self.kept_cells(|cell| Some(CellOf::Public(cell as usize)));
         let limit = self.caps.sensitivity_steps.first().copied().unwrap_or(0);
         for group in self.placed.chunk_by(|left, right| left.0 == right.0) {
             let Some((cell, _)) = group.first() else { continue };
@@ -252,7 +279,8 @@ impl Bounder {
             let sum: i128 = values.map(|pair| i128::from(pair.value)).sum();
             let clamped = sum.clamp(value.min_steps().into(), value.max_steps().into());
             let steps = [within(clamped, limit)];
-            exact.add(Bounded { cell: *cell as usize, steps: &steps })?;
+            let cell = CellOf::Public(*cell as usize);
+            exact.add(Bounded { cell, steps: &steps })?;
         }
         Ok(())
     }
@@ -268,15 +296,20 @@ impl Bounder {
     }
 
     /// The cells to keep, sorted, when `placed` touches more than the group cap: those with the
-    /// smallest PRF of (unit, cell). `None` when all stay.
-    fn kept_cells(&self) -> Option<Vec<u32>> {
+    /// smallest PRF of (unit, cell), a private cell by the bytes of its key, since its number tells of other
+    /// persons' rows. `None` when all stay.
+    fn kept_cells<'k>(&self, name: impl Fn(u32) -> Option<CellOf<'k>>) -> Option<Vec<u32>> {
         let distinct = self.placed.chunk_by(|left, right| left.0 == right.0);
         if distinct.clone().count() <= self.caps.group_cap {
             return None;
         }
-        let ranked = distinct.filter_map(|group| group.first()).map(|(cell, _)| {
-            let fields: [&[u8]; 2] = [&self.unit, &u64::from(*cell).to_le_bytes()];
-            (prf_wide(&self.caps.secret, DOMAIN_CELL, &fields), *cell)
+        let rank = |domain, cell: &[u8]| prf_wide(&self.caps.secret, domain, &[&self.unit, cell]);
+        let ranked = distinct.filter_map(|group| group.first()).filter_map(|(cell, _)| {
+            let rank = match name(*cell)? {
+                CellOf::Public(index) => rank(DOMAIN_CELL, &(index as u64).to_le_bytes()),
+                CellOf::Private(key) => rank(DOMAIN_KEY, key),
+            };
+            Some((rank, *cell))
         });
         let mut kept = smallest(ranked.collect(), self.caps.group_cap);
         kept.sort_unstable();

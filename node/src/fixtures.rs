@@ -212,7 +212,7 @@ impl Federation {
     /// The document of [`Federation::analysis`], not signed.
     pub fn draft(&self, edit: impl FnOnce(&mut Analysis)) -> Analysis {
         let body = Body::Sql { text: SQL.into() };
-        let spend = Spend { epsilon: Some("1".parse().unwrap()), rho: None };
+        let spend = Spend { epsilon: Some("1".parse().unwrap()), rho: None, delta: None };
         let dictionary = &self.document.dictionary;
         let question = Question { body: &body, row_cap: 10, group_cap: 2, spend };
         let planned = cloister_plan::plan(dictionary, &question).unwrap();

@@ -46,6 +46,8 @@ pub mod mutant;
 pub mod noise;
 /// Groups of lanes that are charged once.
 pub mod one_of;
+/// Private keys of cells, and sums by them.
+pub mod private_cells;
 /// One person's rows of several tables -> the rows that a plan's relation makes of them.
 pub mod relate;
 /// Canonical bytes of rows and units.

@@ -6,6 +6,8 @@ use cloister_terms::{Bounds, Noise, Ratio};
 
 /// Steps of a sum to one step of the coarser lattice of [`Mutant::GridOff`].
 pub const COARSE_STEPS: i128 = 256;
+/// How far [`Mutant::ThresholdLowered`] lowers a threshold, in people.
+pub const LOWER_BY: i128 = 5;
 /// Widest range that a grid holds, in steps.
 const WIDEST_STEPS: i64 = 1 << 53;
 
@@ -16,6 +18,8 @@ pub enum Mutant {
     SigmaHalved,
     /// No cap on rows and groups.
     CapOff,
+    /// Private keys shown from [`LOWER_BY`] people below the threshold on.
+    ThresholdLowered,
     /// No clamping, of values or of a person's sums.
     ClampOff,
     /// Noise on a lattice [`COARSE_STEPS`] times coarser than that of the sums, whose low digits then
@@ -85,4 +89,12 @@ pub(crate) fn added(mut draws: Vec<i128>, mutant: Option<Mutant>) -> Vec<i128> {
         draws.iter_mut().for_each(|draw| *draw = draw.saturating_mul(COARSE_STEPS));
     }
     draws
+}
+
+/// The count of people from which a private key is shown.
+pub(crate) fn threshold(threshold: i128, mutant: Option<Mutant>) -> i128 {
+    match mutant {
+        Some(Mutant::ThresholdLowered) => threshold.saturating_sub(LOWER_BY),
+        _ => threshold,
+    }
 }

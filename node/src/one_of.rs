@@ -66,6 +66,7 @@ mod tests {
             columns: vec![],
             served: vec![],
             recipe: Recipe::default(),
+            private_keys: None,
         }
     }
 

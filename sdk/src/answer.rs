@@ -106,15 +106,10 @@ fn compute(
     if opened.is_empty() {
         return Err(AnswerError::Nothing);
     }
-    let vectors: Vec<(Name, Vec<i128>)> = opened
-        .iter()
-        .map(|release| release.document())
-        .map(|r| (r.node.clone(), r.values.iter().map(|value| value.0).collect()))
-        .collect();
     let asked = &analysis.document().nodes;
-    let shape = &analysis.document().shape;
-    let combined = Combined::new(shape, asked, &vectors)?;
-    let report = cloister_report::report(shape, &combined)?;
+    let records = opened.iter().map(Opened::document);
+    let (shape, combined) = Combined::of_releases(&analysis.document().shape, asked, records)?;
+    let report = cloister_report::report(&shape, &combined)?;
     let answered = |node: &&Name| opened.iter().any(|r| r.document().node == **node);
     let missing = asked.iter().filter(|node| !answered(node)).cloned().collect();
     // In one order, each once, however they were handed over.

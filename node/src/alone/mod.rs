@@ -19,8 +19,8 @@ use cloister_plan::Planned;
 use cloister_plan::draft::{AnalysisDraft, DraftError, document_of};
 use cloister_report::{CombineError, Combined, Report, ReportError};
 use cloister_terms::{
-    Agreement, Analysis, Budget, Cost, DOCUMENT_VERSION, Digest, Grant, Name, Refusal,
-    ReleaseRecord, RunRequest,
+    Agreement, Analysis, Budget, Cost, DOCUMENT_VERSION, Digest, Grant, Refusal, ReleaseRecord,
+    RunRequest,
 };
 use cloister_wire::{DsseError, Envelope, KeyError, Opened, SigningKey, sha256};
 
@@ -302,10 +302,8 @@ impl Alone {
         if !is_ours || record.plan != analysis.plan {
             return Err(AloneError::NotOurs);
         }
-        let values: Vec<i128> = record.values.iter().map(|value| value.0).collect();
-        let vectors: [(Name, Vec<i128>); 1] = [(record.node.clone(), values)];
-        let combined = Combined::new(&analysis.shape, &analysis.nodes, &vectors)?;
-        let report = cloister_report::report(&analysis.shape, &combined)?;
+        let (shape, combined) = Combined::of_releases(&analysis.shape, &analysis.nodes, [record])?;
+        let report = cloister_report::report(&shape, &combined)?;
         Ok(Answered { report, release, is_repeat, charged, left: self.left()? })
     }
 }

@@ -5,7 +5,8 @@ use crate::bound::{LaneValues, NO_CELL, RowValues, float_steps, int_steps};
 use crate::contribute::domain::{DomainIndex, NO_CODE};
 use crate::evaluate::{Columns, EvaluateError, evaluate};
 use crate::fault::Fault;
-use cloister_plan::{Expr, LaneExpr, SqlContribution};
+use crate::private_cells::{BatchKeys, append};
+use cloister_plan::{Expr, KeyExpr, LaneExpr, SqlContribution};
 use cloister_terms::{Bounds, OutputShape};
 use datafusion::arrow::array::{Array, AsArray};
 use datafusion::arrow::buffer::BooleanBuffer;
@@ -14,10 +15,20 @@ use datafusion::arrow::datatypes::{Float64Type, Int64Type};
 /// A SQL plan made ready to evaluate.
 #[derive(Debug, Clone)]
 pub struct SqlRows {
-    keys: Vec<(Expr, DomainIndex)>,
-    /// Values of each key dimension, the radix of its digit.
-    sizes: Vec<u32>,
+    keys: Vec<KeyRows>,
+    /// Cells are numbered by their private keys, not by positions in public domains.
+    is_private: bool,
     lanes: Vec<LaneExpr>,
+}
+
+/// One key dimension.
+#[derive(Debug, Clone)]
+struct KeyRows {
+    expr: Expr,
+    /// The public values; `None` where they are private.
+    domain: Option<DomainIndex>,
+    /// How many there are: the radix of this digit.
+    size: u32,
 }
 
 impl SqlRows {
@@ -36,22 +47,38 @@ impl SqlRows {
             return Err(Fault::PlanShape { what: "lanes" });
         }
         shape.cells()?;
-        let mut keys = Vec::with_capacity(sql.keys.len());
-        let mut sizes = Vec::with_capacity(sql.keys.len());
-        for key in &sql.keys {
-            let index = DomainIndex::new(&key.domain).ok_or(Fault::PlanShape { what: "keys" })?;
-            keys.push((key.expr.clone(), index));
-            sizes.push(
-                u32::try_from(key.domain.len()).map_err(|_| Fault::PlanShape { what: "keys" })?,
-            );
-        }
-        Ok(Self { keys, sizes, lanes: sql.lanes.clone() })
+        let is_private = shape.private_keys.is_some();
+        let key = |key: &KeyExpr| {
+            let wrong = Fault::PlanShape { what: "keys" };
+            let size = u32::try_from(key.domain.len()).ok();
+            let is_open = is_private && key.domain.is_empty();
+            let domain = if is_open { None } else { DomainIndex::new(&key.domain) };
+            match (size, is_open || domain.is_some()) {
+                (Some(size), true) => Ok(KeyRows { expr: key.expr.clone(), domain, size }),
+                _ => Err(wrong),
+            }
+        };
+        let keys = sql.keys.iter().map(key).collect::<Result<_, _>>()?;
+        Ok(Self { keys, is_private, lanes: sql.lanes.clone() })
     }
 
     /// Cells and lanes of every row of a batch.
     pub fn values(&self, columns: Columns<'_>) -> Result<RowValues, EvaluateError> {
+        let (cells, keys) = if self.is_private {
+            let (cells, keys) = self.private_cells(columns)?;
+            (cells, Some(keys))
+        } else {
+            (self.public_cells(columns)?, None)
+        };
+        let lanes =
+            self.lanes.iter().map(|lane| lane_values(lane, columns)).collect::<Result<_, _>>()?;
+        Ok(RowValues { cells, keys, lanes })
+    }
+
+    fn public_cells(&self, columns: Columns<'_>) -> Result<Vec<u32>, EvaluateError> {
         let mut cells = vec![0u32; columns.rows];
-        for ((expr, domain), size) in self.keys.iter().zip(&self.sizes) {
+        for KeyRows { expr, domain, size } in &self.keys {
+            let Some(domain) = domain else { continue };
             let codes = domain.codes(&evaluate(expr, columns)?)?;
             for (cell, code) in cells.iter_mut().zip(codes) {
                 // A checked shape has at most 10^6 cells: the product only saturates for no cell.
@@ -61,9 +88,25 @@ impl SqlRows {
                 };
             }
         }
-        let lanes =
-            self.lanes.iter().map(|lane| lane_values(lane, columns)).collect::<Result<_, _>>()?;
-        Ok(RowValues { cells, lanes })
+        Ok(cells)
+    }
+
+    /// The number of each row's key in this batch; none where a value is missing, or outside a domain.
+    fn private_cells(&self, columns: Columns<'_>) -> Result<(Vec<u32>, BatchKeys), EvaluateError> {
+        let mut rows = vec![Some(Vec::new()); columns.rows];
+        for KeyRows { expr, domain, .. } in &self.keys {
+            let values = evaluate(expr, columns)?;
+            append(&values, &mut rows)?;
+            if let Some(domain) = domain {
+                let codes = domain.codes(&values)?;
+                let outside = rows.iter_mut().zip(codes).filter(|(_, code)| *code == NO_CODE);
+                outside.for_each(|(key, _)| *key = None);
+            }
+        }
+        let mut keys = BatchKeys::default();
+        let number = |key: Option<Vec<u8>>| key.map_or(NO_CELL, |key| keys.number(&key));
+        let cells = rows.into_iter().map(number).collect();
+        Ok((cells, keys))
     }
 }
 

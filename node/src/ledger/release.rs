@@ -10,7 +10,7 @@ use crate::noise::Noised;
 use cloister_dp::{Entropy, PrfKey};
 use cloister_plan::ContributionPlan;
 use cloister_terms::release::Int;
-use cloister_terms::{DOCUMENT_VERSION, Digest, ReleaseRecord};
+use cloister_terms::{DOCUMENT_VERSION, Digest, Key, ReleaseRecord};
 use cloister_wire::{Envelope, SigningKey, sha256};
 use rusqlite::{OptionalExtension, Transaction, params};
 
@@ -73,8 +73,8 @@ impl Ledger {
         node_key: &SigningKey,
         now_s: i64,
     ) -> Result<Release, LedgerError> {
-        let (charge, values) = noised.into_parts();
-        self.release_values(charge, values, node_key, now_s)
+        let (charge, keys, values) = noised.into_parts();
+        self.release_values(charge, keys, values, node_key, now_s)
     }
 
     /// As [`Ledger::release`], with values that no noise stage made.
@@ -86,19 +86,20 @@ impl Ledger {
         node_key: &SigningKey,
         now_s: i64,
     ) -> Result<Release, LedgerError> {
-        self.release_values(charge, values, node_key, now_s)
+        self.release_values(charge, Vec::new(), values, node_key, now_s)
     }
 
     fn release_values(
         &self,
         charge: Charge,
+        keys: Vec<Key>,
         values: Vec<i128>,
         node_key: &SigningKey,
         now_s: i64,
     ) -> Result<Release, LedgerError> {
         let Charge { id, plan, terms, .. } = charge;
         let question = question(&terms)?;
-        let record = record(id, terms, values);
+        let record = record(id, terms, keys, values);
         if !record.fits(&plan.shape).unwrap_or(false) {
             return Err(LedgerError::WrongShape(id.digest()));
         }
@@ -353,7 +354,7 @@ fn settle(
     Ok(moved == 1)
 }
 
-fn record(id: ChargeId, terms: ChargeTerms, values: Vec<i128>) -> ReleaseRecord {
+fn record(id: ChargeId, terms: ChargeTerms, keys: Vec<Key>, values: Vec<i128>) -> ReleaseRecord {
     ReleaseRecord {
         version: DOCUMENT_VERSION,
         node: terms.node,
@@ -366,6 +367,7 @@ fn record(id: ChargeId, terms: ChargeTerms, values: Vec<i128>) -> ReleaseRecord 
         epoch: terms.epoch,
         cost: terms.cost,
         charge: id.digest(),
+        keys,
         values: values.into_iter().map(Int).collect(),
     }
 }

@@ -22,6 +22,7 @@ mod caps;
 mod column_types;
 mod local_reports;
 mod modules;
+mod private_keys;
 mod relation_hostile;
 mod relation_privacy;
 mod relation_steps;

@@ -305,6 +305,7 @@ pub fn asked(
             columns: vec![],
             served: vec![],
             recipe: Default::default(),
+            private_keys: None,
         },
         contribute: Contribute::Sql(SqlContribution {
             relation,

@@ -146,7 +146,7 @@ pub fn plan_body(
     row_cap: u32,
     group_cap: u32,
 ) -> ContributionPlan {
-    let spend = Spend { epsilon: Some("1".parse().unwrap()), rho: None };
+    let spend = Spend { epsilon: Some("1".parse().unwrap()), rho: None, delta: None };
     plan(dictionary, &Question { body, row_cap, group_cap, spend }).unwrap().plan
 }
 

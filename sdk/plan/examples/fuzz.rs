@@ -131,8 +131,9 @@ fn fuzz(time: Duration, seed: u64) -> Result<(), String> {
     while start.elapsed() < time {
         let text = sequence.mutated(&examples);
         let is_module = sequence.below(8) == 0;
+        let delta = [None, Some("0.000001")][sequence.below(2)];
         let began = Instant::now();
-        let ended = catch_unwind(|| planned(&dictionary, &text, is_module));
+        let ended = catch_unwind(|| planned(&dictionary, &text, is_module, delta));
         let took = began.elapsed();
         texts += 1;
         slowest = slowest.max(took);

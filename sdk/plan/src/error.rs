@@ -6,6 +6,7 @@ use crate::limits::{
     EXCERPT_CHARS_MAX, EXPRESSION_DEPTH_MAX, HEADING_BYTES_MAX, LITERAL_BYTES_MAX,
     SENSITIVITY_STEPS_MAX,
 };
+use cloister_dp::ThresholdError;
 use cloister_dp::calibrate::CalibrateError;
 use cloister_terms::dictionary::DictionaryError;
 use cloister_terms::limits::SQL_BYTES_MAX;
@@ -378,7 +379,8 @@ pub enum PlanError {
     #[error(
         "`{expression}`{place} has no public list of values: declare a domain in the dictionary, \
          choose them with WHERE {expression} IN (...) or a range of times, \
-         or write CASE WHEN ... THEN 'a' ... ELSE 'b' END"
+         write CASE WHEN ... THEN 'a' ... ELSE 'b' END, \
+         or add a `delta` to `spend`: groups that enough people share are then shown"
     )]
     NoDomain {
         /// The key.
@@ -477,10 +479,16 @@ pub enum PlanError {
     #[error("the round may cost nothing: offer an epsilon or a rho above 0")]
     NoSpend,
     /// A cost that names not exactly one measure.
-    #[error(
-        "the cost a round must be either epsilon or rho, without delta: plan the analysis again"
-    )]
+    #[error("the cost a round must be either epsilon or rho: plan the analysis again")]
     Measure,
+    /// A delta without private keys.
+    #[error(
+        "every group of this question is public, so `delta` buys nothing: leave it out of `spend`"
+    )]
+    DeltaUnused,
+    /// No threshold protects private keys.
+    #[error("the groups are private: {0}")]
+    Threshold(#[from] ThresholdError),
     /// Less than one unit of the measure for each lane.
     #[error("the cost a round is too small to be shared by {lanes} figures: offer more")]
     SpendTooSmall {

@@ -17,8 +17,10 @@ pub struct Explanation {
     pub rules: Vec<String>,
     /// The answer's columns with their expected error.
     pub accuracy: Vec<ColumnAccuracy>,
-    /// How many groups are answered.
+    /// How many groups are answered; 0 where only the answer shows which groups there are.
     pub groups: u64,
+    /// The noised count of people from which a group is shown, where groups are private.
+    pub shown_from: Option<u64>,
     /// What one round costs and means.
     pub cost: Vec<String>,
     /// The mathematics, for those who ask: measure, caps, lanes, grids, digest.
@@ -42,6 +44,7 @@ pub fn explain(planned: &Planned, nodes: usize, left: Option<Budget>) -> Explana
         rules: planned.notes.iter().map(|note| printable(note)).collect(),
         accuracy: accuracy(plan, nodes),
         groups: plan.shape.cells().unwrap_or(0),
+        shown_from: plan.shape.private_keys.as_ref().map(|private| private.threshold),
         cost: cost(planned.cost, left),
         details: details(planned),
     }
@@ -127,6 +130,11 @@ fn details(planned: &Planned) -> Vec<String> {
         let (name, bits, steps) = (printable(&lane.name), lane.grid_bits, lane.sensitivity_steps);
         format!("lane `{name}`: grid 2^-{bits}, sensitivity {steps} steps, {noise} steps")
     }));
+    if let Some(private) = &plan.shape.private_keys {
+        let (tau, delta) = (private.threshold, private.delta);
+        details
+            .push(format!("private keys: tau {tau} on the noised count of units, delta {delta}"));
+    }
     details.push(format!("plan: {}", planned.digest()));
     details
 }
@@ -135,8 +143,13 @@ impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         section(f, "It reads", &self.reads)?;
         section(f, "Rules", &self.rules)?;
-        let groups =
-            if self.groups == 1 { "1 row".to_owned() } else { format!("{} rows", self.groups) };
+        let groups = match (self.shown_from, self.groups) {
+            (Some(people), _) => {
+                format!("the groups of about {people} people or more at a partner")
+            }
+            (None, 1) => "1 row".to_owned(),
+            (None, rows) => format!("{rows} rows"),
+        };
         writeln!(f, "The answer has {groups}. Expected error, 95 times in 100 at most:")?;
         for ColumnAccuracy { column, expected } in &self.accuracy {
             writeln!(f, "  {column}: {expected}")?;

@@ -6,7 +6,7 @@ use crate::error::PlanError;
 use crate::noise::Spend;
 use crate::planned::{Planned, Question, plan};
 use cloister_report::{Accuracy, expected_plus_minus, meaning, printable};
-use cloister_terms::{Budget, Cost, Dictionary, Epsilon, Rho};
+use cloister_terms::{Budget, Cost, Delta, Dictionary, Epsilon, Rho};
 use serde::Serialize;
 use std::fmt;
 
@@ -167,12 +167,16 @@ pub fn propose(
     };
     let measure = if cost.rho > Rho::ZERO { "rho" } else { "epsilon" };
     let number = if cost.rho > Rho::ZERO { cost.rho.to_string() } else { cost.epsilon.to_string() };
+    let delta = match cost.delta {
+        Delta::ZERO => String::new(),
+        delta => format!(", delta = \"{delta}\""),
+    };
     Ok(Proposal {
         column: printable(&column),
         wanted,
         plus_minus,
         cost,
-        write: format!("spend = {{ {measure} = \"{number}\" }}"),
+        write: format!("spend = {{ {measure} = \"{number}\"{delta} }}"),
         means: meaning(cost).to_string(),
         covered: left.map(|left| cost.within(left)),
     })
@@ -244,15 +248,16 @@ fn units_of(cost: Cost) -> u64 {
     cost.rho.units().max(cost.epsilon.units())
 }
 
-/// The same measure as `like`, another number; `None` for nothing, or beyond every budget.
+/// The same measure and delta as `like`, another number; `None` for nothing, or beyond every budget.
 fn spend_of(like: Cost, units: u64) -> Option<Spend> {
     if units == 0 {
         return None;
     }
+    let delta = (like.delta > Delta::ZERO).then_some(like.delta);
     Some(if like.rho > Rho::ZERO {
-        Spend { rho: Some(Rho::from_units(units).ok()?), epsilon: None }
+        Spend { rho: Some(Rho::from_units(units).ok()?), epsilon: None, delta }
     } else {
-        Spend { epsilon: Some(Epsilon::from_units(units).ok()?), rho: None }
+        Spend { epsilon: Some(Epsilon::from_units(units).ok()?), rho: None, delta }
     })
 }
 

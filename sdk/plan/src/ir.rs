@@ -90,10 +90,11 @@ pub struct SqlContribution {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KeyExpr {
-    /// Text, int64 or bool.
+    /// Text, int64, bool or timestamp.
     pub expr: Expr,
     /// Public values, of the expression's type, in the order answers show them. A row whose key is
-    /// NULL or not among them is dropped before any cap counts it.
+    /// NULL or not among them is dropped before any cap counts it. Empty where the key is private: any
+    /// value but NULL is one, and a text longer than `PRIVATE_KEY_BYTES_MAX` bytes counts as NULL.
     pub domain: Vec<KeyValue>,
 }
 

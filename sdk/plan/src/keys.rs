@@ -19,9 +19,9 @@ use cloister_terms::limits::DOMAIN_VALUES_MAX;
 use cloister_terms::{ColumnType, KeyValue, Name};
 use std::collections::BTreeSet;
 
-/// A key with its public domain, on the rows a filter keeps. Errors when it has none, an empty one or one
-/// too large.
-pub(crate) fn key(typed: &Typed, scope: &Scope<'_>) -> Result<KeyExpr, PlanError> {
+/// A key with its public domain, on the rows a filter keeps. Without one it is private where `may_hide`
+/// says so, and its domain empty. Errors when it has none otherwise, an empty one or one too large.
+pub(crate) fn key(typed: &Typed, scope: &Scope<'_>, may_hide: bool) -> Result<KeyExpr, PlanError> {
     let place = typed.place;
     let none = || PlanError::NoDomain { expression: excerpt(&typed.expr.to_string()), place };
     if typed.column_type == ColumnType::Float64 {
@@ -32,6 +32,7 @@ pub(crate) fn key(typed: &Typed, scope: &Scope<'_>) -> Result<KeyExpr, PlanError
             Err(PlanError::TooMany { what: "values of a key", max: DOMAIN_VALUES_MAX, place })
         }
         Ok(Some(domain)) if !domain.is_empty() => Ok(KeyExpr { expr: typed.expr.clone(), domain }),
+        Ok(None) if may_hide => Ok(KeyExpr { expr: typed.expr.clone(), domain: Vec::new() }),
         Ok(_) => Err(none()),
     }
 }

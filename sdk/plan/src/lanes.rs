@@ -74,6 +74,13 @@ impl Lanes {
         self.lanes
     }
 
+    /// The lane that counts each person of a cell once, made if need be.
+    pub fn persons(&mut self) -> Result<u32, PlanError> {
+        let lane = self.index(LaneExpr::CountUnits)?;
+        self.weigh(lane, FIGURE_WEIGHT);
+        Ok(lane)
+    }
+
     /// The formula of an aggregate, adding what lanes it lacks. Errors on sums without bounds, and on
     /// values without a public list.
     pub fn formula(
@@ -222,7 +229,7 @@ impl Lanes {
         let (first_lane, values) = match known {
             Some((_, first_lane, values)) => (*first_lane, *values),
             None => {
-                let domain = keys::key(typed, scope)?.domain;
+                let domain = keys::key(typed, scope, false)?.domain;
                 let values = u32::try_from(domain.len()).unwrap_or(u32::MAX);
                 self.room(domain.len())?;
                 // One person is in as many values as she has rows, at most.

@@ -71,6 +71,7 @@ pub(crate) fn draft(
         }],
         columns: result_columns(body)?,
         recipe: Recipe::default(),
+        private: None,
         row_cap: row_cap_asked.min(dataset.rows_per_unit_max),
         cells_per_person_max: u64::MAX,
     })

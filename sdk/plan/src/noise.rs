@@ -12,7 +12,7 @@
 
 use crate::error::{PlanError, excerpt};
 use cloister_dp::calibrate::{cost_of_lanes, gaussian_sigma_sq_of_group, laplace_scale};
-use cloister_terms::{Cost, Epsilon, LaneShape, Noise, OneOf, Rho};
+use cloister_terms::{Cost, Delta, Epsilon, LaneShape, Noise, OneOf, Rho};
 
 /// Bits after the point of roots.
 const ROOT_BITS: u32 = 12;
@@ -26,6 +26,8 @@ pub struct Spend {
     pub epsilon: Option<Epsilon>,
     /// Zero-concentrated rho, above 0.
     pub rho: Option<Rho>,
+    /// The chance that a private key of one person is shown, above 0; only where keys are private.
+    pub delta: Option<Delta>,
 }
 
 /// A lane that needs noise.
@@ -305,8 +307,8 @@ mod tests {
                 let rho = Rho::from_units(units).unwrap();
                 let epsilon = Epsilon::from_units(units).unwrap();
                 for spend in [
-                    Spend { rho: Some(rho), epsilon: None },
-                    Spend { rho: None, epsilon: Some(epsilon) },
+                    Spend { rho: Some(rho), epsilon: None, delta: None },
+                    Spend { rho: None, epsilon: Some(epsilon), delta: None },
                 ] {
                     // Too much noise for exact sums is an error, never a smaller charge.
                     let Ok(chosen) = choose(6, needs, spend) else { continue };
@@ -331,8 +333,8 @@ mod tests {
             parts.map(part).sum()
         };
         let offers = [
-            Spend { rho: Some("0.5".parse().unwrap()), epsilon: None },
-            Spend { rho: None, epsilon: Some("1.5".parse().unwrap()) },
+            Spend { rho: Some("0.5".parse().unwrap()), epsilon: None, delta: None },
+            Spend { rho: None, epsilon: Some("1.5".parse().unwrap()), delta: None },
         ];
         for spend in offers {
             let chosen = choose(2, &needs, spend).unwrap();
@@ -358,7 +360,7 @@ mod tests {
 
     #[test]
     fn lanes_of_a_group_share_one_noise_and_one_charge() {
-        let spend = Spend { rho: Some("0.1".parse().unwrap()), epsilon: None };
+        let spend = Spend { rho: Some("0.1".parse().unwrap()), epsilon: None, delta: None };
         let one = choose(1, &[need(20, 12)], spend).unwrap();
         let many = choose(1, &group(20, 20, 64), spend).unwrap();
         assert_eq!(many.noise, vec![one.noise[0]; 64]);
@@ -369,6 +371,7 @@ mod tests {
         let spend = |epsilon: &str, rho: &str| Spend {
             epsilon: Some(epsilon.parse().unwrap()),
             rho: Some(rho.parse().unwrap()),
+            delta: None,
         };
         let one = choose(1, &[need(1, 12)], spend("1", "0.05")).unwrap();
         assert!(one.cost.epsilon > Epsilon::ZERO && one.cost.rho == Rho::ZERO);
@@ -394,6 +397,7 @@ mod tests {
         let most = Spend {
             epsilon: Some(Epsilon::from_units(i64::MAX as u64).unwrap()),
             rho: Some(Rho::from_units(1).unwrap()),
+            delta: None,
         };
         let needs = vec![need(1, u32::MAX); LANES_MAX];
         let releases = releases(&needs);
@@ -425,7 +429,7 @@ mod tests {
 
     #[test]
     fn what_was_chosen_is_told() {
-        let spend = Spend { rho: Some("0.1".parse().unwrap()), epsilon: None };
+        let spend = Spend { rho: Some("0.1".parse().unwrap()), epsilon: None, delta: None };
         let needs = [vec![need(20, 12)], group(20, 20, 64)].concat();
         let chosen = choose(1, &needs, spend).unwrap();
         assert!(
@@ -438,7 +442,11 @@ mod tests {
 
     #[test]
     fn a21_offers_of_nothing_and_of_next_to_nothing_are_refused() {
-        let rho = |units| Spend { rho: Some(Rho::from_units(units).unwrap()), epsilon: None };
+        let rho = |units| Spend {
+            rho: Some(Rho::from_units(units).unwrap()),
+            epsilon: None,
+            delta: None,
+        };
         let one = [need(1, 12)];
         assert_eq!(choose(1, &one, Spend::default()), Err(PlanError::NoSpend));
         assert_eq!(choose(1, &one, rho(0)), Err(PlanError::NoSpend));

@@ -4,6 +4,7 @@
 use crate::ir::{Contribute, ContributionPlan, LaneExpr, SqlContribution};
 use crate::told::told;
 use cloister_terms::Bounds;
+use cloister_terms::limits::PRIVATE_KEY_BYTES_MAX;
 
 /// Notes on a plan, in the order in which data flows; the caps asked for are told where they were
 /// lowered.
@@ -34,7 +35,12 @@ pub(crate) fn notes(
             }
         }
     }
-    if !plan.shape.keys.is_empty() {
+    if let Some(private) = &plan.shape.private_keys {
+        notes.push(format!(
+            "which groups there are is private: each partner shows a group from {} people on, counted with noise; smaller ones are left out there, also of sums over groups",
+            private.threshold
+        ));
+    } else if !plan.shape.keys.is_empty() {
         notes.push("every public group is answered, in the order of its public list, also those without people".to_owned());
     }
     notes.push(
@@ -69,6 +75,13 @@ fn tables(plan: &ContributionPlan, notes: &mut Vec<String>) {
 
 fn keys(plan: &ContributionPlan, sql: &SqlContribution, notes: &mut Vec<String>) {
     for (key, dimension) in sql.keys.iter().zip(&plan.shape.keys) {
+        if key.domain.is_empty() {
+            notes.push(format!(
+                "rows whose `{}` is missing, or longer than {PRIVATE_KEY_BYTES_MAX} bytes, are dropped",
+                dimension.name
+            ));
+            continue;
+        }
         notes.push(format!(
             "rows whose `{}` is missing or not among its {} are dropped",
             dimension.name,
@@ -94,7 +107,12 @@ fn caps(
         ));
     }
     let cells = plan.shape.cells().unwrap_or(0);
-    if u64::from(plan.group_cap) < cells {
+    if plan.shape.private_keys.is_some() {
+        let groups = counted(plan.group_cap.into(), "group", "groups");
+        notes.push(format!(
+            "one person counts in at most {groups}; of a person in more, a fair choice of {groups}"
+        ));
+    } else if u64::from(plan.group_cap) < cells {
         let groups = counted(plan.group_cap.into(), "group", "groups");
         notes.push(format!(
             "one person counts in at most {groups} of {cells}; of a person in more, a fair choice of {groups}"

@@ -10,11 +10,14 @@ use crate::noise::{Need, Spend, choose};
 use crate::notes;
 use crate::served::served;
 use crate::{module, sql};
+use cloister_dp::key_threshold;
 use cloister_terms::analysis::ColumnUse;
 use cloister_terms::limits::{GROUP_CAP_MAX, ROW_CAP_MAX};
+use cloister_terms::private_keys::PrivateKeysError;
+use cloister_terms::shape::ShapeError;
 use cloister_terms::{
-    Analysis, Body, Cost, Delta, Dictionary, Digest, Epsilon, KeyDimension, LaneShape, OneOf,
-    OutputShape, Recipe, ResultColumn, Rho,
+    Analysis, Body, ColumnType, Cost, Delta, Dictionary, Digest, Epsilon, KeyDimension, LaneShape,
+    Name, OneOf, OutputShape, PrivateKeys, Recipe, ResultColumn, Rho,
 };
 
 /// What a researcher asks, and what it may cost.
@@ -41,6 +44,8 @@ pub struct Planned {
     pub cost: Cost,
     /// What is dropped, kept, rounded and capped, in plain words.
     pub notes: Vec<String>,
+    /// The partners that can answer, sorted; `None` when all can.
+    pub holders: Option<Vec<Name>>,
     /// The noise, in words.
     pub mechanism: String,
     /// Why that noise.
@@ -64,10 +69,20 @@ pub(crate) struct Draft {
     pub columns: Vec<ResultColumn>,
     /// Which rows are shown, and in which order.
     pub recipe: Recipe,
+    /// What is known of private keys, where there are any.
+    pub private: Option<DraftPrivate>,
     /// Rows of one person used at most, all caps applied.
     pub row_cap: u32,
     /// Cells that the rows of one person can reach at most, whatever the group cap.
     pub cells_per_person_max: u64,
+}
+
+/// Private keys without their threshold.
+pub(crate) struct DraftPrivate {
+    /// The type of each key.
+    pub types: Vec<ColumnType>,
+    /// The lane that counts people.
+    pub persons_lane: u32,
 }
 
 /// A lane without its noise.
@@ -89,7 +104,10 @@ pub fn plan(dictionary: &Dictionary, question: &Question<'_>) -> Result<Planned,
     in_range("row_cap", question.row_cap, ROW_CAP_MAX)?;
     in_range("group_cap", question.group_cap, GROUP_CAP_MAX)?;
     let draft = match question.body {
-        Body::Sql { text } => sql::draft(dictionary, text, question.row_cap)?,
+        Body::Sql { text } => {
+            let may_hide_keys = question.spend.delta.is_some();
+            sql::draft(dictionary, text, question.row_cap, may_hide_keys)?
+        }
         Body::Module(body) => module::draft(dictionary, body, question.row_cap)?,
     };
     finish(draft, question, dictionary)
@@ -100,9 +118,10 @@ pub fn plan(dictionary: &Dictionary, question: &Question<'_>) -> Result<Planned,
 /// names not exactly one measure.
 pub fn replan(dictionary: &Dictionary, analysis: &Analysis) -> Result<Planned, PlanError> {
     let Cost { epsilon, rho, delta } = analysis.cost_per_round;
-    let spend = match (epsilon > Epsilon::ZERO, rho > Rho::ZERO, delta > Delta::ZERO) {
-        (true, false, false) => Spend { epsilon: Some(epsilon), rho: None },
-        (false, true, false) => Spend { epsilon: None, rho: Some(rho) },
+    let delta = (delta > Delta::ZERO).then_some(delta);
+    let spend = match (epsilon > Epsilon::ZERO, rho > Rho::ZERO) {
+        (true, false) => Spend { epsilon: Some(epsilon), rho: None, delta },
+        (false, true) => Spend { epsilon: None, rho: Some(rho), delta },
         _ => return Err(PlanError::Measure),
     };
     let question = Question {
@@ -126,10 +145,20 @@ fn finish(
     question: &Question<'_>,
     dictionary: &Dictionary,
 ) -> Result<Planned, PlanError> {
-    let Draft { tables, contribute, keys, lanes, columns, recipe, row_cap, cells_per_person_max } =
-        draft;
-    let mut shape = OutputShape { keys, lanes: Vec::new(), columns, served: Vec::new(), recipe };
-    let reach = shape.cells()?.min(cells_per_person_max);
+    let Draft { tables, contribute, keys, lanes, columns, recipe, private, .. } = draft;
+    let Draft { row_cap, cells_per_person_max, .. } = draft;
+    let mut shape = OutputShape {
+        keys,
+        lanes: Vec::new(),
+        columns,
+        served: Vec::new(),
+        recipe,
+        private_keys: None,
+    };
+    let reach = match &private {
+        None => shape.cells()?.min(cells_per_person_max),
+        Some(_) => cells_per_person_max,
+    };
     let group_cap = u32::try_from(reach).unwrap_or(u32::MAX).min(question.group_cap);
     let needs = lanes.iter().map(need).collect::<Result<Vec<_>, _>>()?;
     let chosen = choose(group_cap, &needs, question.spend)?;
@@ -143,12 +172,19 @@ fn finish(
             one_of: lane.one_of,
         })
         .collect();
+    let delta = question.spend.delta;
+    shape.private_keys = private_keys_of(private, &shape.lanes, group_cap, delta)?;
     shape.check()?;
     let version = PLAN_VERSION;
     let mut plan = ContributionPlan { version, tables, contribute, row_cap, group_cap, shape };
-    plan.shape.served = served(dictionary, &plan);
-    if plan.shape.served.is_empty() && !dictionary.holdings.is_empty() {
+    let held = served(dictionary, &plan);
+    if held.is_empty() && !dictionary.holdings.is_empty() {
         return Err(PlanError::HeldByNobody);
+    }
+    let holders = (!dictionary.holdings.is_empty())
+        .then(|| held.iter().map(|one| one.partner.clone()).collect());
+    if plan.shape.private_keys.is_none() {
+        plan.shape.served = held;
     }
     plan.shape.check()?;
     let mut notes = notes::notes(&plan, question.row_cap, question.group_cap);
@@ -157,11 +193,33 @@ fn finish(
         columns: columns_used(&plan),
         notes,
         digest: plan.digest()?,
-        cost: chosen.cost,
+        cost: Cost { delta: delta.unwrap_or(Delta::ZERO), ..chosen.cost },
+        holders,
         mechanism: chosen.mechanism,
         why: chosen.why,
         plan,
     })
+}
+
+/// The threshold of private keys: the least that a person alone in each of their groups reaches with
+/// probability delta at most, through the noise of the lane that counts people.
+fn private_keys_of(
+    private: Option<DraftPrivate>,
+    lanes: &[LaneShape],
+    group_cap: u32,
+    delta: Option<Delta>,
+) -> Result<Option<PrivateKeys>, PlanError> {
+    let (private, delta) = match (private, delta) {
+        (None, None) => return Ok(None),
+        (None, Some(_)) => return Err(PlanError::DeltaUnused),
+        (Some(private), delta) => (private, delta.unwrap_or(Delta::ZERO)),
+    };
+    let DraftPrivate { types, persons_lane } = private;
+    let persons = usize::try_from(persons_lane).ok().and_then(|at| lanes.get(at));
+    let persons = persons.ok_or(PrivateKeysError::PersonsLane).map_err(ShapeError::from)?;
+    let threshold = key_threshold(&persons.noise, group_cap, delta)?;
+    let found = Vec::new();
+    Ok(Some(PrivateKeys { types, persons_lane, threshold, delta, found }))
 }
 
 /// The columns each dataset is read for, in the order the datasets are first read. Columns of a dataset

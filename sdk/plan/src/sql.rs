@@ -12,7 +12,7 @@ use crate::ir::{Contribute, KeyExpr, SqlContribution};
 use crate::keys;
 use crate::lanes::{Lane, Lanes};
 use crate::lower::lower;
-use crate::planned::{Draft, DraftLane};
+use crate::planned::{Draft, DraftLane, DraftPrivate};
 use crate::recipe::{Named, recipe};
 use crate::relate::Related;
 use crate::scope::{Scope, folded};
@@ -23,11 +23,12 @@ use cloister_terms::limits::DIMENSIONS_MAX;
 use cloister_terms::{Dictionary, Formula, KeyDimension, ResultColumn};
 use sqlparser::ast::{Expr as Ast, Ident};
 
-/// Plans a SQL text but for its noise.
+/// Plans a SQL text but for its noise. `may_hide_keys`: keys without a public list become private ones.
 pub(crate) fn draft(
     dictionary: &Dictionary,
     text: &str,
     row_cap_asked: u32,
+    may_hide_keys: bool,
 ) -> Result<Draft, PlanError> {
     let query = parse(text)?;
     let clauses = clauses(&query)?;
@@ -36,12 +37,18 @@ pub(crate) fn draft(
     let row_cap = u32::try_from(related.rows_max()).unwrap_or(u32::MAX).min(row_cap_asked);
     let items = items(&scope, &clauses)?;
     let group_by = group_by(&scope, clauses.group_by, &items)?;
-    let keys = group_by.iter().map(|key| keys::key(key, &scope));
+    let keys = group_by.iter().map(|key| keys::key(key, &scope, may_hide_keys));
     let keys = keys.collect::<Result<Vec<_>, _>>()?;
     let mut lanes = Lanes::new(row_cap);
     let columns = columns(&scope, &items, &group_by, &mut lanes)?;
     let named = Named { scope: &scope, columns: &columns, group_by: &group_by };
     let recipe = recipe(&clauses, &named, &mut lanes)?;
+    let is_private = keys.iter().any(|key| key.domain.is_empty());
+    let private = is_private.then(|| -> Result<_, PlanError> {
+        let types = group_by.iter().map(|key| key.column_type).collect();
+        Ok(DraftPrivate { types, persons_lane: lanes.persons()? })
+    });
+    let private = private.transpose()?;
     let lanes = lanes.into_lanes();
     let dimensions = dimensions(&columns, &keys);
     let exprs = keys.iter().map(|key| &key.expr);
@@ -66,6 +73,7 @@ pub(crate) fn draft(
         }),
         columns,
         recipe,
+        private,
         row_cap,
         // Each row is in one cell, so a person's rows reach no more cells than there are rows.
         cells_per_person_max: row_cap.into(),

@@ -3,7 +3,7 @@
 
 use cloister_terms::limits::PARTIES_MAX;
 use cloister_terms::shape::ShapeError;
-use cloister_terms::{Name, OutputShape};
+use cloister_terms::{Name, OutputShape, ReleaseRecord};
 use serde::Serialize;
 use std::fmt;
 
@@ -63,6 +63,11 @@ pub enum CombineError {
         /// Integers the shape has.
         expected: usize,
     },
+    /// A release that is not of the approved shape.
+    #[error(
+        "the release of `{0}` is not of the approved shape: leave that partner out and report it"
+    )]
+    Unfit(Name),
     /// A node answered that was not asked.
     #[error("`{0}` answered and was not asked: leave that release out and report it")]
     NotAsked(Name),
@@ -79,6 +84,48 @@ pub enum CombineError {
 }
 
 impl Combined {
+    /// Adds up releases under the approved `shape`; also gives the shape that the sums have, which differs
+    /// where keys are private: its cells are those that any release shows, and behind each stand the
+    /// partners that show it. Errors as [`Combined::new`], and where a release does not fit.
+    pub fn of_releases<'r>(
+        shape: &OutputShape,
+        asked: &[Name],
+        releases: impl IntoIterator<Item = &'r ReleaseRecord> + Clone,
+    ) -> Result<(OutputShape, Self), CombineError> {
+        for release in releases.clone() {
+            if !release.fits(shape)? {
+                return Err(CombineError::Unfit(release.node.clone()));
+            }
+        }
+        let values = |release: &ReleaseRecord| release.values.iter().map(|value| value.0).collect();
+        let own = |release: &ReleaseRecord| (release.node.clone(), values(release));
+        let vectors: Vec<(Name, Vec<i128>)> = releases.clone().into_iter().map(own).collect();
+        let found = shape.found_in(releases.clone());
+        let Some(private) = &found.private_keys else {
+            let combined = Self::new(shape, asked, &vectors)?;
+            return Ok((found, combined));
+        };
+        let nodes = checked_nodes(asked, &vectors)?;
+        let lanes_a_cell = shape.lanes.len();
+        let mut lanes = vec![0i128; found.vector_len()?];
+        let mut behind = vec![Behind { answered: 0, asked: asked.len() }; private.found.len()];
+        for release in releases {
+            let vectors = release.values.chunks(lanes_a_cell.max(1));
+            for (key, values) in release.keys.iter().zip(vectors) {
+                // Found in these very releases.
+                let Ok(cell) = private.found.binary_search(key) else { continue };
+                behind.get_mut(cell).into_iter().for_each(|behind| behind.answered += 1);
+                let sums = lanes.get_mut(cell.saturating_mul(lanes_a_cell)..).unwrap_or_default();
+                for (lane, (sum, value)) in sums.iter_mut().zip(values).enumerate() {
+                    let overflow = CombineError::Overflow { cell, lane };
+                    *sum = sum.checked_add(value.0).ok_or(overflow)?;
+                }
+            }
+        }
+        let combined = Self { lanes, lanes_a_cell, nodes, asked: asked.len(), behind };
+        Ok((found, combined))
+    }
+
     /// Adds up `vectors`, one a node, each with as many integers as the shape gives that node; `asked`
     /// are the partners that were asked, whether they answered or not. Errors as [`CombineError`] says,
     /// never in part.
@@ -89,17 +136,7 @@ impl Combined {
     ) -> Result<Self, CombineError> {
         shape.check()?;
         let lanes_a_cell = shape.lanes.len();
-        if vectors.is_empty() {
-            return Err(CombineError::NoVectors);
-        }
-        if !(vectors.len()..=PARTIES_MAX).contains(&asked.len()) {
-            let (asked, answered) = (asked.len(), vectors.len());
-            return Err(CombineError::Asked { asked, answered, max: PARTIES_MAX });
-        }
-        let nodes = distinct(vectors)?;
-        if let Some(node) = nodes.iter().find(|node| !asked.contains(node)) {
-            return Err(CombineError::NotAsked(node.clone()));
-        }
+        let nodes = checked_nodes(asked, vectors)?;
         let mut lanes = vec![0i128; shape.vector_len()?];
         for (node, vector) in vectors {
             let (found, expected) = (vector.len(), shape.vector_len_of(node)?);
@@ -153,7 +190,7 @@ impl Combined {
         self.asked
     }
 
-    /// How many partners stand behind a cell; `None` when there is no such cell.
+    /// How many partners stand behind a cell: those that released it, where keys are private; `None` when there is no such cell.
     pub fn behind(&self, cell: u64) -> Option<Behind> {
         self.lane(cell, 0)?;
         let all = Behind { answered: self.nodes.len(), asked: self.asked };
@@ -205,6 +242,22 @@ fn behind(
     Ok(behind)
 }
 
+/// The nodes behind `vectors`, sorted, each once and asked.
+fn checked_nodes(asked: &[Name], vectors: &[(Name, Vec<i128>)]) -> Result<Vec<Name>, CombineError> {
+    if vectors.is_empty() {
+        return Err(CombineError::NoVectors);
+    }
+    if !(vectors.len()..=PARTIES_MAX).contains(&asked.len()) {
+        let (asked, answered) = (asked.len(), vectors.len());
+        return Err(CombineError::Asked { asked, answered, max: PARTIES_MAX });
+    }
+    let nodes = distinct(vectors)?;
+    match nodes.iter().find(|node| !asked.contains(node)) {
+        Some(node) => Err(CombineError::NotAsked(node.clone())),
+        None => Ok(nodes),
+    }
+}
+
 fn distinct(vectors: &[(Name, Vec<i128>)]) -> Result<Vec<Name>, CombineError> {
     let mut nodes: Vec<Name> = vectors.iter().map(|(node, _)| node.clone()).collect();
     nodes.sort();
@@ -230,6 +283,7 @@ mod tests {
             columns: vec![],
             served: vec![],
             recipe: Default::default(),
+            private_keys: None,
         }
     }
 

@@ -38,6 +38,9 @@ pub struct Report {
     pub rows: Vec<Row>,
     /// Rows that are not shown, because the question chooses by noised figures or has a LIMIT.
     pub left_out: u64,
+    /// Where groups are private: the noised count of people from which a partner shows one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shown_from: Option<u64>,
     /// What was done to the figures on request, after the noise, in plain words.
     pub adjusted: Vec<String>,
     /// The lanes behind the figures, for experts.
@@ -45,7 +48,7 @@ pub struct Report {
     /// Sizes of the key dimensions.
     #[serde(skip)]
     pub(crate) sizes: Vec<usize>,
-    /// Whether the question orders the rows.
+    /// Whether the rows are other than all cells in the shape's order.
     #[serde(skip)]
     pub(crate) is_ordered: bool,
 }
@@ -208,10 +211,11 @@ pub fn report_with(
         columns,
         rows: chosen(&shape.recipe, rows),
         left_out: 0,
+        shown_from: shape.private_keys.as_ref().map(|private| private.threshold),
         adjusted: Vec::new(),
         lanes: notes,
         sizes: shape.keys.iter().map(|key| key.values.len()).collect(),
-        is_ordered: !shape.recipe.order.is_empty(),
+        is_ordered: !shape.recipe.order.is_empty() || shape.private_keys.is_some(),
     };
     report.left_out = all.saturating_sub(report.rows.len()) as u64;
     adjust(&mut report, shape, &lanes, &options.adjustments)?;

@@ -161,6 +161,14 @@ impl Report {
                 "{count} {rows} not shown: the question chooses rows by their noised figures.\n"
             ));
         }
+        if let Some(people) = self.shown_from {
+            if self.rows.is_empty() {
+                out.push_str("no group has enough people to be shown.\n");
+            }
+            out.push_str(&format!(
+                "private groups: a partner shows a group from {people} people on, counted with noise. Partners missing from a row have fewer there, or did not answer; figures near {people} people lean high.\n"
+            ));
+        }
         if self.partial {
             let answered = self.partners.len();
             let asked = self.asked;

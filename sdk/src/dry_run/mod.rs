@@ -11,7 +11,8 @@ use cloister_node::measure::MeasureOptions;
 use cloister_node::run::Tables;
 use cloister_plan::draft::{AnalysisDraft, DraftError};
 use cloister_report::{CombineError, Combined, Report, ReportError};
-use cloister_terms::{Analysis, Budget, Calendar, Dictionary, Epsilon, Name, Rho};
+use cloister_terms::{Analysis, Budget, Calendar, Delta, Dictionary, Epsilon, Name, Rho};
+use cloister_wire::dsse::Opened;
 use cloister_wire::{KeyError, SigningKey};
 use std::path::Path;
 
@@ -23,7 +24,7 @@ pub const PARTNERS_PLAYED_MAX: usize = 16;
 pub const LABEL: &str = "MOCK";
 /// Length of an epoch of a scratch ledger, seconds: a dry run is one question.
 const EPOCH_S: u32 = 86_400;
-/// What a scratch ledger holds, in units of 10^-9: above every cost.
+/// What a scratch ledger holds in units of each measure: above every cost.
 const SCRATCH_UNITS: u64 = 9_000_000_000_000_000_000;
 
 /// What a dry run is made of.
@@ -97,7 +98,7 @@ pub async fn dry_run(
     if !(1..=PEOPLE_MAX).contains(&options.people) {
         return Err(DryRunError::People(options.people));
     }
-    let mut vectors = Vec::new();
+    let mut releases = Vec::new();
     let played = analysis.nodes.iter().take(PARTNERS_PLAYED_MAX);
     for (number, partner) in (0u64..).zip(played) {
         let folder = tempfile::tempdir()?;
@@ -110,13 +111,13 @@ pub async fn dry_run(
         let (own, _) = alone.plan(draft)?;
         let answered =
             alone.ask(&own, draft.module.as_deref(), false, now_s).await.map_err(boxed)?;
-        let values = answered.release.document().values.iter().map(|value| value.0);
-        vectors.push((partner.clone(), values.collect::<Vec<i128>>()));
+        releases.push(answered.release);
     }
-    let played: Vec<Name> = vectors.iter().map(|(partner, _)| partner.clone()).collect();
-    let combined = Combined::new(&analysis.shape, &played, &vectors)?;
-    let report = cloister_report::report(&analysis.shape, &combined)?;
-    let (partners, asked) = (vectors.len(), analysis.nodes.len());
+    let records = releases.iter().map(Opened::document);
+    let played: Vec<Name> = records.clone().map(|record| record.node.clone()).collect();
+    let (shape, combined) = Combined::of_releases(&analysis.shape, &played, records)?;
+    let report = cloister_report::report(&shape, &combined)?;
+    let (partners, asked) = (releases.len(), analysis.nodes.len());
     Ok(MockAnswer { report, options, partners, asked })
 }
 
@@ -139,7 +140,7 @@ fn scratch(
     let caps = Budget {
         epsilon: Epsilon::from_units(SCRATCH_UNITS).unwrap_or_default(),
         rho: Rho::from_units(SCRATCH_UNITS).unwrap_or_default(),
-        ..Budget::ZERO
+        delta: Delta::from_units(SCRATCH_UNITS).unwrap_or_default(),
     };
     let ledger = Ledger::open(&folder.join("ledger.sqlite"))?;
     let (steward, node) = (SigningKey::generate()?, SigningKey::generate()?);
@@ -229,9 +230,18 @@ pub(crate) mod tests {
     }
 
     async fn played(sql: &str, partners: &[&str], people: u32) -> Result<MockAnswer, DryRunError> {
+        played_for(sql, partners, people, "rho = \"1\"").await
+    }
+
+    async fn played_for(
+        sql: &str,
+        partners: &[&str],
+        people: u32,
+        spend: &str,
+    ) -> Result<MockAnswer, DryRunError> {
         let dictionary = reference::dictionary().unwrap();
         let text = format!(
-            "name = \"q\"\nquestion = \"?\"\npurpose = \"https://w3id.org/dpv#ScientificResearch\"\nrow_cap = 10\ngroup_cap = 3\nspend = {{ rho = \"1\" }}\nsql = '''{sql}'''"
+            "name = \"q\"\nquestion = \"?\"\npurpose = \"https://w3id.org/dpv#ScientificResearch\"\nrow_cap = 10\ngroup_cap = 3\nspend = {{ {spend} }}\nsql = '''{sql}'''"
         );
         let none = |_: &Path| Err(std::io::ErrorKind::NotFound.into());
         let draft = analysis_from_toml(&text, &dictionary, &none)?;
@@ -268,7 +278,9 @@ pub(crate) mod tests {
     async fn every_allowed_example_of_the_reference_page_runs_on_mock_records() {
         for entry in reference::entries() {
             if entry.refused.is_none() && !entry.is_module {
-                let answer = played(&entry.example, &["north"], 40).await;
+                let delta = entry.delta.map(|delta| format!(", delta = \"{delta}\""));
+                let spend = format!("rho = \"1\"{}", delta.unwrap_or_default());
+                let answer = played_for(&entry.example, &["north"], 40, &spend).await;
                 assert!(answer.is_ok(), "`{}`: {:?}", entry.name, answer.err());
             }
         }

@@ -124,6 +124,9 @@ pub enum AnalysisError {
     /// The total cost overflows.
     #[error("the total cost of all runs is beyond every budget: lower `max_runs` or the cost")]
     Total,
+    /// Private keys stand in the document itself.
+    #[error("the analysis names keys that only its answer may show: plan it again")]
+    KeysNamed,
     /// The shape is unusable.
     #[error(transparent)]
     Shape(#[from] ShapeError),
@@ -174,6 +177,9 @@ impl Analysis {
             return Err(AnalysisError::Free);
         }
         self.cost_total().ok_or(AnalysisError::Total)?;
+        if self.shape.private_keys.as_ref().is_some_and(|private| !private.found.is_empty()) {
+            return Err(AnalysisError::KeysNamed);
+        }
         Ok(self.shape.check()?)
     }
 }

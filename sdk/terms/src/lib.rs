@@ -25,6 +25,8 @@ pub mod limits;
 pub mod moment;
 /// Validated names of partners, people, datasets and columns.
 pub mod name;
+/// Keys that no document lists, shown from a threshold on.
+pub mod private_keys;
 /// Public tables that everybody may read.
 pub mod public;
 /// Positive exact rationals: noise scales and variances.
@@ -56,6 +58,7 @@ pub use formula::{FigureOp, Formula, PairLanes, PairStatistic, Quantile, Spread}
 pub use holdings::{Holdings, OwnDomain};
 pub use moment::{Civil, Moment};
 pub use name::Name;
+pub use private_keys::{Key, PrivateKeys};
 pub use public::{FloatText, PublicField, PublicTable, PublicValue};
 pub use ratio::Ratio;
 pub use real::Real;

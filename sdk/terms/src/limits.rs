@@ -17,6 +17,10 @@ pub const PARTIES_MAX: usize = 10_000;
 pub const PERSONS_MAX: usize = 1_000;
 /// Most cells (key combinations) one analysis may release.
 pub const CELLS_MAX: u64 = 1_000_000;
+/// Most cells that one partner releases of an answer with private keys; those with most people first.
+pub const KEYS_SHOWN_MAX: usize = 10_000;
+/// Longest text that can be a private key, in bytes; a row with a longer one is in no group.
+pub const PRIVATE_KEY_BYTES_MAX: usize = 256;
 /// Most lanes a cell: histograms and distinct counts have a lane for each leaf or value.
 pub const LANES_MAX: usize = 1_024;
 /// Most integers of one released vector: cells times lanes.

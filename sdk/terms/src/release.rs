@@ -1,6 +1,7 @@
 //! The record of a release, as a node signs it: the noised integers, and what they were charged to.
 //! Nothing in it depends on the data but the noised vector itself.
 
+use crate::private_keys::Key;
 use crate::shape::{OutputShape, ShapeError};
 use crate::{Cost, Digest, Name};
 use serde::{Deserialize, Serialize};
@@ -31,6 +32,9 @@ pub struct ReleaseRecord {
     pub cost: Cost,
     /// Head of the ledger's journal just after the charge.
     pub charge: Digest,
+    /// The keys of this partner's cells where keys are private, ascending; empty otherwise.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub keys: Vec<Key>,
     /// The noised integers of this partner's cells, as decimal strings, cell-major (see
     /// [`OutputShape`]).
     pub values: Vec<Int>,
@@ -61,9 +65,15 @@ impl From<Int> for String {
 }
 
 impl ReleaseRecord {
-    /// Whether the vector has the length that the approved shape gives this partner.
+    /// Whether keys and vector are those that the approved shape gives this partner.
     pub fn fits(&self, shape: &OutputShape) -> Result<bool, ShapeError> {
-        Ok(self.values.len() == shape.vector_len_of(&self.node)?)
+        shape.check()?;
+        match &shape.private_keys {
+            Some(private) => Ok(private.allow(shape, self)),
+            None => {
+                Ok(self.keys.is_empty() && self.values.len() == shape.vector_len_of(&self.node)?)
+            }
+        }
     }
 }
 

@@ -115,6 +115,7 @@ mod tests {
             columns: vec![],
             served: served.collect(),
             recipe: crate::Recipe::default(),
+            private_keys: None,
         }
     }
 

@@ -4,13 +4,15 @@
 
 use crate::formula::{Formula, FormulaError};
 use crate::limits::{CELLS_MAX, DIMENSIONS_MAX, LANES_MAX, VECTOR_MAX};
+use crate::private_keys::{PrivateKeys, PrivateKeysError};
 use crate::served::{Served, ServedError};
 use crate::value::KeyValue;
 use crate::{Ratio, Recipe};
 use serde::{Deserialize, Serialize};
 
 /// Shape of a released vector: `cells() * lanes.len()` integers, cell-major
-/// (`index = cell * lanes.len() + lane`), cells in mixed radix with the last dimension fastest.
+/// (`index = cell * lanes.len() + lane`), cells in mixed radix with the last dimension fastest. Where
+/// keys are private the cells are those found, in ascending order of their keys.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OutputShape {
@@ -26,15 +28,18 @@ pub struct OutputShape {
     /// Which rows are shown, and in which order.
     #[serde(default, skip_serializing_if = "Recipe::is_empty")]
     pub recipe: Recipe,
+    /// Set when a key has no public values.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub private_keys: Option<PrivateKeys>,
 }
 
-/// One public key dimension.
+/// One key dimension.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KeyDimension {
     /// Column name in the answer.
     pub name: String,
-    /// Its public values, in the order they are shown.
+    /// Its public values, in the order they are shown; none where they are private.
     pub values: Vec<KeyValue>,
 }
 
@@ -111,6 +116,9 @@ pub enum ShapeError {
     /// The cells of partners do not fit.
     #[error(transparent)]
     Served(#[from] ServedError),
+    /// The private keys are unusable.
+    #[error(transparent)]
+    PrivateKeys(#[from] PrivateKeysError),
     /// A column's formula is unusable.
     #[error("column `{column}` {error}")]
     Formula {
@@ -128,8 +136,13 @@ pub enum ShapeError {
 }
 
 impl OutputShape {
-    /// Number of cells: the product of the dimensions' sizes, 1 without keys. Errors beyond the limit.
+    /// Number of cells: the product of the dimensions' sizes, 1 without keys; with private keys those
+    /// found, 0 before any release. Errors beyond the limit.
     pub fn cells(&self) -> Result<u64, ShapeError> {
+        if let Some(private) = &self.private_keys {
+            let found = private.found.len() as u64;
+            return if found == 0 { Ok(0) } else { size("cells", found, CELLS_MAX) };
+        }
         let cells = self
             .keys
             .iter()
@@ -142,8 +155,11 @@ impl OutputShape {
     pub fn vector_len(&self) -> Result<usize, ShapeError> {
         let lanes = size("lanes", self.lanes.len() as u64, LANES_MAX as u64)?;
         // At most 2^20 cells of 2^10 lanes.
-        let found = size("integers", self.cells()?.saturating_mul(lanes), VECTOR_MAX)?;
+        let found = self.cells()?.saturating_mul(lanes);
         let too_many = ShapeError::Size { what: "integers", found, max: VECTOR_MAX };
+        if found > VECTOR_MAX {
+            return Err(too_many);
+        }
         usize::try_from(found).map_err(|_| too_many)
     }
 
@@ -163,6 +179,7 @@ impl OutputShape {
         self.recipe.check(keys, lanes).map_err(ShapeError::Recipe)?;
         self.check_groups()?;
         crate::served::check(&self.served, self)?;
+        self.private_keys.iter().try_for_each(|private| private.check(self))?;
         Ok(())
     }
 
@@ -195,6 +212,9 @@ impl OutputShape {
 
     /// The key values of a cell, one a dimension; `None` when there is no such cell.
     pub fn key_of(&self, cell: u64) -> Option<Vec<&KeyValue>> {
+        if let Some(private) = &self.private_keys {
+            return Some(private.found.get(usize::try_from(cell).ok()?)?.iter().collect());
+        }
         let mut rest = cell;
         let mut values = Vec::with_capacity(self.keys.len());
         for dimension in self.keys.iter().rev() {
@@ -228,6 +248,7 @@ mod tests {
             columns: vec![],
             served: vec![],
             recipe: Recipe::default(),
+            private_keys: None,
         }
     }
 

@@ -7,8 +7,8 @@ use crate::{Planned, Question, Spend};
 use cloister_terms::analysis::{Body, ModuleBody};
 use cloister_terms::limits::MODULE_BYTES_MAX;
 use cloister_terms::{
-    Agreement, Analysis, Bounds, DOCUMENT_VERSION, Dictionary, Digest, Epsilon, KeyDimension, Name,
-    Rho,
+    Agreement, Analysis, Bounds, DOCUMENT_VERSION, Delta, Dictionary, Digest, Epsilon,
+    KeyDimension, Name, Rho,
 };
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
@@ -50,6 +50,7 @@ fn one() -> u32 {
 struct SpendForm {
     epsilon: Option<Epsilon>,
     rho: Option<Rho>,
+    delta: Option<Delta>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -132,11 +133,12 @@ impl AnalysisDraft {
 
     /// The question it asks, with what it may cost.
     pub fn question(&self) -> Question<'_> {
+        let SpendForm { epsilon, rho, delta } = self.form.spend;
         Question {
             body: &self.body,
             row_cap: self.form.row_cap,
             group_cap: self.form.group_cap,
-            spend: Spend { epsilon: self.form.spend.epsilon, rho: self.form.spend.rho },
+            spend: Spend { epsilon, rho, delta },
         }
     }
 
@@ -168,8 +170,8 @@ pub fn document_of(
 ) -> Result<(Analysis, Planned), DraftError> {
     let form = &draft.form;
     let planned = draft.plan(&agreement.dictionary)?;
-    let served = &planned.plan.shape.served;
-    let answers = |node: &Name| served.is_empty() || served.iter().any(|one| one.partner == *node);
+    let holders = planned.holders.as_ref();
+    let answers = |node: &Name| holders.is_none_or(|holders| holders.contains(node));
     let all = || {
         let parties = agreement.parties.iter().map(|party| party.partner.clone());
         parties.filter(answers).collect()

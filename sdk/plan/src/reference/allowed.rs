@@ -13,17 +13,39 @@ pub(super) fn entries() -> impl Iterator<Item = Entry> {
             example: (*example).into(),
             refused: None,
             is_module: false,
+            delta: None,
         })
     };
-    of(Group::Shapes, SHAPES).chain(MODULES.iter().map(|(name, what, example)| Entry {
-        group: Group::Shapes,
-        name: (*name).into(),
-        what: (*what).into(),
-        example: (*example).into(),
-        refused: None,
-        is_module: true,
-    }))
+    of(Group::Shapes, SHAPES)
+        .chain(MODULES.iter().map(|(name, what, example)| Entry {
+            group: Group::Shapes,
+            name: (*name).into(),
+            what: (*what).into(),
+            example: (*example).into(),
+            refused: None,
+            is_module: true,
+            delta: None,
+        }))
+        .chain(PRIVATE.iter().map(|(name, what, example)| Entry {
+            group: Group::Shapes,
+            name: (*name).into(),
+            what: (*what).into(),
+            example: (*example).into(),
+            refused: None,
+            is_module: false,
+            delta: Some(PRIVATE_DELTA),
+        }))
 }
+
+/// The delta of examples with private keys.
+const PRIVATE_DELTA: &str = "0.000001";
+
+/// Shapes that need a delta.
+const PRIVATE: Rows = &[(
+    "`GROUP BY` a key without a public list",
+    "With a `delta` in `spend`, such as `spend = { rho = \"0.1\", delta = \"0.000001\" }`: each partner shows the values that enough people share, counted with noise; from how many people on is told by `cloister explain`. To have every partner answer the same values, ask a second question that names those shown: `WHERE note IN ('...', '...')`. Texts longer than 256 bytes are in no group.",
+    "SELECT note, COUNT(DISTINCT person_id) AS people FROM trips GROUP BY note",
+)];
 
 /// Name, meaning, example.
 type Rows = &'static [(&'static str, &'static str, &'static str)];

@@ -61,6 +61,8 @@ pub struct Entry {
     pub refused: Option<&'static str>,
     /// Whether the text chooses the rows of a module, instead of being the whole analysis.
     pub is_module: bool,
+    /// The delta that the example spends, for private keys.
+    pub delta: Option<&'static str>,
 }
 
 /// Why the page cannot be made.
@@ -95,13 +97,19 @@ pub fn dictionary() -> Result<Dictionary, DraftError> {
 }
 
 /// Plans a text as the examples are planned.
-pub fn planned(dictionary: &Dictionary, text: &str, is_module: bool) -> Result<Planned, PlanError> {
+pub fn planned(
+    dictionary: &Dictionary,
+    text: &str,
+    is_module: bool,
+    delta: Option<&str>,
+) -> Result<Planned, PlanError> {
     let body = match is_module {
         true => Body::Module(module(text)?),
         false => Body::Sql { text: text.to_owned() },
     };
     let rho = cloister_terms::Rho::from_units(RHO_UNITS).ok();
-    let spend = Spend { rho, epsilon: None };
+    let delta = delta.and_then(|delta| delta.parse().ok());
+    let spend = Spend { rho, epsilon: None, delta };
     plan(dictionary, &Question { body: &body, row_cap: ROW_CAP, group_cap: GROUP_CAP, spend })
 }
 
@@ -140,7 +148,7 @@ pub fn page() -> Result<String, ReferenceError> {
 /// What the page says of an entry: its own words, or the refusal that the planner gives.
 fn told(dictionary: &Dictionary, entry: &Entry) -> Result<String, ReferenceError> {
     let untrue = |found: String| ReferenceError::Untrue { name: entry.name.to_string(), found };
-    match (planned(dictionary, &entry.example, entry.is_module), entry.refused) {
+    match (planned(dictionary, &entry.example, entry.is_module, entry.delta), entry.refused) {
         (Ok(_), None) => Ok(entry.what.to_string()),
         (Err(error), Some(name)) if refusal_name(&error) == name => {
             // Where it stands in the example is for the terminal.
@@ -260,7 +268,8 @@ mod tests {
             );
             assert_eq!(entry.refused.is_some(), entry.group >= Group::RefusedShapes);
             assert!(entry.refused.is_some() || entry.what.ends_with('.'), "`{}`", entry.name);
-            let Err(error) = planned(&dictionary, &entry.example, entry.is_module) else {
+            let Err(error) = planned(&dictionary, &entry.example, entry.is_module, entry.delta)
+            else {
                 continue;
             };
             let is_placed = error.to_string().contains("(line ");

@@ -14,6 +14,7 @@ pub(super) fn entries() -> impl Iterator<Item = Entry> {
         example: Cow::Owned(format!("SELECT {} AS figure FROM rides", note.example)),
         refused: None,
         is_module: false,
+        delta: None,
     });
     let functions = row_functions().iter().map(|note| Entry {
         group: Group::RowFunctions,
@@ -22,6 +23,7 @@ pub(super) fn entries() -> impl Iterator<Item = Entry> {
         example: Cow::Owned(format!("SELECT COUNT({}) AS known FROM rides", note.example)),
         refused: None,
         is_module: false,
+        delta: None,
     });
     aggregates.chain(functions)
 }

@@ -13,6 +13,7 @@ pub(super) fn entries() -> impl Iterator<Item = Entry> {
             example: (*example).into(),
             refused: Some(refusal),
             is_module,
+            delta: None,
         })
     };
     of(Group::RefusedShapes, false, SHAPES)

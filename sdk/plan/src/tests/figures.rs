@@ -442,6 +442,7 @@ fn b24_a_composite_planned_again_is_the_same() {
             crate::Spend {
                 rho: Some(Rho::from_units(planned.cost.rho.units()).unwrap()),
                 epsilon: None,
+                delta: None,
             },
         );
         assert_eq!(again.unwrap(), planned);

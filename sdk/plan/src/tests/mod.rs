@@ -9,6 +9,7 @@ mod formed;
 mod functions;
 mod hostile;
 mod modules;
+mod private_keys;
 mod questions;
 mod refusals;
 mod relations;
@@ -63,11 +64,11 @@ pub(super) fn dictionary() -> Dictionary {
 }
 
 pub(super) fn rho(text: &str) -> Spend {
-    Spend { epsilon: None, rho: Some(text.parse().unwrap()) }
+    Spend { epsilon: None, rho: Some(text.parse().unwrap()), delta: None }
 }
 
 pub(super) fn epsilon(text: &str) -> Spend {
-    Spend { epsilon: Some(text.parse().unwrap()), rho: None }
+    Spend { epsilon: Some(text.parse().unwrap()), rho: None, delta: None }
 }
 
 /// Plans a text with caps of 20 rows and 6 groups.

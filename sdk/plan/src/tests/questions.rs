@@ -109,7 +109,7 @@ fn analysis(planned: &crate::Planned, text: &str, row_cap: u32, group_cap: u32) 
 
 #[test]
 fn b24_a_node_that_plans_again_gets_the_same_plan_shape_and_cost() {
-    let both = Spend { epsilon: epsilon("1").epsilon, rho: rho("0.033333337").rho };
+    let both = Spend { epsilon: epsilon("1").epsilon, rho: rho("0.033333337").rho, delta: None };
     let dictionary = dictionary();
     for spend in [epsilon("0.777777777"), rho("0.100000001"), both] {
         for (row_cap, group_cap) in [(20, 6), (1_000_000, 1_000_000), (1, 1), (7, 3)] {
@@ -332,7 +332,8 @@ fn the_mechanism_offered_or_the_closer_one_is_taken() {
     let noise = |spend| planned(Q1, spend).unwrap().plan.shape.lanes[0].noise;
     assert!(matches!(noise(epsilon("1")), Noise::DiscreteLaplace { .. }));
     assert!(matches!(noise(rho("0.1")), Noise::DiscreteGaussian { .. }));
-    let both = |e: &str, r: &str| Spend { epsilon: epsilon(e).epsilon, rho: rho(r).rho };
+    let both =
+        |e: &str, r: &str| Spend { epsilon: epsilon(e).epsilon, rho: rho(r).rho, delta: None };
     assert!(matches!(noise(both("100", "0.01")), Noise::DiscreteLaplace { .. }));
     assert!(matches!(noise(both("0.1", "1")), Noise::DiscreteGaussian { .. }));
 }

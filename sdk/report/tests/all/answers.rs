@@ -34,6 +34,7 @@ fn regions(values: Vec<KeyValue>) -> OutputShape {
         ],
         served: vec![],
         recipe: Default::default(),
+        private_keys: None,
     }
 }
 
@@ -68,6 +69,7 @@ fn trips(lanes: &[i128]) -> Report {
         ],
         served: vec![],
         recipe: Default::default(),
+        private_keys: None,
     };
     answer(&shape, lanes)
 }

@@ -95,6 +95,7 @@ fn simulate(lanes: &[(Noise, u8, i128)], formula: Formula, nodes: usize, seed: u
         columns: vec![ResultColumn { name: "figure".into(), formula }],
         served: vec![],
         recipe: Default::default(),
+        private_keys: None,
     };
     let samplers: Vec<Sampler> = lanes.iter().map(|lane| Sampler::new(lane.0)).collect();
     let mut random = Random(seed);

@@ -64,6 +64,7 @@ fn shape(rows: usize, noises: &[(Noise, u8)], formulas: Vec<Formula>) -> OutputS
         columns: std::iter::once(key).chain(columns).collect(),
         served: vec![],
         recipe: Recipe::default(),
+        private_keys: None,
     }
 }
 

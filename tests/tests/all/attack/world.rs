@@ -8,7 +8,7 @@ use cloister_node::measure::{MeasureOptions, measure};
 use cloister_node::mutant::Mutant;
 use cloister_node::noise::noise;
 use cloister_plan::{ContributionPlan, PlanError, Planned, Question, Spend, plan};
-use cloister_terms::{Body, Dictionary};
+use cloister_terms::{Body, Dictionary, Key};
 use datafusion::arrow::array::{
     ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray,
     TimestampMicrosecondArray,
@@ -137,6 +137,26 @@ impl World {
     }
 }
 
+impl World {
+    /// As [`World::releases`], with the private keys that each release shows.
+    pub async fn shown(
+        &self,
+        plan: &ContributionPlan,
+        lacks: Option<Mutant>,
+        draws: usize,
+        seed: u64,
+        mut each: impl FnMut(&[Key]),
+    ) {
+        let cut = Cut { partitions: 1, batch_rows: 64 };
+        let exact = measure(&charge(plan, lacks), &self.catalog, &cut.options()).await.unwrap();
+        let mut entropy = SeededEntropy::new(seed);
+        for _ in 0..draws {
+            let noised = noise(exact.copy_for_tests(), charge(plan, lacks), &mut entropy).unwrap();
+            each(noised.keys_for_tests());
+        }
+    }
+}
+
 /// How a measurement is cut up.
 #[derive(Debug, Clone, Copy)]
 pub struct Cut {
@@ -164,12 +184,12 @@ fn charge(plan: &ContributionPlan, lacks: Option<Mutant>) -> Charge {
 
 /// A pure loss.
 pub fn epsilon(text: &str) -> Spend {
-    Spend { epsilon: Some(text.parse().unwrap()), rho: None }
+    Spend { epsilon: Some(text.parse().unwrap()), rho: None, delta: None }
 }
 
 /// A concentrated loss.
 pub fn rho(text: &str) -> Spend {
-    Spend { epsilon: None, rho: Some(text.parse().unwrap()) }
+    Spend { epsilon: None, rho: Some(text.parse().unwrap()), delta: None }
 }
 
 /// Plans SQL over [`dictionary`].

@@ -1,0 +1,125 @@
+//! Keys without a public list: private where the text pays a delta for them, refused otherwise.
+
+use super::{Q1, dictionary, planned, rho, several};
+use crate::{Contribute, LaneExpr, PlanError, Planned, Question, Spend, explain, plan};
+use cloister_dp::key_threshold;
+use cloister_terms::{Body, ColumnType, Delta, Formula, KeyValue};
+
+const STATIONS: &str = "SELECT start_station, COUNT(*) AS n FROM trips GROUP BY start_station";
+
+fn with_delta(text: &str) -> Spend {
+    Spend { delta: Some(text.parse().unwrap()), ..rho("0.1") }
+}
+
+fn private(text: &str) -> Result<Planned, PlanError> {
+    planned(text, with_delta("0.000001"))
+}
+
+#[test]
+fn a_key_without_a_list_is_private_where_a_delta_is_spent() {
+    let planned = private(STATIONS).unwrap();
+    let shape = &planned.plan.shape;
+    let keys = shape.private_keys.as_ref().unwrap();
+    assert_eq!((keys.types.as_slice(), keys.found.len()), (&[ColumnType::Text][..], 0));
+    assert_eq!((shape.cells(), shape.keys[0].values.len()), (Ok(0), 0));
+    // A lane of people comes with it, though the text does not ask for one.
+    let Contribute::Sql(sql) = &planned.plan.contribute else { panic!("a module") };
+    assert_eq!(sql.lanes, [LaneExpr::CountRows, LaneExpr::CountUnits]);
+    assert_eq!(keys.persons_lane, 1);
+    let noise = &shape.lanes[1].noise;
+    assert_eq!(keys.threshold, key_threshold(noise, planned.plan.group_cap, keys.delta).unwrap());
+    assert!(keys.threshold > 1);
+    assert_eq!((planned.plan.group_cap, planned.cost.delta), (6, "0.000001".parse().unwrap()));
+    assert_eq!(planned.cost.rho, rho("0.1").rho.unwrap());
+    assert_eq!(shape.columns[0].formula, Formula::Key { dimension: 0 });
+    let json = serde_json::to_string(&planned.plan).unwrap();
+    assert_eq!(serde_json::from_str::<crate::ContributionPlan>(&json).unwrap(), planned.plan);
+}
+
+#[test]
+fn a_public_key_beside_a_private_one_keeps_to_its_values() {
+    let text = "SELECT start_station, start_city, COUNT(DISTINCT person_id) AS n FROM trips \
+                GROUP BY start_station, start_city";
+    let shape = private(text).unwrap().plan.shape;
+    let keys = shape.private_keys.as_ref().unwrap();
+    assert_eq!(keys.persons_lane, 0);
+    let sizes: Vec<usize> = shape.keys.iter().map(|key| key.values.len()).collect();
+    assert_eq!(sizes, [0, 6]);
+    assert_eq!(shape.keys[1].values[0], KeyValue::Text("Amherst".into()));
+    // Times and numbers may be private too, and what functions make of them.
+    for key in ["date_trunc('day', start_time_utc)", "ping_count", "upper(start_station)"] {
+        let text = format!("SELECT {key} AS k, COUNT(*) AS n FROM trips GROUP BY {key}");
+        assert!(private(&text).unwrap().plan.shape.private_keys.is_some(), "{key}");
+    }
+}
+
+#[test]
+fn what_cannot_be_a_private_key_is_refused() {
+    assert!(matches!(planned(STATIONS, rho("0.1")), Err(PlanError::NoDomain { .. })));
+    let hint = planned(STATIONS, rho("0.1")).unwrap_err().to_string();
+    assert!(hint.contains("delta"), "{hint}");
+    assert_eq!(private(Q1), Err(PlanError::DeltaUnused));
+    assert_eq!(private("SELECT COUNT(*) AS n FROM trips"), Err(PlanError::DeltaUnused));
+    // Identifiers name people (row S21), and no two doubles need be the same.
+    for key in ["person_id", "bike_id", "trip_id"] {
+        let text = format!("SELECT {key}, COUNT(*) AS n FROM trips GROUP BY {key}");
+        assert!(matches!(private(&text), Err(PlanError::Identifier { .. })), "{key}");
+    }
+    let text = "SELECT speed, COUNT(*) AS n FROM trips GROUP BY speed";
+    assert!(matches!(private(text), Err(PlanError::NoDomain { .. })));
+    let text =
+        "SELECT start_city, COUNT(DISTINCT start_station) AS n FROM trips GROUP BY start_city";
+    assert!(matches!(private(text), Err(PlanError::NoDomain { .. })));
+    // A delta that protects nobody, none at all, and noise too wide for any threshold.
+    for delta in ["1", "2", "0"] {
+        let refused = planned(STATIONS, with_delta(delta));
+        assert!(matches!(refused, Err(PlanError::Threshold(_))), "{delta}: {refused:?}");
+    }
+    let spend = Spend { delta: with_delta("0.000001").delta, ..rho("0.000000002") };
+    assert!(matches!(planned(STATIONS, spend), Err(PlanError::Threshold(_))));
+}
+
+#[test]
+fn the_threshold_falls_with_delta_and_rises_with_groups() {
+    let threshold = |delta: &str, group_cap| {
+        let body = Body::Sql { text: STATIONS.into() };
+        let question = Question { body: &body, row_cap: 20, group_cap, spend: with_delta(delta) };
+        let keys = plan(&dictionary(), &question).unwrap().plan.shape.private_keys;
+        keys.unwrap().threshold
+    };
+    assert!(threshold("0.000000001", 2) > threshold("0.0001", 2));
+    assert!(threshold("0.0001", 6) > threshold("0.0001", 1));
+}
+
+#[test]
+fn people_are_told_what_is_left_out() {
+    let planned = private(STATIONS).unwrap();
+    let threshold = planned.plan.shape.private_keys.as_ref().unwrap().threshold;
+    let told = explain(&planned, 3, None);
+    assert_eq!((told.groups, told.shown_from), (0, Some(threshold)));
+    let text = told.to_string();
+    assert!(text.contains(&format!("from {threshold} people on")), "{text}");
+    assert!(text.contains(&format!("about {threshold} people or more")), "{text}");
+    assert!(!text.contains("every public group"), "{text}");
+}
+
+#[test]
+fn partners_that_hold_nothing_of_it_are_not_asked() {
+    let mut json = serde_json::to_value(several()).unwrap();
+    json["holdings"] = serde_json::from_str(
+        r#"[{"partner":"bikes","datasets":["mob"]},{"partner":"shop","datasets":["ret"]}]"#,
+    )
+    .unwrap();
+    let dictionary = serde_json::from_value(json).unwrap();
+    let of = |text: &str| {
+        let body = Body::Sql { text: text.into() };
+        let spend = with_delta("0.000001");
+        plan(&dictionary, &Question { body: &body, row_cap: 20, group_cap: 6, spend })
+    };
+    let planned = of("SELECT station, COUNT(*) AS n FROM mob GROUP BY station").unwrap();
+    assert_eq!(planned.holders, Some(vec!["bikes".parse().unwrap()]));
+    assert!(planned.plan.shape.served.is_empty());
+    let nobody = of("SELECT visits, COUNT(*) AS n FROM clinic GROUP BY visits");
+    assert_eq!(nobody, Err(PlanError::HeldByNobody));
+    assert_eq!(planned.cost.delta, "0.000001".parse::<Delta>().unwrap());
+}

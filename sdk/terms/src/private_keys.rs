@@ -1,0 +1,128 @@
+//! Keys that no document lists: a node shows those behind which its noised count of people reaches a
+//! threshold, fixed before any row is read. An approved shape must never name one: which keys exist is
+//! part of the answer.
+
+use crate::limits::{KEYS_SHOWN_MAX, PRIVATE_KEY_BYTES_MAX};
+use crate::shape::{KeyDimension, OutputShape};
+use crate::value::{ColumnType, KeyValue};
+use crate::{Delta, ReleaseRecord};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+
+/// One cell's key: a value a dimension.
+pub type Key = Vec<KeyValue>;
+
+/// How the cells of an answer come about where keys are private.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PrivateKeys {
+    /// The type of each dimension. A dimension with public values keeps to them.
+    pub types: Vec<ColumnType>,
+    /// The lane that counts each person of a cell once, in steps of one person.
+    pub persons_lane: u32,
+    /// A node releases a cell when its noised count of people is at least this.
+    pub threshold: u64,
+    /// The chance, at each node, that a person who is alone in each of their cells has any of them shown.
+    pub delta: Delta,
+    /// Cells shown, ascending. Empty in every signed document; filled from releases (see
+    /// [`OutputShape::found_in`]).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub found: Vec<Key>,
+}
+
+/// Why private keys are unusable.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PrivateKeysError {
+    /// There is no key, or not one type for each.
+    #[error("private keys need one type for each key, at least one: plan the analysis again")]
+    Types,
+    /// Public values are not of the dimension's type.
+    #[error("key `{0}` has values of another type: plan the analysis again")]
+    Values(String),
+    /// The lane of people is missing or is no count of people.
+    #[error("no lane counts each person of a group once: plan the analysis again")]
+    PersonsLane,
+    /// A threshold of nothing.
+    #[error("a threshold or delta of `0` cannot protect a private key: plan the analysis again")]
+    Threshold,
+    /// Partners with keys of their own beside private keys.
+    #[error("private keys cannot be assigned to partners beforehand: plan the analysis again")]
+    Served,
+    /// Keys shown that are out of order, or not of the shape.
+    #[error("the keys shown are not distinct, ascending and of the shape's types")]
+    Found,
+}
+
+impl PrivateKeys {
+    /// Checks these keys against the shape they belong to.
+    pub(crate) fn check(&self, shape: &OutputShape) -> Result<(), PrivateKeysError> {
+        if self.types.is_empty() || self.types.len() != shape.keys.len() {
+            return Err(PrivateKeysError::Types);
+        }
+        for (dimension, column_type) in shape.keys.iter().zip(&self.types) {
+            let is_alike = dimension.values.iter().all(|value| value.column_type() == *column_type);
+            if !is_alike || *column_type == ColumnType::Float64 {
+                return Err(PrivateKeysError::Values(dimension.name.clone()));
+            }
+        }
+        let persons = usize::try_from(self.persons_lane).ok().and_then(|at| shape.lanes.get(at));
+        if !persons.is_some_and(|lane| lane.grid_bits == 0 && lane.sensitivity_steps == 1) {
+            return Err(PrivateKeysError::PersonsLane);
+        }
+        if self.threshold == 0 || self.delta == Delta::ZERO {
+            return Err(PrivateKeysError::Threshold);
+        }
+        if !shape.served.is_empty() {
+            return Err(PrivateKeysError::Served);
+        }
+        let public = public_values(&shape.keys);
+        let is_good = self.found.is_sorted_by(|left, right| left < right)
+            && self.found.iter().all(|key| self.is_of_shape(key, &public));
+        if is_good { Ok(()) } else { Err(PrivateKeysError::Found) }
+    }
+
+    fn is_of_shape(&self, key: &Key, public: &[BTreeSet<&KeyValue>]) -> bool {
+        let parts = || key.iter().zip(&self.types).zip(public);
+        key.len() == self.types.len()
+            && parts().all(|((value, column_type), public)| {
+                value.column_type() == *column_type
+                    && (public.is_empty() || public.contains(value))
+                    && !matches!(value, KeyValue::Text(text) if text.len() > PRIVATE_KEY_BYTES_MAX)
+            })
+    }
+
+    /// Whether a release shows only what it may: at most [`KEYS_SHOWN_MAX`] keys of the shape,
+    /// ascending, each with as many people as the threshold asks for.
+    pub(crate) fn allow(&self, shape: &OutputShape, release: &ReleaseRecord) -> bool {
+        let lanes = shape.lanes.len();
+        let public = public_values(&shape.keys);
+        let people = release.values.iter().skip(self.persons_lane as usize).step_by(lanes.max(1));
+        release.keys.len() <= KEYS_SHOWN_MAX
+            && release.values.len() == release.keys.len().saturating_mul(lanes)
+            && release.keys.is_sorted_by(|left, right| left < right)
+            && release.keys.iter().all(|key| self.is_of_shape(key, &public))
+            && people.into_iter().all(|people| people.0 >= i128::from(self.threshold))
+    }
+}
+
+fn public_values(keys: &[KeyDimension]) -> Vec<BTreeSet<&KeyValue>> {
+    keys.iter().map(|dimension| dimension.values.iter().collect()).collect()
+}
+
+impl OutputShape {
+    /// The shape of the answer that these releases make together: with the cells that any of them shows,
+    /// where keys are private; itself otherwise.
+    pub fn found_in<'r>(&self, releases: impl IntoIterator<Item = &'r ReleaseRecord>) -> Self {
+        let mut shape = self.clone();
+        if let Some(private) = &mut shape.private_keys {
+            let keys = releases.into_iter().flat_map(|release| &release.keys);
+            let found: BTreeSet<&Key> = keys.collect();
+            private.found = found.into_iter().cloned().collect();
+        }
+        shape
+    }
+}
+
+#[cfg(test)]
+#[path = "private_keys_tests.rs"]
+mod tests;
