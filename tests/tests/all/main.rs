@@ -12,5 +12,6 @@ mod hostile;
 mod membership;
 mod people;
 mod shipped;
+mod ten_nodes;
 mod tidy;
 mod workspace;
