@@ -11,14 +11,14 @@
 
 use crate::cohort::Cohort;
 use cloister_dp::{PrfKey, SeededEntropy, sample_vector};
-use cloister_node::fixtures::thread_workers;
 use cloister_node::catalog::Catalog;
+use cloister_node::fixtures::thread_workers;
 use cloister_node::ledger::Charge;
 use cloister_node::measure::{MeasureOptions, measure};
 use cloister_plan::ContributionPlan;
 use cloister_report::{Combined, Report, report};
 use cloister_terms::{FigureOp, Formula, KeyDimension, KeyValue, Name, OutputShape, ResultColumn};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 /// Within these shares a 95 % interval passes.
@@ -48,12 +48,24 @@ pub struct Coverage {
     pub too_fine: usize,
     /// Ratios that have no exact figure, since nobody is in the cell.
     pub undefined: usize,
+    /// By the column's heading: intervals counted and those that hold.
+    pub columns: BTreeMap<String, (usize, usize)>,
 }
 
 impl Coverage {
     /// Share of the counted intervals that hold.
     pub fn share(&self) -> f64 {
         self.held as f64 / self.intervals as f64
+    }
+
+    /// Whether the intervals of every column hold about as often as they say, where at least
+    /// `intervals` of it were looked at.
+    pub fn is_as_promised_by_column(&self, intervals: usize) -> bool {
+        let looked_at = self.columns.values().filter(|(counted, _)| *counted >= intervals);
+        looked_at.clone().count() > 0
+            && looked_at
+                .clone()
+                .all(|(counted, held)| SHARES.contains(&(*held as f64 / *counted as f64)))
     }
 
     /// Whether enough intervals hold about as often as they say.
@@ -74,7 +86,12 @@ impl fmt::Display for Coverage {
             self.unbounded,
             self.too_fine,
             self.undefined
-        )
+        )?;
+        for (column, (counted, held)) in &self.columns {
+            let share = 100.0 * *held as f64 / *counted as f64;
+            write!(f, "; {column} {held} of {counted} ({share:.2} %)")?;
+        }
+        Ok(())
     }
 }
 
@@ -218,6 +235,8 @@ impl Measured {
                         coverage.intervals += 1;
                         let holds = estimate.low <= exact && exact <= estimate.high;
                         coverage.held += usize::from(holds);
+                        let column = coverage.columns.entry(figures[at].name.clone()).or_default();
+                        *column = (column.0 + 1, column.1 + usize::from(holds));
                     }
                 }
             }

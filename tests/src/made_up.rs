@@ -20,7 +20,15 @@ const RIDERS: i64 = 260;
 const CUSTOMERS: i64 = 240;
 const HOLDERS: i64 = 400;
 /// Towns of the made-up trips; the last is in no domain.
-const TOWNS: [&str; 5] = ["Amherst", "Easthampton", "Holyoke", "Northampton", "Elsewhere"];
+const TOWNS: [&str; 7] = [
+    "Amherst",
+    "Easthampton",
+    "Holyoke",
+    "Northampton",
+    "South Hadley",
+    "Springfield",
+    "Elsewhere",
+];
 /// Countries of each made-up shop; the first is the commonest, and one of them is served by two.
 const COUNTRIES: [&[&str]; 3] =
     [&["United Kingdom"], &["Germany", "France", "Belgium"], &["Spain", "Portugal", "Germany"]];
@@ -49,12 +57,11 @@ pub fn write(folder: &Path, seed: u64) {
 fn trips(first: i64, draws: &mut Draws) -> RecordBatch {
     let mut rows = Vec::new();
     for person in first..first + RIDERS {
-        let home = draws.below(3);
+        let home = draws.below(TOWNS.len() - 1);
         for _ in 0..1 + draws.below(14) {
             let mut town = || match draws.below(20) {
                 0 => None,
-                1 => Some(TOWNS[4]),
-                away @ 2..7 => Some(TOWNS[away % 4]),
+                away @ 1..8 => Some(TOWNS[away - 1]),
                 _ => Some(TOWNS[home]),
             };
             let (from, to) = (town(), town());

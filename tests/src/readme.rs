@@ -13,8 +13,8 @@ pub struct Asked {
     pub row_cap: u32,
     /// Cells that one person counts in: more than anybody has.
     pub group_cap: u32,
-    /// What coverage spends, as rho: each so that noise is neither finer than three steps for all
-    /// figures nor larger than all shares.
+    /// What coverage spends, as rho. Where one cost cannot be right for all columns (noise of three
+    /// steps at least, and small beside what shares divide by), there are two.
     pub rho: &'static [&'static str],
 }
 
@@ -32,8 +32,8 @@ WHERE start_time_local >= TIMESTAMP '2019-07-01' AND start_time_local < TIMESTAM
 GROUP BY start_city",
     row_cap: 2_000,
     group_cap: 6,
-    // Riders, then trips and shares: a trip weighs as much as the row cap in their noise.
-    rho: &["1", "2000"],
+    // For riders, and for trips and shares: those have noise for as many rows as the cap.
+    rho: &["1", "200000"],
 };
 
 /// Who is still active a month later? Each partner's months are named by its filter; the share is a

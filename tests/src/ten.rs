@@ -2,16 +2,15 @@
 //! made-up tables of the same schemas. It says who holds which table and which keys each node serves,
 //! and what plain SQL answers over all tables together; it never looks at what nodes release.
 
+use crate::coverage::{Coverage, Measured, measured};
 use crate::fixtures::name;
-use crate::readme::Asked;
+use crate::readme::{Asked, QUESTIONS};
 use cloister_node::catalog::{Catalog, SourceConfig};
-use cloister_plan::{Planned, Question, Spend, plan};
+use cloister_plan::{ContributionPlan, Planned, Question, Spend, plan};
 use cloister_terms::{Body, Dictionary, KeyValue, Name, OutputShape};
 use datafusion::arrow::array::{Array, ArrayRef, AsArray};
 use datafusion::arrow::compute::cast;
-use datafusion::arrow::datatypes::{
-    DataType, Float64Type, TimeUnit, TimestampMicrosecondType,
-};
+use datafusion::arrow::datatypes::{DataType, Float64Type, TimeUnit, TimestampMicrosecondType};
 use datafusion::prelude::{ParquetReadOptions, SessionContext};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -146,6 +145,34 @@ impl Ten {
         exact
     }
 
+    /// The question measured at its nodes, with plain SQL's answer as the truth; a cap that binds is an
+    /// error of the test.
+    pub async fn measured(
+        &self,
+        asked: &Asked,
+        plan: &ContributionPlan,
+        exact: &Exact,
+    ) -> Measured {
+        let nodes: Vec<_> = nodes(&plan.shape)
+            .into_iter()
+            .map(|node| (node.clone(), self.catalog(&node)))
+            .collect();
+        let nodes: Vec<_> = nodes.iter().map(|(node, catalog)| (node.clone(), catalog)).collect();
+        let mut measured = measured(asked.name, plan, None, &nodes).await;
+        let truth = self.by_cell(&plan.shape, exact);
+        for (bounded, exact) in measured.truth.iter().flatten().zip(truth.iter().flatten()) {
+            let (Some(bounded), Some(exact)) = (bounded, exact) else {
+                assert_eq!(bounded, exact, "{}", asked.name);
+                continue;
+            };
+            // Rounding to the grid, a person at a time.
+            let off = 1e-6 * exact.abs() + 1e-2;
+            assert!((bounded - exact).abs() <= off, "{}: {bounded}, exact {exact}", asked.name);
+        }
+        measured.truth = truth;
+        measured
+    }
+
     /// The exact figures cell by cell: a total over nobody is 0, a share over nobody is none.
     pub fn by_cell(&self, shape: &OutputShape, exact: &Exact) -> Vec<Vec<Option<f64>>> {
         let columns = crate::coverage::figures(shape);
@@ -210,12 +237,14 @@ fn dictionary(served: &BTreeMap<&'static str, BTreeSet<String>>) -> Value {
     let all: BTreeSet<&str> = served.values().flatten().map(String::as_str).collect();
     let all: Vec<&str> = all.into_iter().chain([UNSERVED]).collect();
     let dataset = |dataset: &str, rows: u32, columns: Vec<Value>| {
-        let person = json!({ "name": "person_id", "type": "int64", "description": "", "identifier": true });
+        let person =
+            json!({ "name": "person_id", "type": "int64", "description": "", "identifier": true });
         let columns: Vec<Value> = std::iter::once(person).chain(columns).collect();
         json!({ "name": dataset, "description": "", "unit_column": "person_id",
                 "rows_per_unit_max": rows, "columns": columns })
     };
-    let plain = |column: &str, kind: &str| json!({ "name": column, "type": kind, "description": "" });
+    let plain =
+        |column: &str, kind: &str| json!({ "name": column, "type": kind, "description": "" });
     let ranged = |column: &str, kind: &str, min: &str, max: &str, bits: u8| {
         let bounds = json!({ "min": min, "max": max, "grid_bits": bits });
         json!({ "name": column, "type": kind, "description": "", "bounds": bounds })
@@ -258,4 +287,26 @@ pub fn rho(text: &str) -> Spend {
 /// A spend of pure epsilon alone.
 pub fn epsilon(text: &str) -> Spend {
     Spend { epsilon: Some(text.parse().unwrap()), rho: None }
+}
+
+/// Coverage of every question at every cost it lists: what the intervals should hold is plain SQL's
+/// answer, which the bounded one equals but for the grid.
+pub async fn covered(ten: &Ten, intervals: usize, seed: u64) -> Vec<Coverage> {
+    let mut covered = Vec::new();
+    for asked in &QUESTIONS {
+        let exact = ten.exact(asked).await;
+        let mut measured: Option<Measured> = None;
+        for spend in asked.rho {
+            let plan = ten.planned(asked, rho(spend)).plan;
+            let again = match measured.take() {
+                // Lanes do not depend on what is spent.
+                Some(before) => Measured { shape: plan.shape, ..before },
+                None => ten.measured(asked, &plan, &exact).await,
+            };
+            let again = Measured { question: format!("{}, rho {spend}", asked.name), ..again };
+            covered.push(again.covered(intervals, seed));
+            measured = Some(again);
+        }
+    }
+    covered
 }

@@ -208,7 +208,8 @@ mod tests {
         let spain = keys[0].iter().position(|value| value.to_string() == "SPAIN").unwrap();
         assert_eq!(served[0].positions, [[spain as u32]]);
         // What is not known counts as served: a filter above a step is not looked at.
-        let text = "SELECT k, COUNT(*) AS n FROM (SELECT person_id, LEFT(country, 2) AS k FROM ret) s
+        let text =
+            "SELECT k, COUNT(*) AS n FROM (SELECT person_id, LEFT(country, 2) AS k FROM ret) s
                     WHERE k <> 'Sp' GROUP BY k";
         assert_eq!(self::served(PARTNERS, text).1.len(), 1);
     }

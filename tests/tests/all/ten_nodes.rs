@@ -203,7 +203,11 @@ fn equals(ten: &Ten, asked: &Asked, answer: &Answer, exact: &Exact) {
     for (row, wanted) in answer.report.rows.iter().zip(&wanted) {
         let (question, keys) = (asked.name, said(&row.keys));
         let behind = ten.serving(asked, &row.keys);
-        assert_eq!((row.behind.answered, row.behind.asked), (behind, behind), "{question} {keys:?}");
+        assert_eq!(
+            (row.behind.answered, row.behind.asked),
+            (behind, behind),
+            "{question} {keys:?}"
+        );
         assert_eq!(row.figures.len(), wanted.len());
         if behind == 0 {
             assert!(row.figures.iter().all(|cell| cell.estimate().is_none()), "{row:?}");
@@ -213,13 +217,15 @@ fn equals(ten: &Ten, asked: &Asked, answer: &Answer, exact: &Exact) {
         served += 1;
         let persons = wanted[0].unwrap();
         for (place, (cell, wanted)) in row.figures.iter().zip(wanted).enumerate() {
-            let said = format!("{question} {keys:?}, figure {place}: {cell:?}, plain SQL says {wanted:?}");
+            let said =
+                format!("{question} {keys:?}, figure {place}: {cell:?}, plain SQL says {wanted:?}");
             let Some(wanted) = wanted else {
                 assert!(cell.is_too_noisy(), "{said}");
                 continue;
             };
             let found = cell.estimate().expect(&said);
-            let grid = if is_money(asked, place) { grid_error(persons) } else { 1e-12 * wanted.abs() };
+            let grid =
+                if is_money(asked, place) { grid_error(persons) } else { 1e-12 * wanted.abs() };
             let off = HALF_WIDTHS * found.plus_minus + grid;
             assert!(is_money(asked, place) || off < 1e-6, "{said} leaves room for noise");
             assert!((found.value - wanted).abs() <= off, "{said}");
@@ -278,7 +284,10 @@ fn published(asked: &Asked) -> Vec<Published> {
             ("bank", "2005-08-01", 24_604, 22_001, 0.8942),
         ]
         .map(|(partner, month, active, next, share)| {
-            (owned(&[partner, month]), vec![(f64::from(active), 0), (f64::from(next), 0), (share, 4)])
+            (
+                owned(&[partner, month]),
+                vec![(f64::from(active), 0), (f64::from(next), 0), (share, 4)],
+            )
         })
         .to_vec(),
         "q3-spend" => [
