@@ -284,11 +284,6 @@ pub fn rho(text: &str) -> Spend {
     Spend { epsilon: None, rho: Some(text.parse().unwrap()) }
 }
 
-/// A spend of pure epsilon alone.
-pub fn epsilon(text: &str) -> Spend {
-    Spend { epsilon: Some(text.parse().unwrap()), rho: None }
-}
-
 /// Coverage of every question at every cost it lists: what the intervals should hold is plain SQL's
 /// answer, which the bounded one equals but for the grid.
 pub async fn covered(ten: &Ten, intervals: usize, seed: u64) -> Vec<Coverage> {
