@@ -1,10 +1,11 @@
-//! Prints how often the 95 % intervals hold the exact bounded figure: of made-up people, or of the
-//! mobility records of the developer data. Ends with status 1 when they do not.
+//! Prints how often the 95 % intervals hold the exact figure: the bounded one of the tour's questions,
+//! and plain SQL's of Q1 to Q3 of the developer data's README over ten nodes. Of made-up people, or of
+//! the developer data. Ends with status 1 when they do not.
 //!
 //! `cargo run -p cloister-tests --example coverage [-- DATA_FOLDER]`
 #![allow(clippy::unwrap_used, reason = "test code")]
 
-use cloister_tests::{cohort, coverage};
+use cloister_tests::{cohort, coverage, ten};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -17,11 +18,12 @@ const SEED: u64 = 7;
 #[tokio::main]
 async fn main() -> ExitCode {
     let folder = tempfile::tempdir().unwrap();
-    let cohort = match std::env::args().nth(1) {
-        Some(data) => cohort::mobility(Path::new(&data)),
-        None => cohort::made_up(PEOPLE, folder.path()),
+    let (cohort, ten) = match std::env::args().nth(1) {
+        Some(data) => (cohort::mobility(Path::new(&data)), ten::Ten::over(Path::new(&data)).await),
+        None => (cohort::made_up(PEOPLE, folder.path()), ten::Ten::made_up(SEED).await),
     };
-    let covered = coverage::of(&cohort, INTERVALS, SEED).await;
+    let mut covered = coverage::of(&cohort, INTERVALS, SEED).await;
+    covered.extend(ten::covered(&ten, INTERVALS, SEED).await);
     for coverage in &covered {
         println!("{coverage}");
     }

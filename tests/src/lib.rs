@@ -10,9 +10,15 @@ pub mod cohort;
 pub mod coverage;
 /// A coordinator on loopback, and who talks to it.
 pub mod hub;
+/// Tables of the developer data's schemas, made up.
+pub mod made_up;
+/// The questions of the developer data's README.
+pub mod readme;
 /// Nodes that do as they are told.
 pub mod scripted;
 /// Four partners, an approved analysis, a request and releases.
 pub mod study;
+/// Ten nodes of three partners, and plain SQL over them all.
+pub mod ten;
 
 pub use cloister_node::fixtures;

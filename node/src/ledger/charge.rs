@@ -117,6 +117,13 @@ impl Charge {
         Self::paid(ChargeId(zero), plan, module, prf_key, terms)
     }
 
+    /// The same charge at the node of `partner`, whose cells it then measures.
+    #[cfg(feature = "for-tests")]
+    pub fn at(mut self, partner: Name) -> Self {
+        self.terms.node = partner;
+        self
+    }
+
     /// The same charge, whose run lacks a defence.
     #[cfg(feature = "for-tests")]
     pub fn lacking(self, mutant: crate::mutant::Mutant) -> Self {

@@ -3,21 +3,23 @@
 
 use crate::expr::Expr;
 use crate::ir::{Contribute, ContributionPlan, RowPlan};
+use crate::keys::values;
 use crate::relation::{JoinKind, NamedExpr, Relation};
+use crate::scope::{Scope, ScopeColumn, Source};
 use cloister_terms::{Dictionary, Holdings, KeyValue, Name, Served};
 use std::collections::BTreeSet;
 
 /// The cells of every partner that answers any, sorted by partner; empty when all partners hold all.
 pub(crate) fn served(dictionary: &Dictionary, plan: &ContributionPlan) -> Vec<Served> {
     let mut all: Vec<Served> =
-        dictionary.holdings.iter().filter_map(|held| served_by(held, plan)).collect();
+        dictionary.holdings.iter().filter_map(|held| served_by(dictionary, held, plan)).collect();
     all.sort_by(|left, right| left.partner.cmp(&right.partner));
     all
 }
 
 /// The cells of one partner; `None` when it answers none.
-fn served_by(held: &Holdings, plan: &ContributionPlan) -> Option<Served> {
-    let reader = Reader { held, tables: &plan.tables };
+fn served_by(dictionary: &Dictionary, held: &Holdings, plan: &ContributionPlan) -> Option<Served> {
+    let reader = Reader { dictionary, held, tables: &plan.tables };
     let whole = |size: usize| (0u32..).take(size).collect::<Vec<u32>>();
     let positions: Vec<Vec<u32>> = match &plan.contribute {
         Contribute::Module(_) => {
@@ -46,6 +48,7 @@ fn served_by(held: &Holdings, plan: &ContributionPlan) -> Option<Served> {
 
 /// Reads a relation with one partner's holdings in mind.
 struct Reader<'a> {
+    dictionary: &'a Dictionary,
     held: &'a Holdings,
     tables: &'a [RowPlan],
 }
@@ -85,16 +88,35 @@ impl Reader<'_> {
                 let results = results.chain(otherwise.as_deref());
                 results.map(|result| self.of(relation, result)).try_fold(BTreeSet::new(), joined)
             }
-            _ => None,
+            _ => match relation {
+                Relation::Table { table } => self.on_table(*table, expr),
+                _ => None,
+            },
         }
+    }
+
+    /// The values of an expression on the rows of a table that its filter keeps: months between two
+    /// dates, what a function makes of the partner's part of a domain.
+    fn on_table(&self, table: u32, expr: &Expr) -> Values {
+        let table = self.tables.get(table as usize)?;
+        let dataset = self.dictionary.dataset(table.dataset.as_str())?;
+        let own = |column| {
+            let mut known = ScopeColumn::of_dataset(dataset, column);
+            if let Some(values) = self.held.values(&dataset.name, &column.name) {
+                known.domain = Some(values.into());
+            }
+            known
+        };
+        let columns = dataset.columns.iter().map(own).collect();
+        let mut scope = Scope::of(&[Source { called: None, columns }]);
+        scope.filter = table.filter.clone();
+        Some(values(expr, &scope)?.into_iter().collect())
     }
 
     fn column(&self, relation: &Relation, name: &Name) -> Values {
         match relation {
             Relation::Table { table } => {
-                let table = self.tables.get(*table as usize)?;
-                let values = self.held.values(&table.dataset, name)?;
-                Some(values.iter().cloned().collect())
+                self.on_table(*table, &Expr::Column { name: name.clone() })
             }
             Relation::Filter { of, .. } | Relation::Distinct { of } => self.column(of, name),
             Relation::Project { of, columns } => self.of(of, named(columns, name)?),
@@ -158,6 +180,38 @@ mod tests {
         let found: Vec<_> = served.iter().map(|one| (one.partner.as_str(), partner(one))).collect();
         assert_eq!(found, [("bikes", "mobility".to_owned()), ("shop", "retail".to_owned())]);
         assert!(served.iter().all(|one| one.positions[0].len() == 1));
+    }
+
+    #[test]
+    fn the_months_that_filters_name_are_served_by_who_holds_them() {
+        let (keys, served) = served(
+            PARTNERS,
+            "SELECT partner, m, COUNT(*) AS n FROM (
+               SELECT person_id, 'mobility' AS partner, date_trunc('month', start) AS m FROM mob
+                 WHERE start >= TIMESTAMP '2019-07-01' AND start < TIMESTAMP '2019-09-01'
+               UNION ALL SELECT person_id, 'retail', date_trunc('month', invoice_time) FROM ret
+                 WHERE country = 'Spain' AND invoice_time BETWEEN DATE '2011-08-05' AND DATE '2011-09-03') AS t
+             GROUP BY partner, m",
+        );
+        let months = |one: &Served| -> Vec<String> {
+            one.positions[1].iter().map(|at| keys[1][*at as usize].to_string()).collect()
+        };
+        assert_eq!(keys[1].len(), 4);
+        assert_eq!(months(&served[0]), ["2019-07-01", "2019-08-01"]);
+        assert_eq!(months(&served[1]), ["2011-08-01", "2011-09-01"]);
+    }
+
+    #[test]
+    fn what_a_function_makes_of_a_part_of_a_domain_is_served() {
+        let text = "SELECT UPPER(country) AS c, COUNT(*) AS n FROM ret GROUP BY 1";
+        let (keys, served) = served(PARTNERS, text);
+        let spain = keys[0].iter().position(|value| value.to_string() == "SPAIN").unwrap();
+        assert_eq!(served[0].positions, [[spain as u32]]);
+        // What is not known counts as served: a filter above a step is not looked at.
+        let text =
+            "SELECT k, COUNT(*) AS n FROM (SELECT person_id, LEFT(country, 2) AS k FROM ret) s
+                    WHERE k <> 'Sp' GROUP BY k";
+        assert_eq!(self::served(PARTNERS, text).1.len(), 1);
     }
 
     #[test]

@@ -12,5 +12,7 @@ mod hostile;
 mod membership;
 mod people;
 mod shipped;
+mod ten_coverage;
+mod ten_nodes;
 mod tidy;
 mod workspace;
