@@ -73,6 +73,17 @@ impl Ten {
         Self { dictionary, folder: folder.to_owned(), _kept: None }
     }
 
+    /// The same, with countries that no document lists.
+    pub fn with_private_countries(self) -> Self {
+        let mut dictionary = self.dictionary.clone();
+        dictionary.holdings.iter_mut().for_each(|held| held.domains.clear());
+        let columns = dictionary.datasets.iter_mut().flat_map(|dataset| &mut dataset.columns);
+        let countries = columns.filter(|column| column.name.as_str() == "country");
+        countries.for_each(|column| column.domain = None);
+        dictionary.check().unwrap();
+        Self { dictionary, ..self }
+    }
+
     /// A node's tables.
     pub fn catalog(&self, node: &Name) -> Catalog {
         let (_, dataset, file) = FILES.into_iter().find(|(held, ..)| name(held) == *node).unwrap();
@@ -118,13 +129,29 @@ impl Ten {
 
     /// Plain SQL over the tables of all nodes together, no cap anywhere.
     pub async fn exact(&self, asked: &Asked) -> Exact {
+        self.exact_over(
+            asked,
+            &[
+                ("mob", "mobility/mobility_*.parquet"),
+                ("ret", "retail/retail_*.parquet"),
+                ("bank", "bank/bank_*.parquet"),
+            ],
+        )
+        .await
+    }
+
+    /// Plain SQL over one node's table.
+    pub async fn exact_at(&self, node: &str, asked: &Asked) -> Exact {
+        let (_, dataset, file) = FILES.into_iter().find(|(held, ..)| *held == node).unwrap();
+        self.exact_over(asked, &[(dataset, file)]).await
+    }
+
+    async fn exact_over(&self, asked: &Asked, tables: &[(&str, &str)]) -> Exact {
         let context = SessionContext::new();
-        for (dataset, files) in
-            [("mob", "mobility/mobility_*"), ("ret", "retail/retail_*"), ("bank", "bank/bank_*")]
-        {
-            let path = self.folder.join(format!("{files}.parquet"));
+        for (dataset, files) in tables {
+            let path = self.folder.join(files);
             let options = ParquetReadOptions::default();
-            context.register_parquet(dataset, path.to_str().unwrap(), options).await.unwrap();
+            context.register_parquet(*dataset, path.to_str().unwrap(), options).await.unwrap();
         }
         let batches = context.sql(asked.sql).await.unwrap().collect().await.unwrap();
         let mut exact = Exact::new();
@@ -281,7 +308,7 @@ fn dictionary(served: &BTreeMap<&'static str, BTreeSet<String>>) -> Value {
 
 /// A spend of rho alone.
 pub fn rho(text: &str) -> Spend {
-    Spend { epsilon: None, rho: Some(text.parse().unwrap()) }
+    Spend { epsilon: None, rho: Some(text.parse().unwrap()), delta: None }
 }
 
 /// Coverage of every question at every cost it lists: what the intervals should hold is plain SQL's

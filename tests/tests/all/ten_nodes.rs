@@ -18,6 +18,7 @@ use cloister_tests::readme::{Asked, Q3_SPEND, QUESTIONS};
 use cloister_tests::ten::{self, Exact, FILES, MONEY_GRID_BITS, Ten};
 use cloister_wire::Envelope;
 use cloister_wire::message::{FromPerson, NodeState};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -81,10 +82,65 @@ async fn q1_to_q3_over_ten_nodes_equal_the_published_answers() {
     }
 }
 
+/// Delta of the question whose countries are private.
+const DELTA: &str = "0.000001";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn q3_with_private_countries_shows_those_that_enough_people_share() {
+    private_countries(Ten::made_up(SEED).await).await;
+    if let Some(folder) = ten::sample_folder() {
+        private_countries(Ten::over(&folder).await).await;
+    }
+}
+
+/// Each shop shows the countries in which its noised count of customers reaches the threshold, and the
+/// answer adds up those alone: plain SQL over each shop's own table says which.
+async fn private_countries(ten: Ten) {
+    let ten = ten.with_private_countries();
+    let up = Up::start(&ten).await;
+    let spend = format!("epsilon = \"{EPSILON}\", delta = \"{DELTA}\"");
+    let answer = up.answer_for(&Q3_SPEND, &spend).await;
+    let private = answer.analysis.document().shape.private_keys.clone().unwrap();
+    let shops = &answer.analysis.document().nodes;
+    assert_eq!(shops.len(), 3, "the others hold no purchases");
+    let mut wanted: BTreeMap<Vec<KeyValue>, (usize, Vec<f64>)> = BTreeMap::new();
+    let mut hidden = 0;
+    for shop in shops {
+        for (keys, figures) in ten.exact_at(shop.as_str(), &Q3_SPEND).await {
+            // Noise of counts is nothing at this loss.
+            if figures[0].unwrap() < private.threshold as f64 {
+                hidden += 1;
+                continue;
+            }
+            let (behind, sums) = wanted.entry(keys).or_insert_with(|| (0, vec![0.0; 3]));
+            *behind += 1;
+            sums.iter_mut().zip(figures).for_each(|(sum, figure)| *sum += figure.unwrap());
+        }
+    }
+    let found: Vec<_> = answer.report.rows.iter().map(|row| &row.keys).collect();
+    assert_eq!(found, wanted.keys().collect::<Vec<_>>(), "each country shown once, in order");
+    assert!(wanted.len() >= 3 && hidden > 0, "{} shown, {hidden} hidden", wanted.len());
+    for (row, (behind, sums)) in answer.report.rows.iter().zip(wanted.values()) {
+        assert_eq!((row.behind.answered, row.behind.asked), (*behind, 3), "{row:?}");
+        for (place, (cell, wanted)) in row.figures.iter().zip(sums).enumerate() {
+            let found = cell.estimate().unwrap();
+            let grid = if place > 0 { grid_error(sums[0]) } else { 0.0 };
+            let off = HALF_WIDTHS * found.plus_minus + grid;
+            assert!((found.value - wanted).abs() <= off, "{row:?}, figure {place}: {wanted}");
+        }
+    }
+    assert_eq!(answer.report.shown_from, Some(private.threshold));
+}
+
+/// What an account may spend.
+fn cap() -> Budget {
+    Budget { delta: DELTA.parse().unwrap(), ..epsilon(EPSILON_CAP) }
+}
+
 impl Up {
     async fn start(ten: &Ten) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let cap = Budget { ..epsilon(EPSILON_CAP) };
+        let cap = cap();
         let party = |partner: &str| Party {
             partner: name(partner),
             organisation: partner.split('-').next().unwrap().to_owned(),
@@ -120,7 +176,11 @@ impl Up {
     /// Submits a question once, has it approved and granted by every node it is for, runs it; the
     /// verified answer.
     async fn answer(&self, asked: &Asked) -> Answer {
-        let document = self.drafted(asked);
+        self.answer_for(asked, &format!("epsilon = \"{EPSILON}\"")).await
+    }
+
+    async fn answer_for(&self, asked: &Asked, spend: &str) -> Answer {
+        let document = self.drafted(asked, spend);
         let (nodes, shape) = (document.nodes.clone(), document.shape.clone());
         let analysis = Envelope::sign(&document, &key("person:ada")).unwrap();
         self.ada.stored(&FromPerson::Submit { analysis: analysis.to_bytes(), module: None }).await;
@@ -146,6 +206,10 @@ impl Up {
         // Nobody answers cells that are not its own, not even with noise.
         for release in &answer.releases {
             let record = release.document();
+            if shape.private_keys.is_some() {
+                assert_eq!(record.values.len(), record.keys.len() * shape.lanes.len());
+                continue;
+            }
             let own = shape.vector_len_of(&record.node).unwrap();
             assert_eq!(record.values.len(), own, "{}", record.node);
         }
@@ -155,13 +219,13 @@ impl Up {
 
     /// The analysis as Ada writes it; which nodes it is for follows from what the agreement says that
     /// each holds.
-    fn drafted(&self, asked: &Asked) -> Analysis {
+    fn drafted(&self, asked: &Asked, spend: &str) -> Analysis {
         let Asked { name: question, sql, row_cap, group_cap, .. } = asked;
         let purpose = &self.federation.document.purposes[0];
         let text = format!(
             "name = \"{question}\"\nquestion = \"See the README.\"\npurpose = \"{purpose}\"\n\
              row_cap = {row_cap}\ngroup_cap = {group_cap}\nmax_runs = 1\n\
-             spend = {{ epsilon = \"{EPSILON}\" }}\nsql = \"\"\"\n{sql}\n\"\"\"\n"
+             spend = {{ {spend} }}\nsql = \"\"\"\n{sql}\n\"\"\"\n"
         );
         let agreement = &self.federation.document;
         let read = |path: &Path| panic!("{path:?}: no question has a module");
@@ -182,7 +246,7 @@ async fn serve(
     let ledger = Arc::new(Ledger::open(&folder.join(format!("{partner}.sqlite"))).unwrap());
     let options = MeasureOptions { workers: thread_workers(), ..MeasureOptions::default() };
     let work = Arc::new(Tables { catalog: ten.catalog(&name(partner)), options });
-    let terms = federation.terms(partner, epsilon(EPSILON_CAP), 0);
+    let terms = federation.terms(partner, cap(), 0);
     let (node_key, clock) = (key(&format!("node:{partner}")), hub.clock.clone());
     let pace = Arc::new(SystemPace::default());
     let runs = Runs::new(ledger.clone(), work, node_key, clock.clone(), pace, terms);
