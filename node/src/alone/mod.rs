@@ -44,6 +44,8 @@ pub struct Alone {
 pub struct Answered {
     /// The table.
     pub report: Report,
+    /// The noised sums behind it.
+    pub combined: Combined,
     /// The signed release behind it.
     pub release: Opened<ReleaseRecord>,
     /// Whether the question was charged before in its epoch: these are the same bytes, at no cost.
@@ -306,6 +308,6 @@ impl Alone {
         let vectors: [(Name, Vec<i128>); 1] = [(record.node.clone(), values)];
         let combined = Combined::new(&analysis.shape, &analysis.nodes, &vectors)?;
         let report = cloister_report::report(&analysis.shape, &combined)?;
-        Ok(Answered { report, release, is_repeat, charged, left: self.left()? })
+        Ok(Answered { report, combined, release, is_repeat, charged, left: self.left()? })
     }
 }
