@@ -55,6 +55,30 @@ async fn a08_cap_holds_under_every_optimizer() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a08_the_table_cap_before_any_computing_keeps_the_rows_it_kept_after() {
+    // Several persons over the cap, some of equal rows, between others below it.
+    let mut rows = Draws(5).rows(0..60, 12);
+    rows.extend((0..40).map(|i| Row { zone: Some(i % 7), n: Some(i), ..row(7) }));
+    rows.extend((0..30).map(|_| Row { zone: Some(3), n: Some(2), ..row(90) }));
+    let world = World::new(&rows, 3, 5);
+    let of = |from: &str| {
+        let sql =
+            format!("SELECT zone, COUNT(*) AS rows, SUM(n) AS total FROM {from} GROUP BY zone");
+        world.plan(&sql, 5, ZONES as u32)
+    };
+    // Read as it is, and through a step above the table, which caps by other code.
+    let (plain, made) = (of("trips"), of("(SELECT rider, zone, n FROM trips) AS t"));
+    assert_ne!(plain.contribute, made.contribute);
+    for secret in 0..12u8 {
+        let expected = lanes(&made, &world.catalog, &options(1, 8_192), secret).await;
+        assert!(expected.iter().any(|lane| *lane != 0));
+        for engine in [options(1, 8_192), options(3, 11), options(2, 1)] {
+            assert_eq!(lanes(&plain, &world.catalog, &engine, secret).await, expected, "{secret}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a08_cap_holds_for_every_secret() {
     let mut rows = everywhere(1);
     rows.extend(everywhere(2));
