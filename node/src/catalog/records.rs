@@ -1,4 +1,4 @@
-//! Whether a CSV file is the same records however it is read: every field opens and closes its quotes
+//! Whether a CSV file is the same records however it is read: every field that opens a quote closes it
 //! (RFC 4180, section 2, with the source's characters), every record has the header's number of fields,
 //! everything is UTF-8. One person's stray quote or missing field would otherwise swallow or stop the
 //! records of others. It looks at structure alone and must never quote a value.
@@ -29,7 +29,8 @@ pub enum RecordProblem {
     Open,
     /// A quoted field that goes on over a line's end where none was declared.
     LineEnd,
-    /// A quote where neither a field begins nor ends.
+    /// A quote where neither a field begins nor ends: behind the quote that closed it or, where values may
+    /// hold line ends, anywhere inside.
     Quote,
     /// Not UTF-8.
     Encoding,
@@ -189,7 +190,11 @@ impl Machine {
             }
             _ if is_end => self.end_record()?,
             State::Closed => return Err(self.error(RecordProblem::Quote)),
-            _ if byte == self.quote => return Err(self.error(RecordProblem::Quote)),
+            // Within its line it is a character like any other; over lines it may be one that opened or
+            // closed a value.
+            _ if byte == self.quote && self.newlines => {
+                return Err(self.error(RecordProblem::Quote));
+            }
             _ => self.state = State::Bare,
         }
         self.count_line(byte);
@@ -264,6 +269,10 @@ mod tests {
             assert_eq!(found(text.as_bytes(), &multi), Ok(()), "{text:?}");
         }
         assert_eq!(found(b"a,b,c\n1,\"x\r\ny\n\",3\n4,5,6\n", &multi), Ok(()));
+        // A quote inside a field is read as it stands, where it cannot reach another line.
+        let inches = b"a,b,c\n1,5\" pipe,2\n";
+        assert_eq!(found(inches, &CsvConfig::default()), Ok(()));
+        assert_eq!(found(inches, &multi), Err((2, RecordProblem::Quote)));
         let semicolons = CsvConfig { delimiter: ';', quote: '\'', ..CsvConfig::default() };
         assert_eq!(found(b"a;b;c\n\"1;',2;';3\"\n", &semicolons), Ok(()));
         let escaped = CsvConfig { escape: Some('\\'), ..CsvConfig::default() };
@@ -284,7 +293,6 @@ mod tests {
             (b"a,b,c\n1,2,\"x\n3,4,5\n", 2, LineEnd, Open),
             // A second stray quote does not hide the first.
             (b"a,b,c\n1,\"x,2\n3,\"y,4\n", 2, LineEnd, Quote),
-            (b"a,b,c\n1,x\"y,2\n", 2, Quote, Quote),
             (b"a,b,c\r\n1,2,3\r\n1,\"x\"y,2\r\n", 3, Quote, Quote),
             (b"a,b,c\n1,\xff,2\n", 2, Encoding, Encoding),
             (b"a,b,c\n1,2,3\n\xc3", 3, Encoding, Encoding),
@@ -307,7 +315,7 @@ mod tests {
 
     #[test]
     fn problems_say_what_to_do_and_quote_no_value() {
-        let refused = check_records(&b"a,b,c\nsecret\"value,2,3\n"[..], &CsvConfig::default(), 3);
+        let refused = check_records(&b"a,b,c\n\"secret\"value,2,3\n"[..], &CsvConfig::default(), 3);
         let Err(RecordError::Record { problem, .. }) = refused else { panic!("{refused:?}") };
         let text = problem.to_string();
         assert!(text.contains("double the quote") && !text.contains("secret"), "{text}");
