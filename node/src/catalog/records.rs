@@ -5,11 +5,14 @@
 
 use crate::catalog::config::CsvConfig;
 use crate::catalog::schema::one_byte;
+use crate::scan::BATCH_ROWS;
 use std::fmt;
 use std::io::{self, Read};
 
-/// Longest record, in bytes; a field of more than 64 KiB is read as null anyway.
-const RECORD_BYTES_MAX: usize = 16 << 20;
+/// Longest record, in bytes: a whole batch of them still fits the 32-bit text offsets of the engine, so that
+/// no person's long texts end a scan. A field of more than 64 KiB is read as null anyway.
+const RECORD_BYTES_MAX: usize = (1 << 18) - 1;
+const _: () = assert!(RECORD_BYTES_MAX as u64 * BATCH_ROWS as u64 <= i32::MAX as u64);
 /// Bytes read at once.
 const CHUNK_BYTES: usize = 1 << 20;
 /// Longest start of a character that a chunk may end with, in bytes.
@@ -52,7 +55,10 @@ impl fmt::Display for RecordProblem {
                 "a quote stands inside a field: put the field in quotes and double the quote, or set `quote` in the source's `csv`",
             ),
             Self::Encoding => f.write_str("the record is not UTF-8 text"),
-            Self::TooLong => write!(f, "the record has more than {RECORD_BYTES_MAX} bytes"),
+            Self::TooLong => write!(
+                f,
+                "the record has more than {RECORD_BYTES_MAX} bytes: leave the long texts out of the file"
+            ),
         }
     }
 }
