@@ -194,7 +194,7 @@ impl PersonLimits {
 
 fn typed(batch: &RecordBatch) -> Result<Vec<TypedColumn>, Fault> {
     let columns = batch.columns().iter().enumerate();
-    Ok(columns.map(|(index, array)| TypedColumn::new(array, index)).collect::<Result<_, _>>()?)
+    columns.map(|(index, array)| TypedColumn::new(array, index)).collect()
 }
 
 /// Rows of each unit in a sorted batch.
