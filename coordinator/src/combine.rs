@@ -24,6 +24,6 @@ pub fn combine(store: &Store, run: &StoredRun) -> Result<Vec<i128>, RejectionOr>
     };
     opened
         .and_then(combine)
-        .map(|(_, combined)| combined.lanes().to_vec())
+        .map(|combined| combined.lanes().to_vec())
         .ok_or(RejectionOr(Rejection::Unavailable))
 }

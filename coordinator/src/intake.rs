@@ -1,7 +1,7 @@
 //! Which documents are taken in, and from whom. The coordinator checks what it can so that people
 //! learn of mistakes early; nodes never rely on it and check everything again.
 
-use crate::store::{Store, StoreError, StoredAnalysis};
+use crate::store::{RunPut, Store, StoreError, StoredAnalysis};
 use cloister_terms::analysis::Body;
 use cloister_terms::limits::MODULE_BYTES_MAX;
 use cloister_terms::{Agreement, Analysis, Approval, Digest, Name, Refusal};
@@ -153,8 +153,10 @@ pub fn request(
     let deadline_ms = now_s.saturating_mul(1_000).saturating_add(time_max_ms);
     let nodes = analysis.document().nodes.clone();
     let bytes = envelope.to_bytes();
-    if !store.put_run(opened.digest(), stored.digest, &bytes, &nodes, deadline_ms)? {
-        return Err(Rejection::Duplicate.into());
+    match store.put_run(opened.digest(), opened.document(), &bytes, &nodes, deadline_ms)? {
+        RunPut::Stored => {}
+        RunPut::Known => return Err(Rejection::Duplicate.into()),
+        RunPut::NonceUsed => return Err(Rejection::NonceUsed.into()),
     }
     Ok(AcceptedRun { request: opened.digest(), nodes, deadline_ms })
 }

@@ -285,6 +285,15 @@ impl Bounder {
         Ok(())
     }
 
+    /// Keeps at most the table's row cap of a person's `rows` of the plan's only table, in their order, as
+    /// [`Bounder::add_rows`] would.
+    pub fn cap_table_rows(&mut self, rows: &mut Vec<usize>, bytes: &RowBytes) {
+        let Some(first) = rows.first() else { return };
+        bytes.unit(*first, &mut self.unit);
+        let cap = self.caps.table_row_cap(0);
+        self.sampler.keep(rows, cap, RowsOf::Table(0), &self.unit, bytes);
+    }
+
     /// Keeps at most the table's and the plan's row cap of a person's `rows`, in their order. The
     /// order given must be canonical, since copies of equal rows are numbered by it.
     pub fn cap_rows(&mut self, rows: &mut Vec<usize>, bytes: &RowBytes) {

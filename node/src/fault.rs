@@ -2,6 +2,7 @@
 //! of them is the same withheld answer, so its text may be frank but must never be sent.
 
 use crate::aggregate::SumOverflow;
+use crate::catalog::CatalogError;
 use crate::evaluate::EvaluateError;
 use crate::relate::RelationError;
 use cloister_sandbox::{BatchError, RunnerError, ShapeError as ModuleShapeError};
@@ -15,6 +16,9 @@ pub enum Fault {
     /// Reading or sorting the rows failed: an unreadable file, a full memory, a bad page.
     #[error("the rows could not be read: {0}; run `cloister-node check` to find the file")]
     Scan(#[from] DataFusionError),
+    /// A file is missing, malformed, or changed while it was read.
+    #[error("the tables are not what was checked: {0}")]
+    Files(#[from] CatalogError),
     /// The plan reads a column that the dictionary of this catalog does not have.
     #[error(
         "the plan reads `{dataset}.{column}`, which the node's dictionary does not have: plan the analysis again"

@@ -52,6 +52,7 @@ pub async fn measure(
         ..options.clone()
     };
     check(&plan)?;
+    let standing = catalog.standing(plan.tables.iter().map(|table| &table.dataset))?;
     let mut tasks = JoinSet::new();
     for tables in partitions(&plan, catalog, &options).await? {
         let part = Part { plan: Arc::clone(&plan), caps: Arc::clone(&caps), tables };
@@ -68,6 +69,7 @@ pub async fn measure(
     while let Some(part) = tasks.join_next().await {
         whole = whole.merge(part.map_err(|_| Fault::Worker)??)?;
     }
+    standing.still()?;
     Ok(whole)
 }
 
@@ -130,8 +132,13 @@ impl Part {
         let sql = SqlRows::new(Self::sql(&self.plan)?, &self.plan.shape)?;
         let mut blocks = Self::only_table(self.tables)?;
         let mut exact = Exact::zero(&self.plan.shape)?;
+        let row_cap = self.caps.table_row_cap(0);
         let mut bounder = Bounder::new(self.caps);
         while let Some(block) = blocks.next().await? {
+            // First, so that the work of a person's rows is bounded by the cap, too.
+            let keep =
+                &mut |rows: &mut Vec<usize>, bytes: &RowBytes| bounder.cap_table_rows(rows, bytes);
+            let block = block.within(row_cap, keep)?;
             let columns =
                 Columns { names: block.names(), arrays: block.arrays(), rows: block.rows() };
             let values = sql.values(columns)?;

@@ -2,7 +2,7 @@
 //! agreement, analysis, approvals, request, releases. The proof bundle carries them in one file, and
 //! checking it needs nothing else.
 
-use cloister_report::{CombineError, Combined, Report, ReportError};
+use cloister_report::{CombineError, Combined, Report, ReportError, ReportOptions};
 use cloister_terms::{Agreement, Analysis, Approval, Name, Person, ReleaseRecord, RunRequest};
 use cloister_wire::bundle::{BUNDLE_VERSION, BundleError};
 use cloister_wire::dsse::{DsseError, Envelope, Opened};
@@ -26,6 +26,7 @@ pub struct Answer {
     pub missing: Vec<Name>,
     /// The table.
     pub report: Report,
+    combined: Combined,
     approvals: Vec<Envelope>,
 }
 
@@ -108,8 +109,9 @@ fn compute(
     }
     let asked = &analysis.document().nodes;
     let records = opened.iter().map(Opened::document);
-    let (shape, combined) = Combined::of_releases(&analysis.document().shape, asked, records)?;
-    let report = cloister_report::report(&shape, &combined)?;
+    let shape = &analysis.document().shape;
+    let combined = Combined::of_releases(shape, asked, records)?;
+    let report = cloister_report::report(shape, &combined)?;
     let answered = |node: &&Name| opened.iter().any(|r| r.document().node == **node);
     let missing = asked.iter().filter(|node| !answered(node)).cloned().collect();
     // In one order, each once, however they were handed over.
@@ -123,7 +125,9 @@ fn compute(
     let approvals = counted.into_values().collect();
     let sums = combined.lanes().to_vec();
     let releases = opened;
-    Ok((Answer { agreement, analysis, request, releases, missing, report, approvals }, sums))
+    let answer =
+        Answer { agreement, analysis, request, releases, missing, report, combined, approvals };
+    Ok((answer, sums))
 }
 
 /// Checks that the analysis' text plans to what it says of itself: plan, shape, columns and cost.
@@ -140,6 +144,12 @@ pub fn check_plan(agreement: &Agreement, analysis: &Analysis) -> Result<(), Answ
 }
 
 impl Answer {
+    /// The table with free post-processing on request; [`Answer::report`] and the proof stay as they are.
+    /// Errors on adjustments of figures that are not there.
+    pub fn report_with(&self, options: &ReportOptions) -> Result<Report, ReportError> {
+        cloister_report::report_with(&self.analysis.document().shape, &self.combined, options)
+    }
+
     /// The answer with its proof, as a file.
     pub fn bundle(&self) -> Result<Bundle, AnswerError> {
         Ok(Bundle {

@@ -7,7 +7,7 @@ mod runs;
 
 pub use documents::StoredAnalysis;
 pub use enrolment::{InviteError, Peer};
-pub use runs::{RunState, StoredRun};
+pub use runs::{RunPut, RunState, StoredRun};
 
 use rusqlite::Connection;
 use std::path::Path;
@@ -51,6 +51,8 @@ CREATE TABLE IF NOT EXISTS approvals (
 CREATE TABLE IF NOT EXISTS decisions (
   analysis TEXT NOT NULL, node TEXT NOT NULL, granted INTEGER NOT NULL,
   PRIMARY KEY (analysis, node)) STRICT;
+CREATE TABLE IF NOT EXISTS nonces (
+  researcher TEXT NOT NULL, nonce TEXT NOT NULL, request TEXT NOT NULL, PRIMARY KEY (researcher, nonce)) STRICT;
 CREATE TABLE IF NOT EXISTS runs (
   seq INTEGER PRIMARY KEY AUTOINCREMENT, request TEXT NOT NULL UNIQUE,
   analysis TEXT NOT NULL REFERENCES analyses(digest), envelope BLOB NOT NULL,

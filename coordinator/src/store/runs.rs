@@ -2,7 +2,7 @@
 //! never replaced, whatever a node says later.
 
 use super::{Store, StoreError, parsed};
-use cloister_terms::{Digest, Name};
+use cloister_terms::{Digest, Name, RunRequest};
 use cloister_wire::message::{NodeState, RunProgress};
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 
@@ -30,23 +30,44 @@ pub enum RunState {
     Released(Vec<u8>),
 }
 
+/// What became of a run that was handed in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RunPut {
+    /// It is new.
+    Stored,
+    /// This very request is there already.
+    Known,
+    /// Another request of this researcher has its nonce; every node would take it for a replay.
+    NonceUsed,
+}
+
 impl Store {
-    /// Stores a run with every asked node `Away`; false when the request is there already.
+    /// Stores a run of `asked`, whose document has digest `request`, with every asked node `Away`.
     pub fn put_run(
         &self,
         request: Digest,
-        analysis: Digest,
+        asked: &RunRequest,
         envelope: &[u8],
         nodes: &[Name],
         deadline_ms: i64,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<RunPut, StoreError> {
         let mut connection = self.lock();
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let (researcher, nonce) = (asked.researcher.as_str(), asked.nonce.to_string());
+        let sql = "INSERT OR IGNORE INTO nonces (researcher, nonce, request) VALUES (?1, ?2, ?3)";
+        transaction.execute(sql, params![researcher, nonce, request.to_string()])?;
+        let sql = "SELECT request FROM nonces WHERE researcher = ?1 AND nonce = ?2";
+        let holder: String =
+            transaction.query_row(sql, params![researcher, nonce], |row| row.get(0))?;
+        if holder != request.to_string() {
+            return Ok(RunPut::NonceUsed);
+        }
         let sql = "INSERT OR IGNORE INTO runs (request, analysis, envelope, deadline_ms)
              VALUES (?1, ?2, ?3, ?4)";
-        let values = params![request.to_string(), analysis.to_string(), envelope, deadline_ms];
+        let analysis = asked.analysis.to_string();
+        let values = params![request.to_string(), analysis, envelope, deadline_ms];
         if transaction.execute(sql, values)? == 0 {
-            return Ok(false);
+            return Ok(RunPut::Known);
         }
         let away = state_text(NodeState::Away);
         for node in nodes {
@@ -56,7 +77,7 @@ impl Store {
             )?;
         }
         transaction.commit()?;
-        Ok(true)
+        Ok(RunPut::Stored)
     }
 
     /// Moves one node's state forward; whether it changed. Marks the run done when all are final.

@@ -44,6 +44,8 @@ pub struct Alone {
 pub struct Answered {
     /// The table.
     pub report: Report,
+    /// The noised sums behind it.
+    pub combined: Combined,
     /// The signed release behind it.
     pub release: Opened<ReleaseRecord>,
     /// Whether the question was charged before in its epoch: these are the same bytes, at no cost.
@@ -302,8 +304,8 @@ impl Alone {
         if !is_ours || record.plan != analysis.plan {
             return Err(AloneError::NotOurs);
         }
-        let (shape, combined) = Combined::of_releases(&analysis.shape, &analysis.nodes, [record])?;
-        let report = cloister_report::report(&shape, &combined)?;
-        Ok(Answered { report, release, is_repeat, charged, left: self.left()? })
+        let combined = Combined::of_releases(&analysis.shape, &analysis.nodes, [record])?;
+        let report = cloister_report::report(&analysis.shape, &combined)?;
+        Ok(Answered { report, combined, release, is_repeat, charged, left: self.left()? })
     }
 }

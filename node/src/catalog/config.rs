@@ -84,6 +84,10 @@ pub struct CsvConfig {
     /// The character before a quote inside quotes, one byte; by default a quote is doubled.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub escape: Option<char>,
+    /// Whether values in quotes may hold line ends. Without it a quote that its line does not close is
+    /// refused, so that one record's stray quote never reaches the next.
+    #[serde(skip_serializing_if = "is_false")]
+    pub newlines: bool,
     /// Types of columns, for use in expressions; the others are text. A field that is not of its
     /// type is null.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -92,8 +96,20 @@ pub struct CsvConfig {
 
 impl Default for CsvConfig {
     fn default() -> Self {
-        Self { header: true, delimiter: ',', quote: '"', escape: None, types: BTreeMap::new() }
+        let (delimiter, quote) = (',', '"');
+        Self {
+            header: true,
+            delimiter,
+            quote,
+            escape: None,
+            newlines: false,
+            types: BTreeMap::new(),
+        }
     }
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 impl SourceConfig {

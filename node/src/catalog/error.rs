@@ -1,6 +1,7 @@
 //! What can be wrong with a source before a row is read: each error names file, column and remedy.
 //! It must never quote a value from a row.
 
+use crate::catalog::records::RecordProblem;
 use cloister_terms::{ColumnType, Name};
 use std::io;
 use std::path::PathBuf;
@@ -55,6 +56,22 @@ pub enum CatalogError {
         format: &'static str,
         /// The reader's words about its structure.
         detail: String,
+    },
+    /// A CSV record that others' records would be read along with, or that would stop the scan.
+    #[error("`{path}`, line {line}: {problem}; correct the file, nothing of it is read until then", path = path.display())]
+    Record {
+        /// The file.
+        path: PathBuf,
+        /// The line on which the record begins, from 1.
+        line: u64,
+        /// What is wrong with it.
+        problem: RecordProblem,
+    },
+    /// A file that changed while it was read.
+    #[error("`{path}` changed while it was read: write a new file and move it into place, then ask again", path = path.display())]
+    Changed {
+        /// The file.
+        path: PathBuf,
     },
     /// Two files of one source disagree on a column.
     #[error("`{path}`: column `{column}` is {found}, but {wanted} in the source's first file: write all files alike, or make two sources", path = path.display())]

@@ -1,10 +1,13 @@
 //! The catalog: each dataset of the dictionary as a row-wise view of the partner's files, in the
-//! dictionary's names and types. Opening it checks everything that can be known without reading a
-//! row. It must never read a row itself, nor let one partner's layout be seen in a plan.
+//! dictionary's names and types. Opening it checks everything that can be known without using a
+//! value; CSV files are read through once, for their structure alone. It must never let one partner's
+//! layout be seen in a plan.
 //!
 //! - `config`: what the steward writes
 //! - `error`: what can be wrong with it
 //! - `files`: a path, folder, pattern or Hive partitions -> files
+//! - `records`: whether CSV records are well-formed
+//! - `watch`: whether files still are what was checked
 //! - `schema`: footers and headers -> columns
 //! - `mapping`: an SQL expression -> a total column
 //! - `function`: that column as the engine runs it
@@ -14,10 +17,14 @@ pub mod error;
 pub mod files;
 pub mod function;
 pub mod mapping;
+pub mod records;
 pub mod schema;
+mod watch;
 
 pub use config::{CsvConfig, FileFormat, SourceConfig};
 pub use error::{CatalogError, ExpressionProblem};
+pub use records::RecordProblem;
+pub use watch::Standing;
 
 use crate::evaluate::arrow_type;
 use crate::fault::Fault;
@@ -37,9 +44,10 @@ use datafusion::logical_expr::{EmptyRelation, Expr, LogicalPlan, LogicalPlanBuil
 use files::SourceFiles;
 use mapping::{Mapped, Mapper, declare};
 use schema::{one_byte, source_schema};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use watch::Watch;
 
 /// Every dataset of a dictionary as this partner holds it.
 #[derive(Debug, Clone)]
@@ -56,11 +64,12 @@ pub struct Source {
     table: Arc<ListingTable>,
     columns: BTreeMap<Name, Expr>,
     keep: Option<Expr>,
+    watch: Arc<Watch>,
 }
 
 impl Catalog {
-    /// Opens every source and checks it against the dictionary: files, schemas, expressions, types.
-    /// No row is read. Errors on the first mistake, naming file, column and remedy.
+    /// Opens every source and checks it against the dictionary: files, schemas, expressions, types, the
+    /// form of CSV records. No value is used. Errors on the first mistake, naming file, column and remedy.
     pub fn open(config: &[SourceConfig], dictionary: &Dictionary) -> Result<Self, CatalogError> {
         let sources = config
             .iter()
@@ -82,6 +91,22 @@ impl Catalog {
     /// The sources of a dataset; none when the partner lacks it.
     pub fn sources(&self, dataset: &Name) -> impl Iterator<Item = &Source> {
         self.sources.iter().filter(move |source| source.config.dataset == *dataset)
+    }
+
+    /// Checks the files of some datasets again where they changed; a scan of them must hold what this gives
+    /// and ask [`Standing::still`] at its end. Reads files that changed, so it may take long. Errors on
+    /// files that are missing or malformed.
+    pub fn standing<'a>(
+        &self,
+        datasets: impl Iterator<Item = &'a Name>,
+    ) -> Result<Standing, CatalogError> {
+        let (mut all, mut seen) = (Standing::empty(), BTreeSet::new());
+        for dataset in datasets.filter(|dataset| seen.insert(*dataset)) {
+            for source in self.sources(dataset) {
+                all.join(source.watch.standing(&source.paths)?);
+            }
+        }
+        Ok(all)
     }
 
     /// The view of a dataset with these columns, in this order: the rows of all its sources, none
@@ -162,8 +187,10 @@ impl Source {
             .as_deref()
             .map(|sql| compile("where", sql, ColumnType::Bool))
             .transpose()?;
+        // Last, since it alone reads whole files.
+        let watch = Arc::new(Watch::new(config, &files.paths, read.files)?);
         let (config, keep) = (config.clone(), keep.map(|mapped| mapped.expr));
-        Ok(Self { config, paths: files.paths, table, columns, keep })
+        Ok(Self { config, paths: files.paths, table, columns, keep, watch })
     }
 
     /// What the steward wrote.

@@ -119,6 +119,11 @@ fn csv_schema(path: &Path, csv: &CsvConfig) -> Result<Schema, CatalogError> {
     Ok(Schema::new(texts))
 }
 
+/// Checks that a CSV file still has the columns of its source.
+pub fn check_header(path: &Path, csv: &CsvConfig, wanted: &Schema) -> Result<(), CatalogError> {
+    same_header(wanted, &csv_schema(path, csv)?, path)
+}
+
 /// CSV columns are known by their place, so headers must be equal.
 fn same_header(first: &Schema, schema: &Schema, path: &Path) -> Result<(), CatalogError> {
     let names = |schema: &Schema| {

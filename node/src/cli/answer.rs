@@ -14,7 +14,7 @@ use crate::state::read_bounded;
 use clap::Args;
 use cloister_plan::draft::{AnalysisDraft, DraftError, analysis_from_toml};
 use cloister_plan::{Planned, Pointed};
-use cloister_report::{TextOptions, meaning};
+use cloister_report::{TextOptions, meaning, report_with};
 use cloister_terms::limits::MODULE_BYTES_MAX;
 use cloister_terms::{Analysis, Budget};
 use std::io::{BufRead, IsTerminal, Write};
@@ -33,6 +33,8 @@ pub(super) struct Answer {
     /// Ask once more after a run that failed; it is charged anew
     #[arg(long)]
     again: bool,
+    #[command(flatten)]
+    adjusting: super::Adjusting,
     /// Leave the plot out
     #[arg(long)]
     no_plot: bool,
@@ -91,13 +93,17 @@ impl Answer {
         let alone = Alone::new(opened.ledger, tables, &local, caps, steward, node_key, now_s());
         let alone = alone.map_err(in_a_box)?;
         let (analysis, planned) = alone.plan(&draft).map_err(|error| pointed(error, &draft))?;
+        let adjusting = self.adjusting.options().map_err(AnswerError::from)?;
+        adjusting.check(&analysis.shape).map_err(AnswerError::from)?;
         if !alone.is_charged(&analysis, now_s())? && !self.yes {
             agree(&planned, alone.left()?, &local)?;
         }
         let module = draft.module.as_deref();
-        let answered = super::run::runtime()?
+        let mut answered = super::run::runtime()?
             .block_on(alone.ask(&analysis, module, self.again, now_s()))
             .map_err(in_a_box)?;
+        let report = report_with(&analysis.shape, &answered.combined, &adjusting);
+        answered.report = report.map_err(AnswerError::from)?;
         if self.json {
             return Ok(format!("{}\n", json(&answered, &analysis, &local, caps)?));
         }

@@ -3,6 +3,8 @@
 
 /// Pause, pin and `ledger show`.
 mod account;
+/// Free adjustments of an answer's figures, on request.
+mod adjusting;
 /// The steward's own questions, without a coordinator.
 mod answer;
 /// Checks of configuration, tables and network before a node runs.
@@ -17,6 +19,8 @@ mod opened;
 mod run;
 /// Dates, shares of budgets and names in words.
 mod words;
+
+pub use adjusting::Adjusting;
 
 use clap::{Args, Parser, Subcommand};
 use std::ffi::OsString;

@@ -6,8 +6,8 @@ use crate::fault::Fault;
 use crate::row_bytes::{RowBytes, TypedColumn, known_text_bytes};
 use crate::scan::Layout;
 use cloister_terms::Name;
-use datafusion::arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
-use datafusion::arrow::compute::{concat_batches, partition};
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt32Array};
+use datafusion::arrow::compute::{concat_batches, partition, take_record_batch};
 use datafusion::execution::SendableRecordBatchStream;
 use futures::StreamExt;
 use std::cmp::Ordering;
@@ -46,22 +46,55 @@ struct Cut {
 
 impl PersonBlock {
     fn new(layout: &Arc<Layout>, cut: Cut, limits: PersonLimits) -> Result<Self, Fault> {
-        let batch = cut.batch;
-        let typed =
-            batch.columns().iter().enumerate().map(|(index, array)| TypedColumn::new(array, index));
-        let typed = typed.collect::<Result<Vec<_>, _>>()?;
-        let one = |index: usize| typed.get(index).cloned().ok_or(Fault::Layout { index });
-        let columns = layout.columns().map(one).collect::<Result<_, _>>()?;
-        let order = layout.order().iter().map(|index| one(*index)).collect::<Result<_, _>>()?;
-        let bytes = RowBytes::new(one(0)?, columns);
-        let borders = borders(&batch)?;
+        let typed = typed(&cut.batch)?;
         let whole = |rows: Range<usize>| {
             let text = typed.iter().map(|column| column.text_bytes(rows.start, rows.end)).sum();
             let fits = cut.fits && limits.hold(rows.len(), text, typed.len());
             Whole { rows, fits }
         };
-        let persons = borders.into_iter().map(whole).collect();
-        Ok(Self { layout: Arc::clone(layout), batch, bytes, order, persons })
+        let persons = borders(&cut.batch)?.into_iter().map(whole).collect();
+        Self::of(Arc::clone(layout), cut.batch, typed, persons)
+    }
+
+    fn of(
+        layout: Arc<Layout>,
+        batch: RecordBatch,
+        typed: Vec<TypedColumn>,
+        persons: Vec<Whole>,
+    ) -> Result<Self, Fault> {
+        let one = |index: usize| typed.get(index).cloned().ok_or(Fault::Layout { index });
+        let columns = layout.columns().map(one).collect::<Result<_, _>>()?;
+        let order = layout.order().iter().map(|index| one(*index)).collect::<Result<_, _>>()?;
+        let bytes = RowBytes::new(one(0)?, columns);
+        Ok(Self { layout, batch, bytes, order, persons })
+    }
+
+    /// The block with at most `cap` rows of each person, those that `keep` leaves, and without the persons
+    /// that the limits do not hold: what nobody contributes need not be computed. `keep` is asked about
+    /// persons over the cap alone, one at a time.
+    pub(crate) fn within(
+        self,
+        cap: usize,
+        keep: &mut dyn FnMut(&mut Vec<usize>, &RowBytes),
+    ) -> Result<Self, Fault> {
+        if self.persons.iter().all(|person| person.fits && person.rows.len() <= cap) {
+            return Ok(self);
+        }
+        let (mut taken, mut persons) = (Vec::new(), Vec::with_capacity(self.persons.len()));
+        for person in self.persons() {
+            let start = taken.len();
+            let mut rows: Vec<usize> = person.collect();
+            if rows.len() > cap {
+                keep(&mut rows, &self.bytes);
+            }
+            // A batch has fewer rows than 2^32: its texts are counted in 32 bits.
+            taken.extend(rows.into_iter().filter_map(|row| u32::try_from(row).ok()));
+            persons.push(Whole { rows: start..taken.len(), fits: true });
+        }
+        let batch = take_record_batch(&self.batch, &UInt32Array::from(taken));
+        let batch = batch.map_err(|error| Fault::Scan(error.into()))?;
+        let typed = typed(&batch)?;
+        Self::of(self.layout, batch, typed, persons)
     }
 
     /// Rows of each person that the limits hold, in the order of the batch.
@@ -157,6 +190,11 @@ impl PersonLimits {
         let values = rows.saturating_mul(columns).saturating_mul(VALUE_BYTES);
         rows <= self.rows && values.saturating_add(text_bytes) <= self.bytes
     }
+}
+
+fn typed(batch: &RecordBatch) -> Result<Vec<TypedColumn>, Fault> {
+    let columns = batch.columns().iter().enumerate();
+    columns.map(|(index, array)| TypedColumn::new(array, index)).collect()
 }
 
 /// Rows of each unit in a sorted batch.

@@ -169,6 +169,41 @@ fn a_steward_asks_alone_on_day_one() {
 }
 
 #[test]
+fn figures_are_adjusted_on_request_and_free_and_a_wrong_heading_costs_nothing() {
+    let desk = Desk::new();
+    desk.good(&["init", "--name", "north"]);
+    let desk = desk.described();
+    for (wrong, said) in [
+        (["--non-negative", "town"], "no figure `town`"),
+        (["--share-within", "share"], "no figure `share`"),
+        (["--adds-up", "fares"], "total=part+part"),
+        (["--adds-up", "fares=fares"], "names a figure twice"),
+    ] {
+        let refused = desk.bad(&[&["answer", "fares.toml", "--yes"], &wrong[..]].concat());
+        assert!(refused.contains(said), "{refused}");
+    }
+    assert_eq!(desk.json(&["ledger", "show", "--json"])["accounts"], serde_json::json!([]));
+    let plain = desk.json(&["answer", "fares.toml", "--yes", "--json"]);
+    let args = ["answer", "fares.toml", "--json", "--share-within", "people", "--adds-up"];
+    let made = desk.json(&[&args[..], &["fares=people"]].concat());
+    assert_eq!((made["repeat"].clone(), made["charged"]["rho"].clone()), (true.into(), "0".into()));
+    assert_eq!(plain["release"], made["release"], "the same noised bytes");
+    assert_eq!(made["report"]["adjusted"].as_array().unwrap().len(), 3);
+    for (row, before) in made["report"]["rows"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .zip(plain["report"]["rows"].as_array().unwrap())
+    {
+        let value = |row: &Value, at: usize| row["figures"][at]["value"].as_f64().unwrap();
+        assert!(value(before, 0) > 1.0 && value(row, 0) == 1.0);
+        assert_ne!(value(before, 1), value(row, 1));
+    }
+    let text = desk.good(&["answer", "fares.toml", "--non-negative", "people"]);
+    assert!(text.contains("`people` is not below 0") && text.contains("hold only if"), "{text}");
+}
+
+#[test]
 fn refusals_point_at_their_place_and_cost_nothing() {
     let desk = Desk::new();
     desk.good(&["init", "--name", "north"]);

@@ -10,6 +10,7 @@ mod answer;
 mod commands;
 mod composites;
 mod crashes;
+mod csv_records;
 mod kills;
 mod module_gate;
 mod network;

@@ -4,10 +4,14 @@
 
 use crate::cell::{Cell, Estimate};
 use crate::lane_error::{LaneError, deviation};
-use crate::linear::Quotient;
+use crate::linear::{Linear, Quotient};
 use crate::quantile::Confidence;
 use crate::table::{HeadingKind, Report, ReportError};
-use cloister_terms::OutputShape;
+use cloister_terms::{Formula, OutputShape};
+use std::collections::BTreeSet;
+
+/// What holds of adjusted figures; told with every answer that has some.
+pub(crate) const WHAT_HOLDS: &str = "adjusted figures: intervals are those of the noise before, cut to the same range or moved with the figure, and hold only if what was asked for is true of the figure itself; do not add up or average adjusted figures, they err to one side. Rows were chosen and ordered before";
 
 /// How a report is made.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -21,12 +25,14 @@ pub struct ReportOptions {
 /// One adjustment of every row. Columns are named by their headings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Adjustment {
-    /// A figure below 0 becomes 0, with what of its interval is not below 0.
+    /// A figure below 0 becomes 0, with what of its interval is not below 0; where nothing is, with the
+    /// half-width it had.
     NonNegative {
         /// The figure.
         column: String,
     },
-    /// A figure outside [0, 1] moves to the nearer end, with what of its interval is inside.
+    /// A figure outside [0, 1] moves to the nearer end, with what of its interval is inside; where nothing
+    /// is, with the half-width it had.
     Share {
         /// The figure.
         column: String,
@@ -41,14 +47,63 @@ pub enum Adjustment {
     },
 }
 
+impl ReportOptions {
+    /// Options from headings as people write them: totals as `total=part+part`, each heading trimmed.
+    /// Totals come first, then cuts, so that cuts hold in what is shown. Errors on totals in other words.
+    pub fn adjusting(
+        totals: &[String],
+        non_negative: &[String],
+        shares: &[String],
+    ) -> Result<Self, ReportError> {
+        let totals = totals.iter().map(|words| {
+            let wrong = || ReportError::TotalWords(words.clone());
+            let (total, parts) = words.split_once('=').ok_or_else(wrong)?;
+            let parts = parts.split('+').map(|part| part.trim().to_owned()).collect();
+            Ok(Adjustment::Total { total: total.trim().to_owned(), parts })
+        });
+        let mut adjustments = totals.collect::<Result<Vec<_>, ReportError>>()?;
+        let cut = |column: &String| Adjustment::NonNegative { column: column.clone() };
+        adjustments.extend(non_negative.iter().map(cut));
+        adjustments.extend(shares.iter().map(|c| Adjustment::Share { column: c.clone() }));
+        Ok(Self { adjustments, ..Self::default() })
+    }
+
+    /// Checks that answers of `shape` have the figures to adjust, before anything is asked or spent.
+    pub fn check(&self, shape: &OutputShape) -> Result<(), ReportError> {
+        let is_figure = |name: &String| {
+            let mut columns = shape.columns.iter();
+            columns.any(|c| c.name == *name && !matches!(c.formula, Formula::Key { .. }))
+        };
+        for adjustment in &self.adjustments {
+            let names: Vec<&String> = match adjustment {
+                Adjustment::NonNegative { column } | Adjustment::Share { column } => vec![column],
+                Adjustment::Total { total, parts } => std::iter::once(total).chain(parts).collect(),
+            };
+            if let Some(name) = names.iter().find(|name| !is_figure(name)) {
+                return Err(ReportError::NoFigure((*name).clone()));
+            }
+            let Adjustment::Total { total, parts } = adjustment else { continue };
+            for name in &names {
+                sum_of_lanes(shape, name)?;
+            }
+            let distinct: BTreeSet<_> = names.iter().collect();
+            if parts.is_empty() || distinct.len() != names.len() {
+                return Err(ReportError::Parts(total.clone()));
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Adjusts every row of a report. Errors on figures that are not there, or that do not add up at all.
 pub(crate) fn adjust(
     report: &mut Report,
     shape: &OutputShape,
     errors: &[LaneError],
-    adjustments: &[Adjustment],
+    options: &ReportOptions,
 ) -> Result<(), ReportError> {
-    for adjustment in adjustments {
+    options.check(shape)?;
+    for adjustment in &options.adjustments {
         let words = match adjustment {
             Adjustment::NonNegative { column } => {
                 let at = place(report, column)?;
@@ -73,6 +128,9 @@ pub(crate) fn adjust(
         };
         report.adjusted.push(words);
     }
+    if !report.adjusted.is_empty() {
+        report.adjusted.push(WHAT_HOLDS.to_owned());
+    }
     Ok(())
 }
 
@@ -85,11 +143,15 @@ fn place(report: &Report, name: &str) -> Result<usize, ReportError> {
 
 /// The variance of a count's or sum's noise, in squared units.
 fn variance(shape: &OutputShape, errors: &[LaneError], name: &str) -> Result<f64, ReportError> {
+    Ok(deviation(&sum_of_lanes(shape, name)?, errors).powi(2))
+}
+
+/// A count's or sum's formula. Errors on any other.
+fn sum_of_lanes(shape: &OutputShape, name: &str) -> Result<Linear, ReportError> {
     let column = shape.columns.iter().find(|column| column.name == name);
     let quotient = column.and_then(|column| Quotient::of(&column.formula));
     let linear = quotient.and_then(|quotient| quotient.as_linear());
-    let linear = linear.ok_or_else(|| ReportError::NotASum(name.to_owned()))?;
-    Ok(deviation(&linear, errors).powi(2))
+    linear.ok_or_else(|| ReportError::NotASum(name.to_owned()))
 }
 
 fn each(report: &mut Report, at: usize, of: impl Fn(Estimate) -> Option<Estimate>) {
@@ -103,10 +165,17 @@ fn each(report: &mut Report, at: usize, of: impl Fn(Estimate) -> Option<Estimate
     }
 }
 
-/// The part of an estimate within `[low, high]`; where none is, the nearer end.
+/// The part of an estimate within `[low, high]`; where none is, the nearer end with the half-width it had,
+/// since a figure that contradicts its range is no more certain than another.
 fn kept(estimate: Estimate, low: f64, high: f64) -> Option<Estimate> {
     let inside = |number: f64| number.clamp(low, high);
-    Estimate::new(inside(estimate.value), inside(estimate.low), inside(estimate.high))
+    let (value, half) = (inside(estimate.value), estimate.plus_minus);
+    let (from, to) = if estimate.high < low || estimate.low > high {
+        (inside(value - half), inside(value + half))
+    } else {
+        (inside(estimate.low), inside(estimate.high))
+    };
+    Estimate::new(value, from, to)
 }
 
 /// The total first, then its parts, each with the variance of its noise.
@@ -119,20 +188,21 @@ fn add_up(report: &mut Report, places: &[(usize, f64)]) {
             continue;
         };
         let gap = total - parts.iter().sum::<f64>();
-        for (index, (at, variance)) in places.iter().enumerate() {
+        let moved = places.iter().enumerate().map(|(index, (at, variance))| {
             let share = if all > 0.0 { variance / all } else { 0.0 };
             let by = if index == 0 { -gap * share } else { gap * share };
-            let Some(cell) = row.figures.get_mut(*at) else { continue };
-            let moved =
-                cell.estimate().and_then(|e| Estimate::new(e.value + by, e.low + by, e.high + by));
-            if let Some(estimate) = moved {
-                let half = estimate.plus_minus;
-                *cell = if half <= estimate.value.abs() {
-                    Cell::Said(estimate)
-                } else {
-                    Cell::TooNoisy(Some(estimate))
-                };
-            }
+            let before = row.figures.get(*at)?.estimate()?;
+            Some((*at, Estimate::new(before.value + by, before.low + by, before.high + by)?))
+        });
+        // All of a row or nothing: half a sum would be neither.
+        let Some(moved) = moved.collect::<Option<Vec<_>>>() else { continue };
+        for (at, estimate) in moved {
+            let Some(cell) = row.figures.get_mut(at) else { continue };
+            *cell = if estimate.plus_minus <= estimate.value.abs() {
+                Cell::Said(estimate)
+            } else {
+                Cell::TooNoisy(Some(estimate))
+            };
         }
     }
 }

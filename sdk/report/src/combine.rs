@@ -3,7 +3,7 @@
 
 use cloister_terms::limits::PARTIES_MAX;
 use cloister_terms::shape::ShapeError;
-use cloister_terms::{Name, OutputShape, ReleaseRecord};
+use cloister_terms::{Key, Name, OutputShape, ReleaseRecord};
 use serde::Serialize;
 use std::fmt;
 
@@ -16,6 +16,8 @@ pub struct Combined {
     asked: usize,
     /// Partners behind each cell, where they differ; empty when all nodes stand behind all cells.
     behind: Vec<Behind>,
+    /// The keys of the cells, ascending, where they are private.
+    found: Vec<Key>,
 }
 
 /// How many of the partners that were asked stand behind a cell.
@@ -84,14 +86,13 @@ pub enum CombineError {
 }
 
 impl Combined {
-    /// Adds up releases under the approved `shape`; also gives the shape that the sums have, which differs
-    /// where keys are private: its cells are those that any release shows, and behind each stand the
-    /// partners that show it. Errors as [`Combined::new`], and where a release does not fit.
+    /// Adds up releases under the approved `shape`. Where keys are private the cells are those that any
+    /// release shows, and behind each stand the partners that show it. Errors as [`Combined::new`], and where a release does not fit.
     pub fn of_releases<'r>(
         shape: &OutputShape,
         asked: &[Name],
         releases: impl IntoIterator<Item = &'r ReleaseRecord> + Clone,
-    ) -> Result<(OutputShape, Self), CombineError> {
+    ) -> Result<Self, CombineError> {
         for release in releases.clone() {
             if !release.fits(shape)? {
                 return Err(CombineError::Unfit(release.node.clone()));
@@ -102,9 +103,9 @@ impl Combined {
         let vectors: Vec<(Name, Vec<i128>)> = releases.clone().into_iter().map(own).collect();
         let found = shape.found_in(releases.clone());
         let Some(private) = &found.private_keys else {
-            let combined = Self::new(shape, asked, &vectors)?;
-            return Ok((found, combined));
+            return Self::new(shape, asked, &vectors);
         };
+        found.check()?;
         let nodes = checked_nodes(asked, &vectors)?;
         let lanes_a_cell = shape.lanes.len();
         let mut lanes = vec![0i128; found.vector_len()?];
@@ -122,8 +123,15 @@ impl Combined {
                 }
             }
         }
-        let combined = Self { lanes, lanes_a_cell, nodes, asked: asked.len(), behind };
-        Ok((found, combined))
+        let (asked, found) = (asked.len(), private.found.clone());
+        Ok(Self { lanes, lanes_a_cell, nodes, asked, behind, found })
+    }
+
+    /// The approved shape, with the cells that these sums are of.
+    pub(crate) fn shape_of(&self, approved: &OutputShape) -> OutputShape {
+        let mut shape = approved.clone();
+        shape.private_keys.iter_mut().for_each(|private| private.found.clone_from(&self.found));
+        shape
     }
 
     /// Adds up `vectors`, one a node, each with as many integers as the shape gives that node; `asked`
@@ -157,7 +165,8 @@ impl Combined {
             }
         }
         let behind = behind(shape, asked, &nodes)?;
-        Ok(Self { lanes, lanes_a_cell, nodes, asked: asked.len(), behind })
+        let found = Vec::new();
+        Ok(Self { lanes, lanes_a_cell, nodes, asked: asked.len(), behind, found })
     }
 
     /// The sums, cell-major, in steps of each lane's grid.

@@ -8,7 +8,8 @@ use cloister_terms::KeyValue;
 
 impl Report {
     /// A heading line and one line a row. A figure `x` takes the fields `x`, `x_plus_minus`, `x_low`,
-    /// `x_high` and `x_too_noisy`; `partners_answered` and `partners_asked` close each line.
+    /// `x_high` and `x_too_noisy`; `partners_answered` and `partners_asked` close each line. Where figures
+    /// were adjusted on request, a last field `adjusted` says in each line how.
     pub fn to_csv(&self) -> String {
         let mut out = String::new();
         let mut heading = Vec::new();
@@ -20,9 +21,17 @@ impl Report {
             }
         }
         heading.extend(["partners_answered", "partners_asked"].map(String::from));
+        let adjusted = csv_text(&self.adjusted.join("; "));
+        if !self.adjusted.is_empty() {
+            heading.push("adjusted".to_owned());
+        }
         line(&heading, &mut out);
         for row in &self.rows {
-            line(&self.csv_fields(row), &mut out);
+            let mut fields = self.csv_fields(row);
+            if !self.adjusted.is_empty() {
+                fields.push(adjusted.clone());
+            }
+            line(&fields, &mut out);
         }
         out
     }

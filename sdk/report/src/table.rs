@@ -41,7 +41,7 @@ pub struct Report {
     /// Where groups are private: the noised count of people from which a partner shows one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub shown_from: Option<u64>,
-    /// What was done to the figures on request, after the noise, in plain words.
+    /// What was done to the figures on request, after the noise, in plain words; last what holds then.
     pub adjusted: Vec<String>,
     /// The lanes behind the figures, for experts.
     pub lanes: Vec<LaneNote>,
@@ -155,6 +155,14 @@ pub enum ReportError {
     /// An adjustment that this figure cannot have.
     #[error("`{0}` is not a count or a sum, so it cannot be made to add up: name counts and sums")]
     NotASum(String),
+    /// A total in other words.
+    #[error(
+        "`{0}` is no total: write it as `total=part+part`, with the headings of counts and sums"
+    )]
+    TotalWords(String),
+    /// A total without parts, or a figure twice in it.
+    #[error("the total `{0}` has no parts, or names a figure twice: name each part once")]
+    Parts(String),
     /// The answer does not serialise.
     #[error("the answer cannot be written as JSON: show it as text")]
     Json,
@@ -182,6 +190,7 @@ pub fn report_with(
     combined: &Combined,
     options: &ReportOptions,
 ) -> Result<Report, ReportError> {
+    let shape = &combined.shape_of(shape);
     let confidence = options.confidence;
     let cells = check(shape, combined)?;
     let whole = Prepared::new(shape, combined.nodes().len(), confidence)?;
@@ -218,7 +227,7 @@ pub fn report_with(
         is_ordered: !shape.recipe.order.is_empty() || shape.private_keys.is_some(),
     };
     report.left_out = all.saturating_sub(report.rows.len()) as u64;
-    adjust(&mut report, shape, &lanes, &options.adjustments)?;
+    adjust(&mut report, shape, &lanes, options)?;
     Ok(report)
 }
 

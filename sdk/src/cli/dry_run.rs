@@ -17,6 +17,8 @@ pub(super) struct DryRunArguments {
     /// The same seed makes the same records; the noise is drawn anew.
     #[arg(long, default_value_t = DryRunOptions::default().seed)]
     seed: u64,
+    #[command(flatten)]
+    adjusting: cloister_node::cli::Adjusting,
     /// Leave the plot out.
     #[arg(long)]
     no_plot: bool,
@@ -44,7 +46,10 @@ pub(super) async fn run(
     let Prepared { agreement, draft, analysis, .. } = &prepared;
     let options = DryRunOptions { people: arguments.people, seed: arguments.seed };
     let dictionary = &agreement.document().dictionary;
-    let answer = dry_run(draft, analysis, dictionary, options, now_s()).await?;
+    let adjusting = arguments.adjusting.options()?;
+    adjusting.check(&analysis.shape)?;
+    let mut answer = dry_run(draft, analysis, dictionary, options, now_s()).await?;
+    answer.report = cloister_report::report_with(&analysis.shape, &answer.combined, &adjusting)?;
     if arguments.json {
         println!("{}", answer.to_json()?);
     } else {

@@ -24,6 +24,8 @@ pub(super) struct ResultsArguments {
     /// Write the answer with its proof to this file.
     #[arg(long)]
     bundle: Option<PathBuf>,
+    #[command(flatten)]
+    adjusting: cloister_node::cli::Adjusting,
     /// Leave the plot out.
     #[arg(long)]
     no_plot: bool,
@@ -79,12 +81,14 @@ async fn fetch(client: &Client, arguments: &ResultsArguments) -> Result<Answer, 
 }
 
 fn print(answer: &Answer, arguments: &ResultsArguments) -> Result<(), CliError> {
+    // The proof holds the figures as released: adjustments are made anew by whoever wants them.
+    let report = answer.report_with(&arguments.adjusting.options()?)?;
     if arguments.json {
-        say!("{}", answer.report.to_json()?);
+        say!("{}", report.to_json()?);
         return Ok(());
     }
     if arguments.csv {
-        out(&answer.report.to_csv());
+        out(&report.to_csv());
         return Ok(());
     }
     let options = TextOptions {
@@ -94,9 +98,9 @@ fn print(answer: &Answer, arguments: &ResultsArguments) -> Result<(), CliError> 
         ..TextOptions::default()
     };
     if arguments.matrix {
-        out(&answer.report.to_matrix_text(&options)?);
+        out(&report.to_matrix_text(&options)?);
     } else {
-        out(&answer.report.to_text(&options));
+        out(&report.to_text(&options));
     }
     if !answer.missing.is_empty() {
         let missing: Vec<_> = answer.missing.iter().map(ToString::to_string).collect();

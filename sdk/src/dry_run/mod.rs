@@ -47,6 +47,8 @@ impl Default for DryRunOptions {
 pub struct MockAnswer {
     /// The table, as it would look.
     pub report: Report,
+    /// The noised sums behind it.
+    pub combined: Combined,
     /// What it was made of.
     pub options: DryRunOptions,
     /// Partners that were played.
@@ -115,10 +117,10 @@ pub async fn dry_run(
     }
     let records = releases.iter().map(Opened::document);
     let played: Vec<Name> = records.clone().map(|record| record.node.clone()).collect();
-    let (shape, combined) = Combined::of_releases(&analysis.shape, &played, records)?;
-    let report = cloister_report::report(&shape, &combined)?;
+    let combined = Combined::of_releases(&analysis.shape, &played, records)?;
+    let report = cloister_report::report(&analysis.shape, &combined)?;
     let (partners, asked) = (releases.len(), analysis.nodes.len());
-    Ok(MockAnswer { report, options, partners, asked })
+    Ok(MockAnswer { report, combined, options, partners, asked })
 }
 
 /// A node with a ledger of its own that nothing else counts on.
@@ -230,27 +232,28 @@ pub(crate) mod tests {
     }
 
     async fn played(sql: &str, partners: &[&str], people: u32) -> Result<MockAnswer, DryRunError> {
-        played_for(sql, partners, people, "rho = \"1\"").await
+        let dictionary = reference::dictionary().unwrap();
+        played_for(&dictionary, sql, partners, people, "rho = \"1\"").await
     }
 
     async fn played_for(
+        dictionary: &Dictionary,
         sql: &str,
         partners: &[&str],
         people: u32,
         spend: &str,
     ) -> Result<MockAnswer, DryRunError> {
-        let dictionary = reference::dictionary().unwrap();
         let text = format!(
             "name = \"q\"\nquestion = \"?\"\npurpose = \"https://w3id.org/dpv#ScientificResearch\"\nrow_cap = 10\ngroup_cap = 3\nspend = {{ {spend} }}\nsql = '''{sql}'''"
         );
         let none = |_: &Path| Err(std::io::ErrorKind::NotFound.into());
-        let draft = analysis_from_toml(&text, &dictionary, &none)?;
-        let agreement = agreement(&dictionary, partners);
+        let draft = analysis_from_toml(&text, dictionary, &none)?;
+        let agreement = agreement(dictionary, partners);
         let digest = cloister_terms::Digest::new([1; 32]);
         let ada = "ada".parse().unwrap();
         let (analysis, _) = cloister_plan::draft::document_of(&draft, &agreement, digest, &ada)?;
         let options = DryRunOptions { people, seed: 7 };
-        dry_run(&draft, &analysis, &dictionary, options, NOW_S).await
+        dry_run(&draft, &analysis, dictionary, options, NOW_S).await
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -276,14 +279,59 @@ pub(crate) mod tests {
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn every_allowed_example_of_the_reference_page_runs_on_mock_records() {
+        let dictionary = reference::dictionary().unwrap();
         for entry in reference::entries() {
             if entry.refused.is_none() && !entry.is_module {
                 let delta = entry.delta.map(|delta| format!(", delta = \"{delta}\""));
                 let spend = format!("rho = \"1\"{}", delta.unwrap_or_default());
-                let answer = played_for(&entry.example, &["north"], 40, &spend).await;
+                let answer = played_for(&dictionary, &entry.example, &["north"], 40, &spend).await;
                 assert!(answer.is_ok(), "`{}`: {:?}", entry.name, answer.err());
             }
         }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_dry_run_reads_public_tables_as_the_agreement_has_them() {
+        let by_region = "SELECT r.region, COUNT(DISTINCT t.person_id) AS riders FROM trips AS t JOIN regions AS r ON t.town = r.town GROUP BY r.region";
+        let dictionary = reference::dictionary().unwrap();
+        let table = dictionary.public_table("regions").unwrap();
+        let riders = |answer: &MockAnswer| -> Vec<(String, f64, f64)> {
+            let rows = answer.report.rows.iter().map(|row| {
+                let figure = row.figures[0].estimate().unwrap();
+                (row.keys[0].to_string(), figure.value, figure.plus_minus)
+            });
+            rows.collect()
+        };
+        let answer = played(by_region, &["north", "south"], 600).await.unwrap();
+        let found = riders(&answer);
+        let place = table.columns.iter().position(|c| c.name.as_str() == "region").unwrap();
+        let regions: std::collections::BTreeSet<String> = table
+            .rows
+            .iter()
+            .filter_map(|row| match &row[place] {
+                Some(cloister_terms::PublicValue::Text(text)) => Some(text.clone()),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(
+            found.iter().map(|(key, ..)| key.clone()).collect::<std::collections::BTreeSet<_>>(),
+            regions
+        );
+        // Mock riders live in the dictionary's towns, so the public table leads many of them to regions.
+        assert!(found.iter().any(|(_, value, half)| value > half), "{found:?}");
+        // A public table whose towns nobody has: the same rows, noise alone, and no error.
+        let mut elsewhere = dictionary.clone();
+        let town = table.columns.iter().position(|c| c.name.as_str() == "town").unwrap();
+        for (number, row) in elsewhere.public_tables[0].rows.iter_mut().enumerate() {
+            row[town] = Some(cloister_terms::PublicValue::Text(format!("nowhere {number}")));
+        }
+        let nobody =
+            played_for(&elsewhere, by_region, &["north"], 600, "rho = \"1\"").await.unwrap();
+        let nobody = riders(&nobody);
+        assert_eq!(nobody.len(), found.len());
+        let most =
+            nobody.iter().map(|(_, value, half)| value.abs() - 4.0 * half).fold(f64::MIN, f64::max);
+        assert!(most < 0.0, "{nobody:?}");
     }
 
     #[tokio::test]

@@ -115,6 +115,11 @@ pub enum Rejection {
     /// Too much at once.
     #[error("the coordinator is busy: try again later")]
     Busy,
+    /// Another request of the researcher has this nonce.
+    #[error(
+        "another of your requests has this nonce: run the analysis again, which draws a new one"
+    )]
+    NonceUsed,
 }
 
 /// One analysis in a list.

@@ -2,6 +2,7 @@
 //! out, put in or reordered. Nothing here asks a coordinator.
 
 use cloister::answer::{Answer, AnswerError, answer_of, verify_bundle};
+use cloister_report::{ReportError, ReportOptions};
 use cloister_terms::ReleaseRecord;
 use cloister_terms::release::Int;
 use cloister_tests::fixtures::key;
@@ -50,6 +51,24 @@ fn a_whole_chain_verifies_offline_and_gives_its_answer() {
         answer.report.rows.iter().map(|row| row.figures[0].estimate().unwrap().value).collect();
     assert_eq!(shown, sums);
     assert!(answer.report.rows.iter().all(|row| row.behind.to_string() == "4 of 4"));
+}
+
+#[test]
+fn adjusted_figures_leave_the_answer_and_its_proof_as_released() {
+    let answer = verify(&bundle(&PARTNERS)).unwrap();
+    let before = answer.bundle().unwrap().to_bytes();
+    let column = answer.analysis.document().shape.columns[1].name.clone();
+    let options = ReportOptions::adjusting(&[], &[], std::slice::from_ref(&column)).unwrap();
+    let adjusted = answer.report_with(&options).unwrap();
+    for (row, released) in adjusted.rows.iter().zip(&answer.report.rows) {
+        assert_eq!(row.figures[0].estimate().unwrap().value, 1.0, "cut to a share");
+        assert!(released.figures[0].estimate().unwrap().value > 1.0);
+    }
+    assert!(!adjusted.adjusted.is_empty() && answer.report.adjusted.is_empty());
+    assert_eq!(answer.bundle().unwrap().to_bytes(), before);
+    assert_eq!(answer.report_with(&ReportOptions::default()).unwrap(), answer.report);
+    let unknown = ReportOptions::adjusting(&[], &["nothing".to_owned()], &[]).unwrap();
+    assert!(matches!(answer.report_with(&unknown), Err(ReportError::NoFigure(_))));
 }
 
 #[test]

@@ -229,6 +229,12 @@ async fn b04_the_same_request_is_taken_once() {
     ada.run(&study).await;
     let again = ada.ask(&FromPerson::Run { request: study.request.to_bytes() }).await;
     assert!(matches!(again, ToPerson::Refused(Rejection::Duplicate)), "{again:?}");
+    // Another request with its nonce would be a replay at every node: it never gets there.
+    let mut other = study.request.open::<RunRequest>().unwrap().document().clone();
+    other.requested_at_s += 1;
+    let other = cloister_wire::Envelope::sign(&other, &key("person:ada")).unwrap();
+    let refused = ada.ask(&FromPerson::Run { request: other.to_bytes() }).await;
+    assert!(matches!(refused, ToPerson::Refused(Rejection::NonceUsed)), "{refused:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

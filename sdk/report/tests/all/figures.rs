@@ -362,6 +362,62 @@ fn adjustments_are_made_on_request_and_told() {
     assert_eq!(with(vec![missing]), Err(ReportError::NoFigure("row".into())));
     let wrong = Adjustment::Total { total: "f3".into(), parts: vec![] };
     assert_eq!(with(vec![wrong]), Err(ReportError::NotASum("f3".into())));
+    let total = |total: &str, parts: &[&str]| {
+        let parts = parts.iter().map(|part| (*part).to_owned()).collect();
+        with(vec![Adjustment::Total { total: total.into(), parts }])
+    };
+    for parts in [&[][..], &["f1", "f1"], &["f0", "f1"]] {
+        assert_eq!(total("f0", parts), Err(ReportError::Parts("f0".into())));
+    }
+    assert_eq!(total("f0", &["f9"]), Err(ReportError::NoFigure("f9".into())));
+}
+
+#[test]
+fn adjusted_answers_say_so_in_every_form() {
+    let shape = shape(2, &[(gaussian(100), 0), (gaussian(100), 0)], vec![total(0), total(1)]);
+    let sums = combined(&shape, vec![1_000, 620, 500, -80]);
+    let words = |words: &[&str]| words.iter().map(|w| (*w).to_owned()).collect::<Vec<_>>();
+    let options =
+        ReportOptions::adjusting(&words(&[" f0 = f1 "]), &words(&["f1"]), &words(&[])).unwrap();
+    assert!(matches!(options.adjustments[0], Adjustment::Total { .. }), "totals come first");
+    let made = report_with(&shape, &sums, &options).unwrap();
+    let told = [made.to_text(&TextOptions::default()), made.to_json().unwrap(), made.to_csv()];
+    for told in told {
+        assert!(told.contains("`f1` is not below 0") && told.contains("intervals are"), "{told}");
+    }
+    let plain = report(&shape, &sums).unwrap();
+    assert!(!plain.to_csv().contains("adjusted"));
+    let lines = |csv: String| csv.lines().map(|l| l.split(',').count()).collect::<Vec<_>>();
+    assert!(lines(plain.to_csv()).windows(2).all(|pair| pair[0] == pair[1]));
+    for hostile in ["", "f0", "f0+f1"] {
+        let refused = ReportOptions::adjusting(&words(&[hostile]), &[], &[]);
+        assert_eq!(refused, Err(ReportError::TotalWords(hostile.into())));
+    }
+}
+
+#[test]
+fn a_figure_that_contradicts_its_range_is_no_more_certain_for_it() {
+    let shape = shape(1, &[(gaussian(100), 0)], vec![total(0)]);
+    for (lane, column) in [(-500, "f0"), (i128::MIN / 4, "f0"), (-3, "f0")] {
+        let sums = combined(&shape, vec![lane]);
+        let plain = report(&shape, &sums).unwrap();
+        let before = *plain.rows[0].figures[0].estimate().unwrap();
+        for options in [
+            ReportOptions::adjusting(&[], &[column.to_owned()], &[]),
+            ReportOptions::adjusting(&[], &[], &[column.to_owned()]),
+        ] {
+            let made = report_with(&shape, &sums, &options.unwrap()).unwrap();
+            let after = made.rows[0].figures[0].estimate().unwrap();
+            assert_eq!((after.value, after.low), (0.0, 0.0));
+            assert!(after.high > 0.0, "never exactly 0: {after:?}");
+            assert!(after.high <= before.plus_minus && after.standard_error.is_none());
+        }
+    }
+    // Above its range, too.
+    let options = ReportOptions::adjusting(&[], &[], &["f0".to_owned()]).unwrap();
+    let made = report_with(&shape, &combined(&shape, vec![5_000]), &options).unwrap();
+    let share = made.rows[0].figures[0].estimate().unwrap();
+    assert_eq!((share.value, share.low, share.high), (1.0, 0.0, 1.0));
 }
 
 #[test]

@@ -1,0 +1,210 @@
+//! What was checked of a source's files, and whether it still holds. A file that went away, changed, or is
+//! new is checked anew before a scan reads it; one that changes while it is read makes the scan a fault. So
+//! no scan takes a missing file for an empty table, or half a record for one.
+
+use crate::catalog::config::{FileFormat, SourceConfig};
+use crate::catalog::error::CatalogError;
+use crate::catalog::files::source_files;
+use crate::catalog::records::{RecordError, check_records};
+use crate::catalog::schema;
+use datafusion::arrow::datatypes::SchemaRef;
+use std::collections::BTreeMap;
+use std::fs::{File, Metadata};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::time::SystemTime;
+
+/// A source's files as they were checked.
+#[derive(Debug)]
+pub(super) struct Watch {
+    config: SourceConfig,
+    schema: SchemaRef,
+    seen: Mutex<BTreeMap<PathBuf, Stamp>>,
+}
+
+/// What a file's bytes are known by without reading them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stamp {
+    bytes: u64,
+    modified: Option<SystemTime>,
+    /// Device, number and last change of the file's record: writing to it or putting another in its place
+    /// changes one of them, whatever time of modification is set.
+    #[cfg(unix)]
+    file: (u64, u64, i64, i64),
+}
+
+/// Files as they stood before a scan.
+#[derive(Debug)]
+pub struct Standing(Vec<(PathBuf, Stamp)>);
+
+impl Stamp {
+    fn of(metadata: &Metadata) -> Self {
+        #[cfg(unix)]
+        use std::os::unix::fs::MetadataExt;
+        Self {
+            bytes: metadata.len(),
+            modified: metadata.modified().ok(),
+            #[cfg(unix)]
+            file: (metadata.dev(), metadata.ino(), metadata.ctime(), metadata.ctime_nsec()),
+        }
+    }
+
+    fn at(path: &Path) -> Result<Self, CatalogError> {
+        std::fs::metadata(path)
+            .map(|metadata| Self::of(&metadata))
+            .map_err(|error| CatalogError::Path { path: path.to_owned(), kind: error.kind() })
+    }
+}
+
+impl Watch {
+    /// Checks every file once. Errors on the first CSV record that is malformed.
+    pub(super) fn new(
+        config: &SourceConfig,
+        paths: &[PathBuf],
+        schema: SchemaRef,
+    ) -> Result<Self, CatalogError> {
+        let watch = Self { config: config.clone(), schema, seen: Mutex::default() };
+        watch.settle(paths)?;
+        Ok(watch)
+    }
+
+    /// The files that a scan would read now, each checked since it last changed. Errors where one is
+    /// missing or no longer well-formed.
+    pub(super) fn standing(&self, paths: &[PathBuf]) -> Result<Standing, CatalogError> {
+        if self.config.hive_partitions.is_empty() {
+            return self.settle(paths);
+        }
+        // These are listed anew by every scan.
+        let now = source_files(&self.config)?.paths;
+        match paths.iter().find(|path| !now.contains(path)) {
+            Some(gone) => {
+                let kind = std::io::ErrorKind::NotFound;
+                Err(CatalogError::Path { path: gone.clone(), kind })
+            }
+            None => self.settle(&now),
+        }
+    }
+
+    fn settle(&self, paths: &[PathBuf]) -> Result<Standing, CatalogError> {
+        let mut standing = Vec::with_capacity(paths.len());
+        for path in paths {
+            // Before the check: what changes during it is seen by the next one.
+            let stamp = Stamp::at(path)?;
+            let known = || self.seen.lock().unwrap_or_else(|broken| broken.into_inner());
+            if known().get(path) != Some(&stamp) {
+                self.check(path)?;
+                known().insert(path.clone(), stamp);
+            }
+            standing.push((path.clone(), stamp));
+        }
+        Ok(Standing(standing))
+    }
+
+    fn check(&self, path: &Path) -> Result<(), CatalogError> {
+        if self.config.format != FileFormat::Csv {
+            return Ok(());
+        }
+        let csv = self.config.csv.clone().unwrap_or_default();
+        schema::check_header(path, &csv, &self.schema)?;
+        let file = File::open(path)
+            .map_err(|error| CatalogError::Path { path: path.to_owned(), kind: error.kind() })?;
+        check_records(file, &csv, self.schema.fields().len()).map_err(|error| match error {
+            RecordError::Read(error) => {
+                CatalogError::Path { path: path.to_owned(), kind: error.kind() }
+            }
+            RecordError::Record { line, problem } => {
+                CatalogError::Record { path: path.to_owned(), line, problem }
+            }
+        })
+    }
+}
+
+impl Standing {
+    /// Nothing was read yet.
+    pub(super) fn empty() -> Self {
+        Self(Vec::new())
+    }
+
+    pub(super) fn join(&mut self, other: Self) {
+        self.0.extend(other.0);
+    }
+
+    /// Whether the files still stand as they did. Errors on the first that does not: what was read of it
+    /// may be neither its old records nor its new ones.
+    pub fn still(&self) -> Result<(), CatalogError> {
+        for (path, stamp) in &self.0 {
+            if Stamp::at(path)? != *stamp {
+                return Err(CatalogError::Changed { path: path.clone() });
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use datafusion::arrow::datatypes::{DataType, Field, Schema};
+    use std::fs;
+    use std::sync::Arc;
+
+    fn watch(folder: &Path, hive: &str) -> (Result<Watch, CatalogError>, Vec<PathBuf>) {
+        let text = format!(
+            "dataset = \"events\"\nformat = \"csv\"\npath = \"x\"\nhive_partitions = {{ {hive} }}\n[columns]\n"
+        );
+        let config = SourceConfig { path: folder.to_owned(), ..toml::from_str(&text).unwrap() };
+        let fields = ["a", "b"].map(|name| Field::new(name, DataType::Utf8, true));
+        let paths = source_files(&config).unwrap().paths;
+        (Watch::new(&config, &paths, Arc::new(Schema::new(fields.to_vec()))), paths)
+    }
+
+    #[test]
+    fn a_changed_file_is_checked_anew_and_a_missing_one_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("a.csv");
+        fs::write(&file, "a,b\n1,2\n").unwrap();
+        let (watch, paths) = watch(folder.path(), "");
+        let watch = watch.unwrap();
+        let before = watch.standing(&paths).unwrap();
+        before.still().unwrap();
+        // More good records are read, but not half-way through a scan.
+        fs::write(&file, "a,b\n1,2\n3,4\n").unwrap();
+        assert!(matches!(before.still(), Err(CatalogError::Changed { .. })));
+        watch.standing(&paths).unwrap().still().unwrap();
+        for (text, line) in [("a,b\n1,2\n3,\"4\n", 3), ("a,b\n1\n", 2)] {
+            fs::write(&file, text).unwrap();
+            let found = watch.standing(&paths);
+            let is_found =
+                matches!(found, Err(CatalogError::Record { line: found, .. }) if found == line);
+            assert!(is_found, "{found:?}");
+        }
+        fs::write(&file, "b,a\n1,2\n").unwrap();
+        assert!(matches!(watch.standing(&paths), Err(CatalogError::Differs { .. })));
+        fs::write(&file, "").unwrap();
+        assert!(matches!(watch.standing(&paths), Err(CatalogError::Unreadable { .. })));
+        fs::write(&file, "a,b\n").unwrap();
+        watch.standing(&paths).unwrap();
+        fs::remove_file(&file).unwrap();
+        assert!(matches!(watch.standing(&paths), Err(CatalogError::Path { .. })));
+    }
+
+    #[test]
+    fn files_that_come_later_into_partitioned_folders_are_checked_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        };
+        file("month=1/a.csv", "a,b\n1,2\n");
+        let (watch, paths) = watch(folder.path(), "month = \"text\"");
+        let watch = watch.unwrap();
+        file("month=2/a.csv", "a,b\n1,2\n");
+        assert_eq!(watch.standing(&paths).unwrap().0.len(), 2);
+        file("month=3/a.csv", "a,b\n1,\"2\n");
+        assert!(matches!(watch.standing(&paths), Err(CatalogError::Record { line: 2, .. })));
+        fs::remove_dir_all(folder.path().join("month=3")).unwrap();
+        fs::remove_dir_all(folder.path().join("month=1")).unwrap();
+        assert!(matches!(watch.standing(&paths), Err(CatalogError::Path { .. })));
+    }
+}
