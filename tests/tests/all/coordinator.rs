@@ -3,8 +3,8 @@
 
 use cloister::answer::answer_of;
 use cloister_net::Role;
-use cloister_terms::{Refusal, Verdict};
-use cloister_tests::fixtures::name;
+use cloister_terms::{Refusal, RunRequest, Verdict};
+use cloister_tests::fixtures::{key, name};
 use cloister_tests::hub::{Hub, until};
 use cloister_tests::scripted::{Script, Seen, report};
 use cloister_tests::study::{PARTNERS, Study, figures};
