@@ -279,7 +279,7 @@ mod tests {
     #[test]
     fn an_earlier_answer_tells_what_a_cell_holds() {
         let dictionary = cloister_plan::reference::dictionary().unwrap();
-        let planned = cloister_plan::reference::planned(&dictionary, TOWNS, false).unwrap();
+        let planned = cloister_plan::reference::planned(&dictionary, TOWNS, false, None).unwrap();
         let shape = &planned.plan.shape;
         let vector: [(cloister_terms::Name, Vec<i128>); 1] =
             [("north".parse().unwrap(), vec![100, -900, 300])];
