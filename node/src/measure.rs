@@ -9,10 +9,11 @@ use crate::contribute::sql::SqlRows;
 use crate::evaluate::Columns;
 use crate::fault::Fault;
 use crate::ledger::Charge;
+use crate::measure_standing::measure_standing;
 use crate::relate::{Made, RelationError, Relator, check, is_plain};
 use crate::row_bytes::{RowBytes, TypedColumn};
 use crate::scan::merge::PersonMerge;
-use crate::scan::persons::{PersonBlocks, PersonLimits};
+use crate::scan::persons::{PersonBlock, PersonBlocks, PersonLimits};
 use crate::scan::{EngineOptions, scan};
 use cloister_plan::{Contribute, ContributionPlan, RowPlan, SqlContribution};
 use cloister_sandbox::Workers;
@@ -52,6 +53,10 @@ pub async fn measure(
         ..options.clone()
     };
     check(&plan)?;
+    let wasm = charge.module();
+    if let Some(exact) = measure_standing(&plan, &caps, wasm, catalog, &options).await? {
+        return Ok(exact);
+    }
     let mut tasks = JoinSet::new();
     for tables in partitions(&plan, catalog, &options).await? {
         let part = Part { plan: Arc::clone(&plan), caps: Arc::clone(&caps), tables };
@@ -59,7 +64,7 @@ pub async fn measure(
             Contribute::Sql(sql) if is_plain(&plan, &sql.relation) => tasks.spawn(part.plain()),
             Contribute::Sql(_) => tasks.spawn(part.related(options.person_limits)),
             Contribute::Module(_) => {
-                let wasm = charge.module().ok_or(Fault::NoModule)?.to_vec();
+                let wasm = wasm.ok_or(Fault::NoModule)?.to_vec();
                 tasks.spawn(part.module(wasm, options.workers.clone()))
             }
         };
@@ -132,12 +137,7 @@ impl Part {
         let mut exact = Exact::zero(&self.plan.shape)?;
         let mut bounder = Bounder::new(self.caps);
         while let Some(block) = blocks.next().await? {
-            let columns =
-                Columns { names: block.names(), arrays: block.arrays(), rows: block.rows() };
-            let values = sql.values(columns)?;
-            for person in block.persons() {
-                bounder.add_rows(block.row_bytes(), person, &values, &mut exact)?;
-            }
+            add_block(&block, &sql, &mut bounder, &mut exact)?;
         }
         Ok(exact)
     }
@@ -172,6 +172,21 @@ impl Part {
         rows.finish(&mut exact).await?;
         Ok(exact)
     }
+}
+
+/// Adds the persons of a block whose rows go straight to their cells.
+pub(crate) fn add_block(
+    block: &PersonBlock,
+    sql: &SqlRows,
+    bounder: &mut Bounder,
+    exact: &mut Exact,
+) -> Result<(), Fault> {
+    let columns = Columns { names: block.names(), arrays: block.arrays(), rows: block.rows() };
+    let values = sql.values(columns)?;
+    for person in block.persons() {
+        bounder.add_rows(block.row_bytes(), person, &values, exact)?;
+    }
+    Ok(())
 }
 
 /// Adds some persons' rows, as a relation made them. `units` are those of the whole gathering.
