@@ -331,11 +331,7 @@ pub(crate) fn read_answer(
 /// # Errors
 /// [`FrameError`], as the client sees it.
 #[cfg(feature = "for-tests")]
-pub fn answer_again(
-    frame: &[u8],
-    persons: usize,
-    outputs_max: u32,
-) -> Result<Vec<u8>, FrameError> {
+pub fn answer_again(frame: &[u8], persons: usize, outputs_max: u32) -> Result<Vec<u8>, FrameError> {
     let answer = read_answer(frame, persons, outputs_max)?;
     let mut written = Vec::new();
     // A `Vec` takes all.
