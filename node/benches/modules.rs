@@ -38,6 +38,8 @@ const CHUNK_PERSONS: i64 = 10_000;
 const FUEL: u64 = 1_000_000;
 const TURNS: usize = 3;
 const BATCH_PERSONS: usize = 4_096;
+/// What the kernel counts processor time in.
+const TICK_NS: f64 = 1e7;
 
 fn main() -> ExitCode {
     if let Some(code) = worker_main_if_asked() {
@@ -88,6 +90,8 @@ fn compare(persons: i64, with_parts: bool) {
         "\na person, by the difference of the two sizes, so that what is done once cancels out"
     );
     for (name, what) in [
+        ("node_ns", "processor nanoseconds of the node"),
+        ("worker_ns", "processor nanoseconds of the workers"),
         ("node_faults", "page faults of the node, minor and major"),
         ("worker_faults", "page faults of the workers, minor and major"),
         ("node_calls", "read and write calls of the node (no other call is counted)"),
@@ -97,7 +101,7 @@ fn compare(persons: i64, with_parts: bool) {
         ),
     ] {
         let each = (all.get(name) - few.get(name)) / (more - fewer);
-        println!("{each:>9.5}  {what}");
+        println!("{each:>11.5}  {what}");
     }
     if with_parts {
         println!("\nparts alone, seconds for {persons} persons on all cores");
@@ -222,8 +226,8 @@ fn options() -> MeasureOptions {
 /// Looks at the workers while they run, since nothing tells of them afterwards.
 struct Watch {
     ended: Arc<AtomicBool>,
-    thread: thread::JoinHandle<BTreeMap<u32, (f64, f64)>>,
-    before: (f64, f64, f64),
+    thread: thread::JoinHandle<(BTreeMap<u32, (f64, f64)>, f64)>,
+    before: (Own, f64),
 }
 
 impl Watch {
@@ -240,26 +244,29 @@ impl Watch {
                 }
                 thread::sleep(Duration::from_millis(10));
             }
-            workers
+            // What looking itself took.
+            (workers, calls("thread-self"))
         });
-        let (own, of_children) = faults();
-        Watch { ended, thread, before: (own, of_children, calls("self")) }
+        Watch { ended, thread, before: (Own::now(), calls("self")) }
     }
 
     fn end(self) -> String {
         self.ended.store(true, Ordering::SeqCst);
-        let workers = self.thread.join().expect("the watch");
-        let (own, of_children) = faults();
-        let (own_before, children_before, calls_before) = self.before;
+        let (workers, looks) = self.thread.join().expect("the watch");
+        let (before, calls_before) = self.before;
+        let now = Own::now();
         let sum = |of: fn(&(f64, f64)) -> f64| workers.values().map(of).sum::<f64>();
         format!(
-            "node_kib={} workers_kib={} node_faults={} worker_faults={} node_calls={} worker_calls={}",
+            "node_kib={} workers_kib={} node_faults={} worker_faults={} node_calls={} worker_calls={} \
+             node_ns={} worker_ns={}",
             peak_kib("self").unwrap_or(f64::NAN),
             sum(|(kib, _)| *kib),
-            own - own_before,
-            of_children - children_before,
-            calls("self") - calls_before,
+            now.faults - before.faults,
+            now.children_faults - before.children_faults,
+            calls("self") - calls_before - looks,
             sum(|(_, calls)| *calls),
+            (now.ticks - before.ticks) * TICK_NS,
+            (now.children_ticks - before.children_ticks) * TICK_NS,
         )
     }
 }
@@ -281,19 +288,31 @@ fn peak_kib(process: &str) -> Option<f64> {
     line.split_whitespace().next()?.parse().ok()
 }
 
-/// Page faults of this process, and of its children that have ended: `proc(5)`, fields 10 to 13 of `stat`.
-fn faults() -> (f64, f64) {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    let after_name = stat.rsplit(')').next().unwrap_or_default();
-    let field = |number: usize| -> f64 {
-        // The state is field 3.
-        after_name
-            .split_whitespace()
-            .nth(number - 3)
-            .and_then(|text| text.parse().ok())
-            .unwrap_or(f64::NAN)
-    };
-    (field(10) + field(12), field(11) + field(13))
+/// Page faults and processor time of this process, and of its children that have ended: `proc(5)`, fields 10 to 17
+/// of `stat`.
+struct Own {
+    faults: f64,
+    children_faults: f64,
+    ticks: f64,
+    children_ticks: f64,
+}
+
+impl Own {
+    fn now() -> Own {
+        let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+        let after_name = stat.rsplit(')').next().unwrap_or_default();
+        let field = |number: usize| -> f64 {
+            // The state is field 3.
+            let text = after_name.split_whitespace().nth(number - 3);
+            text.and_then(|text| text.parse().ok()).unwrap_or(f64::NAN)
+        };
+        Own {
+            faults: field(10) + field(12),
+            children_faults: field(11) + field(13),
+            ticks: field(14) + field(15),
+            children_ticks: field(16) + field(17),
+        }
+    }
 }
 
 /// Read and write calls of a process so far.

@@ -15,7 +15,7 @@ use crate::scan::standing::{Ends, StandingPart};
 use crate::scan::{EngineOptions, scan_standing};
 use cloister_plan::{Contribute, ContributionPlan};
 use cloister_sandbox::Workers;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio::task::JoinSet;
 
 /// The sums, or `None` when the rows must be sorted: they lie otherwise, or the plan relates tables.
@@ -38,9 +38,13 @@ pub(crate) async fn measure_standing(
         wasm: wasm.map(<[u8]>::to_vec),
         workers: options.workers.clone(),
     });
+    // Several sources have several streams each: no more of them are worked on at once than were asked for.
+    let parts = std::mem::take(&mut standing.parts);
+    let at_once = options.partitions.clamp(1, parts.len().max(1));
+    let queue: Queue = Arc::new(Mutex::new(parts));
     let mut tasks = JoinSet::new();
-    for part in std::mem::take(&mut standing.parts) {
-        tasks.spawn(run_part(Arc::clone(&maker), part));
+    for _ in 0..at_once {
+        tasks.spawn(run_parts(Arc::clone(&maker), Arc::clone(&queue)));
     }
     let mut whole = Exact::zero(&plan.shape)?;
     let (mut works, mut ends) = (Vec::new(), Vec::new());
@@ -48,7 +52,7 @@ pub(crate) async fn measure_standing(
         // Whoever still runs is ended with the set.
         let Some((work, exact, kept)) = part.map_err(|_| Fault::Worker)?? else { return Ok(None) };
         works.extend(work);
-        ends.push(kept);
+        ends.extend(kept);
         whole = whole.merge(exact)?;
     }
     let Some(mut kept_back) = standing.kept_back(ends)? else { return Ok(None) };
@@ -75,29 +79,37 @@ fn reads_one_table(plan: &ContributionPlan) -> bool {
     }
 }
 
-/// The persons between the ends of one stream; `None` when its rows lie otherwise.
-async fn run_part(
-    maker: Arc<Maker>,
-    mut part: StandingPart,
-) -> Result<Option<(Option<Work>, Exact, Ends)>, Fault> {
+/// Streams that nobody has taken yet.
+type Queue = Arc<Mutex<Vec<StandingPart>>>;
+
+/// What some streams gave: with what they were worked on, if there was anybody, and what they kept back.
+type Parts = (Option<Work>, Exact, Vec<Ends>);
+
+/// The persons between the ends of one stream after the other; `None` when rows lie otherwise.
+async fn run_parts(maker: Arc<Maker>, queue: Queue) -> Result<Option<Parts>, Fault> {
     let mut exact = Exact::zero(&maker.plan.shape)?;
-    let mut work: Option<Work> = None;
+    let (mut work, mut ends) = (None, Vec::new());
     loop {
-        let block = match part.blocks.next().await {
-            Ok(block) => block,
-            Err(_) if part.ends.is_broken() => return Ok(None),
-            Err(fault) => return Err(fault),
-        };
-        let Some(block) = block else { return Ok(Some((work, exact, part.ends))) };
-        let work = match &mut work {
-            Some(work) => work,
-            none => none.insert(maker.work().await?),
-        };
-        work.add(&block, &mut exact).await?;
+        let part = queue.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let Some(mut part) = part else { return Ok(Some((work, exact, ends))) };
+        loop {
+            let block = match part.blocks.next().await {
+                Ok(block) => block,
+                Err(_) if part.ends.is_broken() => return Ok(None),
+                Err(fault) => return Err(fault),
+            };
+            let Some(block) = block else { break };
+            let work = match &mut work {
+                Some(work) => work,
+                none => none.insert(maker.work().await?),
+            };
+            work.add(&block, &mut exact).await?;
+        }
+        ends.push(part.ends);
     }
 }
 
-/// Makes what each stream works with.
+/// Makes what streams are worked on with.
 struct Maker {
     plan: Arc<ContributionPlan>,
     caps: Arc<Caps>,
