@@ -8,7 +8,7 @@ use cloister_node::scan::persons::PersonLimits;
 use cloister_node::scan::scan_standing;
 use cloister_plan::ContributionPlan;
 
-const SQL: &str = "SELECT zone, COUNT(*) AS n, COUNT(DISTINCT rider) AS riders, SUM(n) AS total FROM trips GROUP BY zone";
+const SQL: &str = "SELECT zone, COUNT(*) AS rows_there, COUNT(DISTINCT rider) AS riders, SUM(n) AS n_total FROM trips GROUP BY zone";
 
 /// One file for each list of rows.
 fn world(files: &[&[Row]]) -> World {
@@ -98,8 +98,8 @@ async fn a26_rows_that_lie_otherwise_are_sorted() {
     let mut draws = Draws(42);
     let all = rows(12, &mut draws);
     let of = |riders: &[i64]| -> Vec<Row> {
-        let one = |rider: &i64| all.iter().filter(move |row| row.rider == Some(*rider)).copied();
-        riders.iter().flat_map(one).collect()
+        let rows_of = |rider: i64| all.iter().filter(move |row| row.rider == Some(rider)).copied();
+        riders.iter().flat_map(|rider| rows_of(*rider)).collect()
     };
     let layouts: [&[&[i64]]; 6] = [
         &[&[11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0]],

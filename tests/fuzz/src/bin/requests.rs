@@ -7,6 +7,8 @@ use std::process::ExitCode;
 
 /// Most that a worker can have to say about what the driver sends.
 const ANSWER_BYTES_MAX: usize = 1 << 22;
+/// The tag of a refusal, behind the length word.
+const REFUSED: u8 = 18;
 
 fn main() -> ExitCode {
     Target {
@@ -25,6 +27,8 @@ fn check(input: &[u8]) -> Result<Ended, String> {
         return Err(format!("{} bytes of answers", answers.len()));
     }
     match served {
+        // The first answer says that the module was refused: an end like another.
+        Ok(()) if answers.get(4) == Some(&REFUSED) => Ok(Ended::Refused),
         Ok(()) => Ok(Ended::Taken),
         Err(error) => bounded(&error),
     }
