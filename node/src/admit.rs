@@ -3,9 +3,10 @@
 //! no data, and nothing is charged here.
 
 use crate::agreement::SignedAgreement;
-use crate::contribute::module::module_shape;
+use crate::contribute::module::{fuel_ms_max, module_shape};
 use crate::ledger::{Caps, ChargeTerms, Ledger, Standing};
 use crate::relate;
+use crate::slot::{PASSES_MAX, fits};
 use cloister_plan::{Contribute, ContributionPlan, Planned};
 use cloister_sandbox::limits::WATCHDOG_MS;
 use cloister_sandbox::{Limits, RunnerError, Setup, Workers};
@@ -111,6 +112,7 @@ pub fn admit(
     let grant = check_grant(&standing, &analysis, terms, now_s)?;
     let module = check_module(&analysis.document().body, asking.module)?;
     let planned = check_plan(analysis.document(), terms)?;
+    check_slot(&planned.plan, terms)?;
     check_fit(&planned.plan, module.as_deref(), &terms.workers)?;
     check_round(analysis.document(), request.document())?;
     admitted(&analysis, &request, planned, module, grant, terms, now_s)
@@ -138,7 +140,8 @@ pub fn admit_offer(
     check_scope(document, terms)?;
     check_module_bytes(&document.body, module)?;
     // The steward decides by what the document says it reads and costs: it must be so.
-    check_plan(document, terms)?;
+    let planned = check_plan(document, terms)?;
+    check_slot(&planned.plan, terms)?;
     // Votes are shown to the steward, so a set with a forged one is refused whole.
     count_approvals(terms.agreement.document(), &analysis, &envelopes(approvals)?)?;
     Ok(analysis)
@@ -293,6 +296,25 @@ fn check_module(body: &Body, bytes: Option<&[u8]>) -> Result<Option<Vec<u8>>, Re
         Refusal::ModuleRejected
     })?;
     Ok(Some(vetted.bytes().to_vec()))
+}
+
+/// Slot: one person's worst case fits it, by public numbers alone. How many persons there are is none of
+/// them: the steward sizes the slot for all.
+fn check_slot(plan: &ContributionPlan, terms: &Terms) -> Result<(), Refusal> {
+    let Contribute::Module(module) = &plan.contribute else { return Ok(()) };
+    let (fuel, slot_ms) = (module.fuel_per_person, terms.release_slot_ms);
+    let person_ms = fuel_ms_max(fuel);
+    if fits(person_ms, slot_ms) {
+        return Ok(());
+    }
+    tracing::warn!(
+        fuel_per_person = fuel,
+        person_ms,
+        passes = PASSES_MAX,
+        release_slot_ms = slot_ms,
+        "one person's fuel may outlast the release slot: have less fuel declared, or raise `release_slot_ms`"
+    );
+    Err(Refusal::SlotTooShort)
 }
 
 /// Module: compiles here, and its buffers fit the plan's rows and outputs, so that no run is charged

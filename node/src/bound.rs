@@ -285,6 +285,11 @@ impl Bounder {
         Ok(())
     }
 
+    /// Rows of one person that are kept of the plan's only table.
+    pub fn table_row_cap(&self) -> usize {
+        self.caps.table_row_cap(0)
+    }
+
     /// Keeps at most the table's row cap of a person's `rows` of the plan's only table, in their order, as
     /// [`Bounder::add_rows`] would.
     pub fn cap_table_rows(&mut self, rows: &mut Vec<usize>, bytes: &RowBytes) {
@@ -297,11 +302,22 @@ impl Bounder {
     /// Keeps at most the table's and the plan's row cap of a person's `rows`, in their order. The
     /// order given must be canonical, since copies of equal rows are numbered by it.
     pub fn cap_rows(&mut self, rows: &mut Vec<usize>, bytes: &RowBytes) {
+        if self.keeps_all_rows(rows.len()) {
+            return;
+        }
         let Some(first) = rows.first() else { return };
         bytes.unit(*first, &mut self.unit);
-        // The same ranks decide both caps, so the smaller one alone decides.
-        let cap = self.caps.table_row_cap(0).min(self.caps.row_cap);
-        self.sampler.keep(rows, cap, RowsOf::Table(0), &self.unit, bytes);
+        self.sampler.keep(rows, self.smaller_row_cap(), RowsOf::Table(0), &self.unit, bytes);
+    }
+
+    /// Whether [`Bounder::cap_rows`] leaves so many rows of one person as they are.
+    pub fn keeps_all_rows(&self, rows: usize) -> bool {
+        rows <= self.smaller_row_cap()
+    }
+
+    /// The same ranks decide both caps, so the smaller one alone decides.
+    fn smaller_row_cap(&self) -> usize {
+        self.caps.table_row_cap(0).min(self.caps.row_cap)
     }
 
     /// The cells to keep, sorted, when `placed` touches more than the group cap: those with the

@@ -39,6 +39,8 @@ pub mod fixtures;
 pub mod ledger;
 /// Scan, contribute, bound and aggregate in one.
 pub mod measure;
+/// The same over rows that lie person by person already, without a sort.
+mod measure_standing;
 /// Defences left out on purpose, for the tests that must miss them.
 #[cfg(feature = "for-tests")]
 pub mod mutant;

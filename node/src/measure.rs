@@ -9,10 +9,11 @@ use crate::contribute::sql::SqlRows;
 use crate::evaluate::Columns;
 use crate::fault::Fault;
 use crate::ledger::Charge;
+use crate::measure_standing::measure_standing;
 use crate::relate::{Made, RelationError, Relator, check, is_plain};
 use crate::row_bytes::{RowBytes, TypedColumn};
 use crate::scan::merge::PersonMerge;
-use crate::scan::persons::{PersonBlocks, PersonLimits};
+use crate::scan::persons::{PersonBlock, PersonBlocks, PersonLimits};
 use crate::scan::{EngineOptions, scan};
 use cloister_plan::{Contribute, ContributionPlan, RowPlan, SqlContribution};
 use cloister_sandbox::Workers;
@@ -52,7 +53,12 @@ pub async fn measure(
         ..options.clone()
     };
     check(&plan)?;
-    let standing = catalog.standing(plan.tables.iter().map(|table| &table.dataset))?;
+    let files = catalog.standing(plan.tables.iter().map(|table| &table.dataset))?;
+    let wasm = charge.module();
+    if let Some(exact) = measure_standing(&plan, &caps, wasm, catalog, &options).await? {
+        files.still()?;
+        return Ok(exact);
+    }
     let mut tasks = JoinSet::new();
     for tables in partitions(&plan, catalog, &options).await? {
         let part = Part { plan: Arc::clone(&plan), caps: Arc::clone(&caps), tables };
@@ -60,7 +66,7 @@ pub async fn measure(
             Contribute::Sql(sql) if is_plain(&plan, &sql.relation) => tasks.spawn(part.plain()),
             Contribute::Sql(_) => tasks.spawn(part.related(options.person_limits)),
             Contribute::Module(_) => {
-                let wasm = charge.module().ok_or(Fault::NoModule)?.to_vec();
+                let wasm = wasm.ok_or(Fault::NoModule)?.to_vec();
                 tasks.spawn(part.module(wasm, options.workers.clone()))
             }
         };
@@ -69,7 +75,7 @@ pub async fn measure(
     while let Some(part) = tasks.join_next().await {
         whole = whole.merge(part.map_err(|_| Fault::Worker)??)?;
     }
-    standing.still()?;
+    files.still()?;
     Ok(whole)
 }
 
@@ -132,19 +138,9 @@ impl Part {
         let sql = SqlRows::new(Self::sql(&self.plan)?, &self.plan.shape)?;
         let mut blocks = Self::only_table(self.tables)?;
         let mut exact = Exact::zero(&self.plan.shape)?;
-        let row_cap = self.caps.table_row_cap(0);
         let mut bounder = Bounder::new(self.caps);
         while let Some(block) = blocks.next().await? {
-            // First, so that the work of a person's rows is bounded by the cap, too.
-            let keep =
-                &mut |rows: &mut Vec<usize>, bytes: &RowBytes| bounder.cap_table_rows(rows, bytes);
-            let block = block.within(row_cap, keep)?;
-            let columns =
-                Columns { names: block.names(), arrays: block.arrays(), rows: block.rows() };
-            let values = sql.values(columns)?;
-            for person in block.persons() {
-                bounder.add_rows(block.row_bytes(), person, &values, &mut exact)?;
-            }
+            add_block(block, &sql, &mut bounder, &mut exact)?;
         }
         Ok(exact)
     }
@@ -179,6 +175,25 @@ impl Part {
         rows.finish(&mut exact).await?;
         Ok(exact)
     }
+}
+
+/// Adds the persons of a block whose rows go straight to their cells.
+pub(crate) fn add_block(
+    block: PersonBlock,
+    sql: &SqlRows,
+    bounder: &mut Bounder,
+    exact: &mut Exact,
+) -> Result<(), Fault> {
+    // First, so that the work of a person's rows is bounded by the cap, too.
+    let row_cap = bounder.table_row_cap();
+    let keep = &mut |rows: &mut Vec<usize>, bytes: &RowBytes| bounder.cap_table_rows(rows, bytes);
+    let block = block.within(row_cap, keep)?;
+    let columns = Columns { names: block.names(), arrays: block.arrays(), rows: block.rows() };
+    let values = sql.values(columns)?;
+    for person in block.persons() {
+        bounder.add_rows(block.row_bytes(), person, &values, exact)?;
+    }
+    Ok(())
 }
 
 /// Adds some persons' rows, as a relation made them. `units` are those of the whole gathering.

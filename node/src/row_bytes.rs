@@ -83,6 +83,62 @@ impl TypedColumn {
         }
     }
 
+    /// Whether every value of these rows is known and above the one before. Only numbers and timestamps
+    /// are looked at: false tells nothing.
+    pub fn is_climbing(&self, rows: Range<usize>) -> bool {
+        let (values, nulls) = match self {
+            Self::Int(column) => (column.values(), column.nulls()),
+            Self::Timestamp(column) => (column.values(), column.nulls()),
+            Self::Float(_) | Self::Text(_) | Self::Bool(_) => return false,
+        };
+        let values = values.get(rows).unwrap_or_default();
+        // Without a value nothing is shown, as with a NULL.
+        nulls.is_none_or(|nulls| nulls.null_count() == 0)
+            && !values.is_empty()
+            && values.is_sorted_by(|left, right| left < right)
+    }
+
+    /// Whether no value stands behind a greater one.
+    pub fn is_ascending(&self) -> bool {
+        let rows = match self {
+            Self::Int(column) if column.null_count() == 0 => return column.values().is_sorted(),
+            Self::Timestamp(column) if column.null_count() == 0 => {
+                return column.values().is_sorted();
+            }
+            Self::Int(column) => column.len(),
+            Self::Timestamp(column) => column.len(),
+            Self::Float(column) => column.len(),
+            Self::Text(column) => column.len(),
+            Self::Bool(column) => column.len(),
+        };
+        (1..rows).all(|row| self.order(row.saturating_sub(1), row) != Ordering::Greater)
+    }
+
+    /// Order of what [`TypedColumn::write`] appends for two rows, byte by byte, without writing it.
+    pub fn bytes_order(&self, left: usize, right: usize) -> Ordering {
+        let known = self.is_null(right).cmp(&self.is_null(left));
+        if known != Ordering::Equal || self.is_null(left) {
+            return known;
+        }
+        let reversed = |value: i64| value.cast_unsigned().swap_bytes();
+        match self {
+            Self::Int(column) => reversed(column.value(left)).cmp(&reversed(column.value(right))),
+            Self::Timestamp(column) => {
+                reversed(column.value(left)).cmp(&reversed(column.value(right)))
+            }
+            Self::Float(column) => {
+                let bits = |row| (column.value(row) + 0.0).to_bits().swap_bytes();
+                bits(left).cmp(&bits(right))
+            }
+            Self::Text(column) => {
+                let (left, right) = (column.value(left).as_bytes(), column.value(right).as_bytes());
+                let length = |bytes: &[u8]| (bytes.len() as u32).swap_bytes();
+                length(left).cmp(&length(right)).then_with(|| left.cmp(right))
+            }
+            Self::Bool(column) => column.value(left).cmp(&column.value(right)),
+        }
+    }
+
     /// Order of two rows by value: numbers by size, text by bytes, false before true, nulls last.
     pub fn order(&self, left: usize, right: usize) -> Ordering {
         // A column is of its own type.
@@ -173,6 +229,13 @@ impl RowBytes {
             column.write(row, into);
         }
     }
+
+    /// Order of the bytes of two rows, without writing them: no column's bytes are the beginning of
+    /// another value's, so the first column that differs decides.
+    pub fn row_order(&self, left: usize, right: usize) -> Ordering {
+        let mut columns = self.columns.iter().map(|column| column.bytes_order(left, right));
+        columns.find(|order| *order != Ordering::Equal).unwrap_or(Ordering::Equal)
+    }
 }
 
 #[cfg(test)]
@@ -210,6 +273,68 @@ mod tests {
         zeros.write(0, &mut first);
         zeros.write(1, &mut second);
         assert_eq!(first, second);
+    }
+
+    #[test]
+    fn the_order_of_bytes_is_told_without_writing_them() {
+        let floats =
+            [Some(0.0), Some(-0.0), Some(f64::NAN), None, Some(1e308), Some(-1.5), Some(2.0)];
+        let ints = [Some(1), Some(256), Some(-1), Some(i64::MIN), None, Some(1), Some(65_536)];
+        let texts = [Some("b"), Some("ab"), Some(""), None, Some("a"), Some("ba"), Some("b")];
+        let bools = [Some(true), None, Some(false), Some(true), Some(true), None, Some(false)];
+        let columns = [
+            typed(Float64Array::from(floats.to_vec())),
+            typed(Int64Array::from(ints.to_vec())),
+            typed(StringArray::from(texts.to_vec())),
+            typed(BooleanArray::from(bools.to_vec())),
+            typed(TimestampMicrosecondArray::from(ints.to_vec())),
+        ];
+        let unit = || typed(Int64Array::from(vec![1; 7]));
+        let mut sets: Vec<Vec<TypedColumn>> =
+            columns.iter().map(|column| vec![column.clone()]).collect();
+        sets.push(columns.to_vec());
+        for columns in sets {
+            let bytes = RowBytes::new(unit(), columns);
+            let written = |row| {
+                let mut into = Vec::new();
+                bytes.row(row, &mut into);
+                into
+            };
+            for left in 0..7 {
+                for right in 0..7 {
+                    let want = written(left).cmp(&written(right));
+                    assert_eq!(bytes.row_order(left, right), want, "{left} {right}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn climbing_is_strict_and_knows_every_value() {
+        let ints = typed(Int64Array::from(vec![Some(1), Some(2), Some(2), Some(3)]));
+        assert!(ints.is_climbing(0..2) && ints.is_climbing(2..4) && ints.is_climbing(1..2));
+        assert!(!ints.is_climbing(0..3) && !ints.is_climbing(0..9) && !ints.is_climbing(2..2));
+        let with_null = typed(Int64Array::from(vec![Some(1), None, Some(3)]));
+        assert!(!with_null.is_climbing(0..1));
+        assert!(!typed(StringArray::from(vec!["a", "b"])).is_climbing(0..2));
+    }
+
+    #[test]
+    fn ascending_allows_equal_values_and_puts_nulls_last() {
+        for (values, want) in [
+            (vec![], true),
+            (vec![Some(3)], true),
+            (vec![Some(1), Some(1), Some(2)], true),
+            (vec![Some(1), Some(2), Some(1)], false),
+            (vec![Some(1), None, None], true),
+            (vec![None, Some(1)], false),
+        ] {
+            assert_eq!(typed(Int64Array::from(values.clone())).is_ascending(), want);
+            let texts: Vec<_> =
+                values.iter().map(|value| value.map(|v: i64| v.to_string())).collect();
+            assert_eq!(typed(StringArray::from(texts)).is_ascending(), want);
+            assert_eq!(typed(TimestampMicrosecondArray::from(values)).is_ascending(), want);
+        }
     }
 
     #[test]

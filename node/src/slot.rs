@@ -12,6 +12,15 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
+/// Times that a run may go through all persons: rows that were taken for sorted turn out not to be.
+pub const PASSES_MAX: u64 = 2;
+
+/// Whether work of so many milliseconds a pass can be done by the slot; always without a slot, which
+/// benches, tests and answers that stay at home have.
+pub fn fits(pass_ms: u64, release_slot_ms: u64) -> bool {
+    release_slot_ms == 0 || pass_ms.saturating_mul(PASSES_MAX) <= release_slot_ms
+}
+
 /// Where waiting happens: a value handed in, so that tests turn it.
 pub trait Pace: Send + Sync + Debug + 'static {
     /// Time since a fixed moment; never goes back.

@@ -7,24 +7,38 @@ use crate::bound::{Bounder, Caps};
 use crate::contribute::domain::{DomainIndex, NO_CODE};
 use crate::evaluate::EvaluateError;
 use crate::fault::Fault;
+use crate::row_bytes::RowBytes;
 use crate::scan::persons::PersonBlock;
 use cloister_plan::{ContributionPlan, ModuleColumnKind, ModuleContribution};
-use cloister_sandbox::limits::{PERSONS_PER_BATCH_MAX, WATCHDOG_MS, WATCHDOG_MS_MAX};
+use cloister_sandbox::limits::{
+    FUEL_PER_PERSON_MAX, PERSONS_PER_BATCH_MAX, WATCHDOG_MS, WATCHDOG_MS_MAX,
+};
 use cloister_sandbox::{
-    BatchError, ColumnData, ColumnKind, PersonBatch, PersonOutput, Runner, RunnerError, Setup,
-    Shape, WorkerLease, Workers,
+    BatchError, ColumnData, ColumnKind, PersonBatch, Runner, Setup, Shape, WorkerLease, Workers,
 };
 use cloister_terms::{Bounds, Name};
 use datafusion::arrow::array::{Array, ArrayRef, AsArray};
+use datafusion::arrow::buffer::ScalarBuffer;
 use datafusion::arrow::datatypes::{Float64Type, Int64Type, TimestampMicrosecondType};
+use std::ops::Range;
 use std::sync::Arc;
 
-/// Fuel that one batch may use in all, which bounds how long a batch takes.
-const FUEL_PER_BATCH: u64 = 2_000_000_000;
+/// Fuel that one batch may use in all, which bounds how long a batch takes. High enough that persons who
+/// may use much, but seldom do, still come in large batches.
+const FUEL_PER_BATCH: u64 = 40_000_000_000;
 /// Most persons in a batch here: the sandbox's own limit is higher, but waits longer.
 const PERSONS_PER_BATCH: u64 = 4_096;
-/// Fuel that even a slow machine uses in a millisecond; the watchdog waits for no slower one.
-const FUEL_PER_MS_MIN: u64 = 20_000;
+/// Fuel that even a slow machine uses in a millisecond; the watchdog waits for no slower one, and no slot
+/// is reckoned by a faster one.
+pub const FUEL_PER_MS_MIN: u64 = 20_000;
+
+/// What planning allows, the sandbox takes.
+const _: () = assert!(cloister_plan::limits::FUEL_MAX == FUEL_PER_PERSON_MAX);
+
+/// Milliseconds that so much fuel may take on a machine that [`FUEL_PER_MS_MIN`] speaks of.
+pub fn fuel_ms_max(fuel: u64) -> u64 {
+    fuel.div_ceil(FUEL_PER_MS_MIN)
+}
 
 /// The sandbox's shape of a module plan: admission vets and compiles for the same. `None` for a SQL
 /// plan. A module that returns more pairs than the group cap gives the default contribution.
@@ -49,7 +63,8 @@ pub struct ModuleRows {
     /// Runner and batch, absent while a blocking thread holds them.
     job: Option<(Runner, PersonBatch)>,
     /// Units of the persons in the batch, in its order.
-    units: Vec<Vec<u8>>,
+    units: Units,
+    room: GatherRoom,
     /// An abandoned run drops this, and the worker ends with it, though a thread still waits for it.
     _lease: WorkerLease,
 }
@@ -67,12 +82,32 @@ enum GuestKind {
     Code(DomainIndex),
 }
 
-/// A guest column's values in every row of a block.
+/// A guest column's values in every row of a block: the scan's own, but for codes.
 struct GuestValues {
-    ints: Vec<i64>,
-    floats: Vec<f64>,
+    values: Values,
     valid: Vec<bool>,
-    kind: ColumnKind,
+}
+
+enum Values {
+    Ints(ScalarBuffer<i64>),
+    Floats(ScalarBuffer<f64>),
+    Codes(Vec<i64>),
+}
+
+/// Bytes of units, one after the other.
+#[derive(Default)]
+struct Units {
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+/// Persons whose rows lie one after the other in a block and go to the guest as they lie.
+#[derive(Default)]
+struct Run {
+    start: usize,
+    end: usize,
+    /// Rows of each.
+    counts: Vec<u32>,
 }
 
 impl ModuleRows {
@@ -103,7 +138,7 @@ impl ModuleRows {
         let fuel = module.fuel_per_person.max(1);
         let persons =
             (FUEL_PER_BATCH / fuel).clamp(1, PERSONS_PER_BATCH.min(PERSONS_PER_BATCH_MAX.into()));
-        let longest_ms = fuel.saturating_mul(persons) / FUEL_PER_MS_MIN;
+        let longest_ms = fuel_ms_max(fuel.saturating_mul(persons));
         let watchdog_ms = longest_ms.clamp(WATCHDOG_MS, WATCHDOG_MS_MAX);
         let batch = PersonBatch::new(&shape);
         let setup = Setup { wasm, shape, fuel_per_person: module.fuel_per_person, watchdog_ms };
@@ -118,33 +153,90 @@ impl ModuleRows {
             bounder: Bounder::new(caps),
             _lease: runner.lease(),
             job: Some((runner, batch)),
-            units: Vec::new(),
+            units: Units::default(),
+            room: GatherRoom::default(),
         })
     }
 
-    /// Queues the persons of a block and runs every batch that fills up.
+    /// Queues the persons of a block and runs every batch that fills up. Persons whose rows lie in
+    /// canonical order already and are within the caps go in together, without a copy of their own.
     pub async fn add_block(&mut self, block: &PersonBlock, exact: &mut Exact) -> Result<(), Fault> {
-        let bytes = block.row_bytes();
         let columns = Arc::clone(&self.columns);
         let guest = columns.iter().map(|column| guest_values(column, block));
         let guest: Vec<GuestValues> = guest.collect::<Result<_, _>>()?;
-        let mut room = GatherRoom::default();
+        let mut run = Run::default();
         for person in block.persons() {
-            let mut rows = block.canonical_rows(person.clone());
-            self.bounder.cap_rows(&mut rows, bytes);
-            let gathered = room.gather(&guest, &rows);
-            let mut unit = Vec::new();
-            bytes.unit(person.start, &mut unit);
-            if !self.push(rows.len(), &gathered)? {
-                self.run_batch(exact).await?;
-                if !self.push(rows.len(), &gathered)? {
-                    return Err(Fault::Batch(BatchError::Full { persons: 0 }));
+            let within = self.bounder.keeps_all_rows(person.len());
+            if within && block.is_in_order(person.clone()) {
+                if run.end != person.start {
+                    self.add_run(&mut run, block, &guest, exact).await?;
+                    run.start = person.start;
                 }
+                run.end = person.end;
+                run.counts.push(u32::try_from(person.len()).unwrap_or(u32::MAX));
+                continue;
             }
-            self.units.push(unit);
-            if self.units.len() >= self.persons_max {
+            self.add_run(&mut run, block, &guest, exact).await?;
+            self.add_person(person, block, &guest, exact).await?;
+        }
+        self.add_run(&mut run, block, &guest, exact).await
+    }
+
+    /// Queues the persons of a run, which is empty afterwards.
+    async fn add_run(
+        &mut self,
+        run: &mut Run,
+        block: &PersonBlock,
+        guest: &[GuestValues],
+        exact: &mut Exact,
+    ) -> Result<(), Fault> {
+        let mut counts = run.counts.as_slice();
+        while !counts.is_empty() {
+            let room = self.persons_max.saturating_sub(self.units.len());
+            let fitting = counts.get(..room).unwrap_or(counts);
+            let taken = self.push(fitting, &slices(guest, run.start, rows_of(fitting)))?;
+            if taken == 0 && self.units.is_empty() {
+                return Err(Fault::Batch(BatchError::Full { persons: 0 }));
+            }
+            let (pushed, left) = counts.split_at_checked(taken).unwrap_or((counts, &[]));
+            for rows in pushed {
+                self.units.push(block.row_bytes(), run.start);
+                run.start = run.start.saturating_add(*rows as usize);
+            }
+            counts = left;
+            if !counts.is_empty() || self.units.len() >= self.persons_max {
                 self.run_batch(exact).await?;
             }
+        }
+        run.counts.clear();
+        (run.start, run.end) = (0, 0);
+        Ok(())
+    }
+
+    /// Queues one person whose rows must be put in order or capped.
+    async fn add_person(
+        &mut self,
+        person: Range<usize>,
+        block: &PersonBlock,
+        guest: &[GuestValues],
+        exact: &mut Exact,
+    ) -> Result<(), Fault> {
+        let mut room = std::mem::take(&mut self.room);
+        block.canonical_rows_into(person.clone(), &mut room.rows);
+        self.bounder.cap_rows(&mut room.rows, block.row_bytes());
+        let count = [u32::try_from(room.rows.len()).unwrap_or(u32::MAX)];
+        let gathered = room.gather(guest);
+        if self.push(&count, &gathered)? == 0 {
+            self.run_batch(exact).await?;
+            if self.push(&count, &gathered)? == 0 {
+                return Err(Fault::Batch(BatchError::Full { persons: 0 }));
+            }
+        }
+        drop(gathered);
+        self.room = room;
+        self.units.push(block.row_bytes(), person.start);
+        if self.units.len() >= self.persons_max {
+            self.run_batch(exact).await?;
         }
         Ok(())
     }
@@ -158,14 +250,10 @@ impl ModuleRows {
         Ok(())
     }
 
-    /// False when the batch must be run first.
-    fn push(&mut self, rows: usize, columns: &[ColumnData<'_>]) -> Result<bool, Fault> {
+    /// How many of the persons were taken; none when the batch must be run first.
+    fn push(&mut self, rows: &[u32], columns: &[ColumnData<'_>]) -> Result<usize, Fault> {
         let (_, batch) = self.job.as_mut().ok_or(Fault::Worker)?;
-        match batch.push_person(rows, columns) {
-            Ok(()) => Ok(true),
-            Err(BatchError::Full { .. }) => Ok(false),
-            Err(other) => Err(other.into()),
-        }
+        Ok(batch.push_persons(rows, columns)?)
     }
 
     async fn run_batch(&mut self, exact: &mut Exact) -> Result<(), Fault> {
@@ -174,21 +262,49 @@ impl ModuleRows {
         }
         let (mut runner, mut batch) = self.job.take().ok_or(Fault::Worker)?;
         let run = move || {
-            let outputs = runner.run_batch(&batch);
+            let outputs = runner.run_batch_flat(&batch);
             batch.clear();
             (runner, batch, outputs)
         };
-        let (runner, batch, outputs): (_, _, Result<Vec<PersonOutput>, RunnerError>) =
-            blocking(run).await?;
+        let (runner, batch, outputs) = blocking(run).await?;
         self.job = Some((runner, batch));
-        for (unit, output) in self.units.iter().zip(outputs?) {
+        for (unit, pairs) in self.units.iter().zip(outputs?.iter()) {
             // The default contribution is nothing: whatever went wrong, no one outside learns it.
-            if let PersonOutput::Pairs(pairs) = output {
-                self.bounder.add_outputs(unit, &pairs, self.value, exact)?;
+            if let Some(pairs) = pairs {
+                self.bounder.add_outputs(unit, pairs, self.value, exact)?;
             }
         }
         self.units.clear();
         Ok(())
+    }
+}
+
+impl Units {
+    /// Adds the unit of a row.
+    fn push(&mut self, bytes: &RowBytes, row: usize) {
+        bytes.units().write(row, &mut self.bytes);
+        self.ends.push(self.bytes.len());
+    }
+
+    fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    fn clear(&mut self) {
+        self.bytes.clear();
+        self.ends.clear();
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        self.ends.iter().scan(0, |start, end| {
+            let unit = self.bytes.get(*start..*end);
+            *start = *end;
+            unit
+        })
     }
 }
 
@@ -202,36 +318,29 @@ fn guest_values(column: &GuestColumn, block: &PersonBlock) -> Result<GuestValues
     let array =
         block.column(&column.name).ok_or_else(|| EvaluateError::NoColumn(column.name.clone()))?;
     let wrong = |expected| move || EvaluateError::Type { expected };
-    let mut values = GuestValues {
-        ints: Vec::new(),
-        floats: Vec::new(),
-        valid: known(array),
-        kind: ColumnKind::Int,
-    };
-    match &column.kind {
+    let values = match &column.kind {
         GuestKind::Int => {
             let ints = array.as_primitive_opt::<Int64Type>().ok_or_else(wrong("int64"))?;
-            values.ints = ints.values().to_vec();
+            Values::Ints(ints.values().clone())
         }
         GuestKind::Timestamp => {
             let times = array
                 .as_primitive_opt::<TimestampMicrosecondType>()
                 .ok_or_else(wrong("a timestamp"))?;
-            values.ints = times.values().to_vec();
+            Values::Ints(times.values().clone())
         }
         GuestKind::Float => {
             let floats = array.as_primitive_opt::<Float64Type>().ok_or_else(wrong("float64"))?;
-            values.floats = floats.values().to_vec();
-            values.kind = ColumnKind::Float;
+            Values::Floats(floats.values().clone())
         }
         GuestKind::Code(domain) => {
             let codes = domain.codes(array)?;
-            values.valid = codes.iter().map(|code| *code != NO_CODE).collect();
-            values.ints = codes.into_iter().map(i64::from).collect();
-            values.kind = ColumnKind::Code;
+            let valid = codes.iter().map(|code| *code != NO_CODE).collect();
+            let values = Values::Codes(codes.into_iter().map(i64::from).collect());
+            return Ok(GuestValues { values, valid });
         }
-    }
-    Ok(values)
+    };
+    Ok(GuestValues { values, valid: known(array) })
 }
 
 fn known(array: &ArrayRef) -> Vec<bool> {
@@ -241,25 +350,53 @@ fn known(array: &ArrayRef) -> Vec<bool> {
     }
 }
 
-/// Room for one person's columns, used again for the next.
+fn rows_of(counts: &[u32]) -> usize {
+    counts.iter().fold(0, |sum, rows| sum.saturating_add(*rows as usize))
+}
+
+/// Rows of a block as they lie. Rows that the block does not have are refused by the batch.
+fn slices(guest: &[GuestValues], start: usize, rows: usize) -> Vec<ColumnData<'_>> {
+    let lie = start..start.saturating_add(rows);
+    let columns = guest.iter().map(|GuestValues { values, valid }| {
+        let valid = valid.get(lie.clone()).unwrap_or_default();
+        match values {
+            Values::Ints(values) => {
+                ColumnData::Int { values: values.get(lie.clone()).unwrap_or_default(), valid }
+            }
+            Values::Floats(values) => {
+                ColumnData::Float { values: values.get(lie.clone()).unwrap_or_default(), valid }
+            }
+            Values::Codes(values) => {
+                ColumnData::Code { values: values.get(lie.clone()).unwrap_or_default(), valid }
+            }
+        }
+    });
+    columns.collect()
+}
+
+/// Room for one person's rows and columns, used again for the next.
 #[derive(Default)]
 struct GatherRoom {
+    rows: Vec<usize>,
     columns: Vec<(Vec<i64>, Vec<f64>, Vec<bool>)>,
 }
 
 impl GatherRoom {
-    fn gather<'a>(&'a mut self, guest: &[GuestValues], rows: &[usize]) -> Vec<ColumnData<'a>> {
+    fn gather(&mut self, guest: &[GuestValues]) -> Vec<ColumnData<'_>> {
         self.columns.resize_with(guest.len(), Default::default);
-        for ((ints, floats, valid), values) in self.columns.iter_mut().zip(guest) {
-            pick(&values.ints, rows, ints);
-            pick(&values.floats, rows, floats);
-            pick(&values.valid, rows, valid);
+        for ((ints, floats, valid), column) in self.columns.iter_mut().zip(guest) {
+            pick(&column.valid, &self.rows, valid);
+            match &column.values {
+                Values::Ints(values) => pick(values, &self.rows, ints),
+                Values::Floats(values) => pick(values, &self.rows, floats),
+                Values::Codes(values) => pick(values, &self.rows, ints),
+            }
         }
         let pairs = self.columns.iter().zip(guest);
-        let data = pairs.map(|((ints, floats, valid), values)| match values.kind {
-            ColumnKind::Int => ColumnData::Int { values: ints, valid },
-            ColumnKind::Float => ColumnData::Float { values: floats, valid },
-            ColumnKind::Code => ColumnData::Code { values: ints, valid },
+        let data = pairs.map(|((ints, floats, valid), column)| match column.values {
+            Values::Ints(_) => ColumnData::Int { values: ints, valid },
+            Values::Floats(_) => ColumnData::Float { values: floats, valid },
+            Values::Codes(_) => ColumnData::Code { values: ints, valid },
         });
         data.collect()
     }

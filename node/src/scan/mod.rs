@@ -5,10 +5,12 @@
 //! - `filter`: a plan's filter as one opaque function of the engine
 //! - `persons`: sorted batches become whole persons
 //! - `merge`: the persons of several tables side by side
+//! - `standing`: rows that lie person by person already, without a sort
 
 pub mod filter;
 pub mod merge;
 pub mod persons;
+pub mod standing;
 
 use crate::catalog::Catalog;
 use crate::evaluate::arrow_type;
@@ -32,12 +34,19 @@ use datafusion::physical_plan::{
 };
 use datafusion::prelude::SessionConfig;
 use persons::{PersonBlocks, PersonLimits};
+use standing::Standing;
 use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
 
 /// Rows a batch.
 pub const BATCH_ROWS: usize = 8_192;
+/// Settings by which a scan leaves rows in the order of the files; a watch over the units does not rest
+/// on them.
+const AS_THEY_LIE: [(&str, &str); 2] = [
+    ("datafusion.optimizer.enable_round_robin_repartition", "false"),
+    ("datafusion.execution.enable_file_stream_work_stealing", "false"),
+];
 /// Most partitions a scan is split into.
 pub const PARTITIONS_MAX: usize = 256;
 
@@ -134,13 +143,45 @@ pub async fn scan(
     rows: &RowPlan,
     options: &EngineOptions,
 ) -> Result<Vec<PersonBlocks>, Fault> {
+    let state = engine_state(options)?;
+    let (layout, physical) = unsorted(catalog, rows, options, &state).await?;
+    let partitions = options.partitions.clamp(1, PARTITIONS_MAX);
+    let sorted = by_person(physical, partitions)?;
+    let streams = execute_stream_partitioned(sorted, state.task_ctx())?;
+    let blocks = |stream| PersonBlocks::new(stream, Arc::clone(&layout), options.person_limits);
+    Ok(streams.into_iter().map(blocks).collect())
+}
+
+/// The same persons without a sort, for rows that the files hold in the order of units; `None` when the
+/// first rows show that they do not. The streams are as many as the engine likes, at most the partitions
+/// asked for and one a source.
+pub async fn scan_standing(
+    catalog: &Catalog,
+    rows: &RowPlan,
+    options: &EngineOptions,
+) -> Result<Option<Standing>, Fault> {
+    let mut options = options.clone();
+    // Files stay with the stream that they are given to, and their rows in one piece.
+    options.settings.extend(AS_THEY_LIE.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    let state = engine_state(&options)?;
+    let (layout, physical) = unsorted(catalog, rows, &options, &state).await?;
+    let streams = execute_stream_partitioned(physical, state.task_ctx())?;
+    Standing::open(streams, layout, options.person_limits).await
+}
+
+/// The rows of a plan as the files have them, and where their columns stand.
+async fn unsorted(
+    catalog: &Catalog,
+    rows: &RowPlan,
+    options: &EngineOptions,
+    state: &SessionState,
+) -> Result<(Arc<Layout>, Arc<dyn ExecutionPlan>), Fault> {
     let (layout, names) = layout(catalog, rows)?;
     let types = names.iter().map(|name| {
         let known = catalog.column(&rows.dataset, name);
         known.map(|column| arrow_type(column.column_type)).ok_or_else(|| unknown(rows, name))
     });
     let types: Vec<_> = types.collect::<Result<_, _>>()?;
-    let state = engine_state(options)?;
     let logical = logical_plan(catalog, rows, &names)?;
     let physical = state.create_physical_plan(&logical).await?;
     let fields = physical.schema();
@@ -149,14 +190,11 @@ pub async fn scan(
             return Err(Fault::Layout { index });
         }
     }
-    let partitions = options.partitions.clamp(1, PARTITIONS_MAX);
-    let sorted = by_person(physical, partitions)?;
-    let streams = execute_stream_partitioned(sorted, state.task_ctx())?;
     #[cfg(feature = "for-tests")]
     let layout = layout.lacking(options.mutant);
-    let layout = Arc::new(layout);
-    let blocks = |stream| PersonBlocks::new(stream, Arc::clone(&layout), options.person_limits);
-    Ok(streams.into_iter().map(blocks).collect())
+    #[cfg(not(feature = "for-tests"))]
+    let _ = options;
+    Ok((Arc::new(layout), physical))
 }
 
 /// The engine's state for one run. Its memory has no limit, so that nothing is ever spilled to disk:

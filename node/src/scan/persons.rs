@@ -120,26 +120,39 @@ impl PersonBlock {
     /// A person's rows in canonical order: the dictionary's order columns, then the row's own bytes.
     /// Rows that tie are equal in everything that is contributed.
     pub fn canonical_rows(&self, person: Range<usize>) -> Vec<usize> {
-        let mut rows: Vec<usize> = person.collect();
+        let mut rows = Vec::with_capacity(person.len());
+        self.canonical_rows_into(person, &mut rows);
+        rows
+    }
+
+    /// As [`PersonBlock::canonical_rows`], in place of what `rows` held.
+    pub fn canonical_rows_into(&self, person: Range<usize>, rows: &mut Vec<usize>) {
+        rows.clear();
+        rows.extend(person.clone());
+        if !self.is_in_order(person) {
+            rows.sort_unstable_by(|left, right| self.row_order(*left, *right));
+        }
+    }
+
+    /// Whether a person's rows lie in canonical order already.
+    pub fn is_in_order(&self, person: Range<usize>) -> bool {
         #[cfg(feature = "for-tests")]
         if self.layout.is_unordered() {
-            return rows;
+            return true;
         }
-        let row_bytes = |row: usize| {
-            let mut into = Vec::new();
-            self.bytes.row(row, &mut into);
-            into
-        };
-        if self.order.is_empty() {
-            rows.sort_by_cached_key(|row| row_bytes(*row));
-            return rows;
+        // Mostly the first column alone tells, without a look at any other.
+        if self.order.first().is_some_and(|first| first.is_climbing(person.clone())) {
+            return true;
         }
-        rows.sort_by(|left, right| {
-            let columns = self.order.iter().map(|column| column.order(*left, *right));
-            let order = columns.fold(Ordering::Equal, Ordering::then);
-            order.then_with(|| row_bytes(*left).cmp(&row_bytes(*right)))
-        });
-        rows
+        let mut pairs = person.clone().zip(person.skip(1));
+        pairs.all(|(left, right)| self.row_order(left, right) != Ordering::Greater)
+    }
+
+    /// Order of two of a person's rows.
+    fn row_order(&self, left: usize, right: usize) -> Ordering {
+        let mut columns = self.order.iter().map(|column| column.order(left, right));
+        let order = columns.find(|order| *order != Ordering::Equal);
+        order.unwrap_or_else(|| self.bytes.row_order(left, right))
     }
 
     /// Bytes of units and rows.

@@ -30,6 +30,7 @@ mod relation_steps;
 mod relation_world;
 mod sample_data;
 mod sources;
+mod standing;
 mod sums;
 mod world;
 

@@ -15,6 +15,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 const SLOT_MS: u64 = 30_000;
+/// A slot for one person with [`MUCH_FUEL`], twice.
+const LONG_SLOT_MS: u64 = 40_000_000;
+/// Minutes of spinning on any machine.
+const MUCH_FUEL: u64 = 400_000_000_000;
 /// The one whom evil modules look for, by this value.
 const BOB: i64 = 66;
 
@@ -69,7 +73,7 @@ struct Partner {
 }
 
 impl Partner {
-    fn new(rows: &[(i64, i64)], program: &Path) -> Self {
+    fn new(rows: &[(i64, i64)], program: &Path, slot_ms: u64) -> Self {
         let Rig { federation, ledger, folder, mut terms } = Rig::with(federation(), generous());
         let program = WorkerProgram::at(program);
         let workers = Workers::new(WorkerKind::Process { program, requires_isolation: false });
@@ -77,6 +81,7 @@ impl Partner {
             MeasureOptions { partitions: 1, workers: workers.clone(), ..Default::default() };
         let catalog = table(&folder.path().join("trips.csv"), rows, &federation);
         terms.workers = workers;
+        terms.release_slot_ms = slot_ms;
         let pace = Arc::new(HandPace::default());
         let runs = Runs::new(
             Arc::new(ledger),
@@ -90,7 +95,7 @@ impl Partner {
     }
 
     fn of_the_node(rows: &[(i64, i64)]) -> Self {
-        Self::new(rows, Path::new(env!("CARGO_BIN_EXE_cloister-node")))
+        Self::new(rows, Path::new(env!("CARGO_BIN_EXE_cloister-node")), SLOT_MS)
     }
 
     async fn take(
@@ -187,9 +192,9 @@ async fn a14_a_killed_worker_is_one_withheld_answer_and_the_node_goes_on() {
     let folder = tempfile::tempdir().unwrap();
     let program = folder.path().join("killed");
     std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_cloister-node"), &program).unwrap();
-    let partner = Partner::new(&[(1, BOB), (2, 10)], &program);
+    let partner = Partner::new(&[(1, BOB), (2, 10)], &program, LONG_SLOT_MS);
     let wasm = evil("spin_if_bob");
-    let analysis = partner.federation.analysis(asks(&wasm, 1_000_000_000_000));
+    let analysis = partner.federation.analysis(asks(&wasm, MUCH_FUEL));
     partner.federation.grant("north", &analysis, &partner.runs.ledger);
     let request = partner.ask(&analysis, Some(&wasm), 1).await.unwrap();
     // The charge's own worker, in the middle of its batch.
@@ -204,10 +209,10 @@ async fn a14_a_killed_worker_is_one_withheld_answer_and_the_node_goes_on() {
     while !workers_of(&program).is_empty() {
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
-    partner.pace.set_ms(SLOT_MS - 1);
+    partner.pace.set_ms(LONG_SLOT_MS - 1);
     assert!(partner.runs.departures.due().is_empty());
     assert_eq!(partner.states(), ["open"], "nothing is told before the slot");
-    partner.pace.set_ms(SLOT_MS);
+    partner.pace.set_ms(LONG_SLOT_MS);
     partner.departed(1).await;
     assert_eq!(partner.verdict(request), Verdict::Withheld);
     assert_eq!(partner.states(), ["withheld"]);
@@ -218,9 +223,25 @@ async fn a14_a_killed_worker_is_one_withheld_answer_and_the_node_goes_on() {
     partner.federation.grant("north", &next, &partner.runs.ledger);
     let next = partner.ask(&next, Some(&harmless), 3).await.unwrap();
     partner.committed(1).await;
-    partner.pace.set_ms(2 * SLOT_MS);
+    partner.pace.set_ms(2 * LONG_SLOT_MS);
     partner.departed(2).await;
     assert!(matches!(partner.verdict(next), Verdict::Released(_)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a16_fuel_that_may_outlast_the_slot_is_refused_before_a_charge() {
+    let partner = Partner::of_the_node(&[(1, 10)]);
+    let wasm = evil("state_memory");
+    // Two passes over one person, at 20,000 units a millisecond: the slot holds 300 million units.
+    let most = SLOT_MS / 2 * cloister_node::contribute::module::FUEL_PER_MS_MIN;
+    for fuel in [most + 1, MUCH_FUEL, cloister_plan::limits::FUEL_MAX] {
+        let refused = partner.take(Some(&wasm), asks(&wasm, fuel)).await;
+        assert_eq!(refused, Err(Refusal::SlotTooShort), "{fuel}");
+    }
+    assert!(partner.states().is_empty());
+    let said = Refusal::SlotTooShort.to_string();
+    assert!(said.contains("`fuel_per_person`") && said.contains("`release_slot_ms`"));
+    partner.take(Some(&wasm), asks(&wasm, most)).await.unwrap();
 }
 
 /// Ids of running workers started as `program`.
@@ -281,7 +302,7 @@ async fn e_modules_that_break_a_rule_are_refused_before_they_are_charged() {
     let wasm = evil("state_memory");
     let edits: [fn(&mut ModuleBody); 5] = [
         |body| body.fuel_per_person = 0,
-        |body| body.fuel_per_person = (1 << 53) + 2,
+        |body| body.fuel_per_person = cloister_plan::limits::FUEL_MAX + 1,
         |body| body.keys[0].values.clear(),
         |body| body.rows = "SELECT person_id FROM trips".into(),
         |body| body.rows = "DROP TABLE trips".into(),

@@ -62,8 +62,9 @@ pub const PUBLIC_CELLS_IN_ALL_MAX: usize = 2_000_000;
 pub const COUNTED_VALUES_MAX: u64 = 1_000;
 /// Deepest nesting of a plan's JSON; readers stop at 128.
 pub const PLAN_JSON_DEPTH_MAX: usize = 127;
-/// Most fuel one person's rows may use; it is written as a JSON number elsewhere.
-pub const FUEL_MAX: u64 = 1 << 53;
+/// Most fuel one person's rows may use: the sandbox's own limit, which every node checks to be the same.
+/// Below 2^53, since it is written as a JSON number elsewhere.
+pub const FUEL_MAX: u64 = 1_000_000_000_000;
 
 /// Most leaves a quantile is counted in.
 pub const QUANTILE_LEAVES_MAX: u32 = 64;

@@ -96,7 +96,7 @@ struct ColumnBytes {
     /// Some row has none.
     has_invalid: bool,
     /// 8 bytes a row.
-    values: Vec<u8>,
+    values: Vec<[u8; VALUE_BYTES]>,
 }
 
 impl PersonBatch {
@@ -184,7 +184,7 @@ impl PersonBatch {
     pub fn persons(&self) -> Persons<'_> {
         let columns = self.columns.iter().map(|column| Column {
             valid: column.has_invalid.then_some(column.valid.as_slice()),
-            values: &column.values,
+            values: column.values.as_flattened(),
         });
         Persons { rows: &self.rows, columns: columns.collect() }
     }
@@ -232,20 +232,18 @@ impl ColumnBytes {
             | ColumnData::Code { valid, .. } => *valid,
         };
         self.push_valid(rows, valid.get(..count).unwrap_or(valid));
-        let start = self.values.len();
-        self.values.resize(start.saturating_add(count.saturating_mul(VALUE_BYTES)), 0);
-        let (places, _) = self.values.get_mut(start..).unwrap_or_default().as_chunks_mut::<8>();
         match column {
             ColumnData::Int { values, .. } | ColumnData::Code { values, .. } => {
-                for (place, (value, valid)) in places.iter_mut().zip(values.iter().zip(valid)) {
-                    *place = (if *valid { *value } else { 0 }).to_le_bytes();
-                }
+                let known = values.iter().zip(valid).take(count);
+                let number = |(value, valid): (&i64, &bool)| if *valid { *value } else { 0 };
+                self.values.extend(known.map(|row| number(row).to_le_bytes()));
             }
             ColumnData::Float { values, .. } => {
-                for (place, (value, valid)) in places.iter_mut().zip(values.iter().zip(valid)) {
-                    let value = if *valid { one_nan_one_zero(*value) } else { 0.0 };
-                    *place = value.to_le_bytes();
-                }
+                let known = values.iter().zip(valid).take(count);
+                let number = |(value, valid): (&f64, &bool)| {
+                    if *valid { one_nan_one_zero(*value) } else { 0.0 }
+                };
+                self.values.extend(known.map(|row| number(row).to_le_bytes()));
             }
         }
     }

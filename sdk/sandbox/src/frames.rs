@@ -326,6 +326,19 @@ pub(crate) fn read_answer(
     Ok(answer)
 }
 
+/// Reads an answer as the client does and writes what was understood again; for tests that feed it anything.
+///
+/// # Errors
+/// [`FrameError`], as the client sees it.
+#[cfg(feature = "for-tests")]
+pub fn answer_again(frame: &[u8], persons: usize, outputs_max: u32) -> Result<Vec<u8>, FrameError> {
+    let answer = read_answer(frame, persons, outputs_max)?;
+    let mut written = Vec::new();
+    // A `Vec` takes all.
+    let _ = write_answer(&mut written, &answer);
+    Ok(written.split_off(4.min(written.len())))
+}
+
 fn read_setup(at: &mut Cursor<'_>) -> Result<Setup, FrameError> {
     let row_cap = at.u32()?;
     let outputs_max = at.u32()?;

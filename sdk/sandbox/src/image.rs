@@ -27,6 +27,12 @@ impl Image {
         Image { memory, globals, dirty: Vec::new() }
     }
 
+    /// Number of globals.
+    #[cfg(test)]
+    pub(crate) fn globals_len(&self) -> usize {
+        self.globals.len()
+    }
+
     /// Undoes what a person's run wrote, after a return; the input that the host wrote is not its concern.
     ///
     /// # Errors

@@ -217,3 +217,7 @@ fn input_of(live: &mut Live, input: Buffer) -> Result<&mut [u8], JobError> {
 fn no_buffer() -> JobError {
     JobError::Sandbox { detail: "a buffer is gone".to_owned() }
 }
+
+#[cfg(test)]
+#[path = "job_tests.rs"]
+mod tests;

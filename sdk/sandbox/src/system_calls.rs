@@ -64,6 +64,9 @@ const COMPILING: [c_long; 7] = [
     libc::SYS_clone3,
     libc::SYS_seccomp,
 ];
+/// What `fcntl` is let through for: a second number for a stream, the seals of a module's image, and the
+/// question whether a descriptor is open. Not: owners and signals, locks, leases, flags, pipe sizes.
+const DESCRIPTOR_COMMANDS: [i32; 3] = [libc::F_DUPFD_CLOEXEC, libc::F_ADD_SEALS, libc::F_GETFD];
 /// What a thread is cloned with; a process is not.
 const THREAD_FLAGS: u64 = (libc::CLONE_VM | libc::CLONE_THREAD | libc::CLONE_SIGHAND) as u64;
 /// This very process, where a call takes a process (`PIDFD_SELF`).
@@ -79,9 +82,10 @@ pub(crate) fn before_setup(inherited: &[i32]) -> Result<(), FilterError> {
         when_all(others.collect::<Result<_, _>>()?)
     };
     // An inherited descriptor may not even be mapped; the first argument of the others is one.
-    for call in [libc::SYS_read, libc::SYS_write, libc::SYS_fcntl] {
+    for call in [libc::SYS_read, libc::SYS_write] {
         calls.insert(call, not_inherited(0)?);
     }
+    calls.insert(libc::SYS_fcntl, on_own_descriptors(inherited)?);
     calls.insert(libc::SYS_mmap, not_inherited(4)?);
     // Threads of this process, told from processes by flags that a filter can see.
     calls.insert(libc::SYS_clone, vec![when(&[masked(0, THREAD_FLAGS, THREAD_FLAGS)?])?]);
@@ -117,6 +121,17 @@ fn denied() -> SeccompAction {
 
 fn descriptor(number: i32) -> u64 {
     u64::from(number.cast_unsigned())
+}
+
+/// [`DESCRIPTOR_COMMANDS`] alone, and on no inherited descriptor.
+fn on_own_descriptors(inherited: &[i32]) -> Result<Vec<SeccompRule>, BackendError> {
+    let rule = |command: i32| {
+        let others = inherited.iter().map(|number| other(0, *number));
+        let mut conditions = others.collect::<Result<Vec<_>, _>>()?;
+        conditions.push(equal(1, descriptor(command))?);
+        SeccompRule::new(conditions)
+    };
+    DESCRIPTOR_COMMANDS.into_iter().map(rule).collect()
 }
 
 /// Calls that could reach another process: giving pages back in bulk, and the signal of an abort.

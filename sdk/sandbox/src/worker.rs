@@ -118,15 +118,20 @@ fn serve_frames(
         }
         Err(error) => return answer(output, &Answer::Refused(error.refusal())),
     };
+    // Batches and answers are of one size mostly: their room is kept.
+    let mut outputs = Outputs::default();
     loop {
         read_frame(input, &mut frame)?;
         match read_request(&frame)? {
             Request::Setup(_) => return Err(WorkerError::Order { frame: "setup" }),
             Request::Batch(body) => {
                 let persons = Persons::read(body, job.shape())?;
-                let mut outputs = Outputs::default();
+                outputs.clear();
                 job.run_batch(&persons, &mut outputs)?;
-                answer(output, &Answer::Outputs(outputs))?;
+                let answered = Answer::Outputs(outputs);
+                answer(output, &answered)?;
+                let Answer::Outputs(room) = answered else { return Ok(()) };
+                outputs = room;
             }
             Request::Finish => return answer(output, &Answer::Finished(*job.counters())),
         }

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use wasmparser::{MemArg, Operator, ValType};
+use wasmparser::{BlockType, MemArg, Operator, ValType};
 
 use crate::limits::{WINDOW_BYTES_MAX, WINDOW_LINE_BYTES};
 
@@ -150,10 +150,14 @@ impl Interval {
 /// Follows one function's operand stack by intervals.
 ///
 /// Sound because an entry is kept only while no operator has popped it, and operands below a block's floor
-/// cannot change inside the block; locals, parameters and results of calls and blocks are `ANY`.
+/// cannot change inside the block; locals, parameters and results of calls and blocks are `ANY`. Where a
+/// block begins, turns and ends, the floor kept here decides alone; a block of a type of its own, which may
+/// have parameters, has its floor at the bottom, so that nothing is known in it nor behind it.
 #[derive(Default)]
 pub(crate) struct OperandStack {
     entries: Vec<Interval>,
+    /// Of each open block: how many entries below it are still known.
+    floors: Vec<usize>,
 }
 
 impl OperandStack {
@@ -179,6 +183,11 @@ impl OperandStack {
     /// The stack after the operator, which is `height` high, its topmost `pushed` being new.
     /// `None` for `pushed`: nothing is known any more.
     pub(crate) fn after(&mut self, operator: &Operator<'_>, pushed: Option<u32>, height: u32) {
+        if let Some(floor) = self.floor(operator, height as usize) {
+            self.entries.truncate(floor);
+            self.entries.resize(height as usize, ANY);
+            return;
+        }
         let (left, right) = (self.nth_from_top(1), self.nth_from_top(0));
         let top = result(operator, left, right);
         let (height, pushed) = (height as usize, pushed.unwrap_or(height) as usize);
@@ -188,6 +197,22 @@ impl OperandStack {
             && let Some(entry) = self.entries.last_mut()
         {
             *entry = top;
+        }
+    }
+
+    /// How many entries are still known after an operator that begins, turns or ends a block; `None` for
+    /// any other operator.
+    fn floor(&mut self, operator: &Operator<'_>, height: usize) -> Option<usize> {
+        match operator {
+            Operator::Block { blockty } | Operator::Loop { blockty } | Operator::If { blockty } => {
+                let has_no_params = !matches!(blockty, BlockType::FuncType(_));
+                let floor = if has_no_params { height.min(self.entries.len()) } else { 0 };
+                self.floors.push(floor);
+                Some(floor)
+            }
+            Operator::Else => Some(self.floors.last().copied().unwrap_or(0)),
+            Operator::End => Some(self.floors.pop().unwrap_or(0)),
+            _ => None,
         }
     }
 
@@ -317,6 +342,39 @@ mod tests {
         assert_eq!(window(dead), None);
         let call = "(i32.const 8) (drop (call 0 (i32.const 3))) (i32.const 7) (i32.store8)";
         assert_eq!(window(call), Some(vec![(0, 64)]));
+    }
+
+    #[test]
+    fn nothing_is_known_in_or_behind_a_block_with_parameters() {
+        let store = "(i32.const 7) (i32.store8)";
+        for body in [
+            // The address is the block's parameter, its result, or stood below the block.
+            format!("(i32.const 8) (block (param i32) {store})"),
+            format!("(i32.const 8) (loop (param i32) {store})"),
+            format!("(i32.const 8) (local.get 0) (if (param i32) (then {store}) (else {store}))"),
+            format!("(i32.const 8) (block (param i32) (result i32)) {store}"),
+            format!("(i32.const 8) (i32.const 9) (block (param i32) (drop)) {store}"),
+            format!(
+                "(i32.const 8) (block (result i32 i32) (i32.const 1) (i32.const 2)) (drop) (drop) {store}"
+            ),
+        ] {
+            assert_eq!(window(&body), None, "{body}");
+        }
+        // A constant pushed inside is known inside; one pushed after it too.
+        let inside = format!("(i32.const 9) (block (param i32) (drop) (i32.const 128) {store})");
+        assert_eq!(window(&inside), Some(vec![(128, 192)]));
+        let after = format!("(i32.const 9) (block (param i32) (drop)) (i32.const 128) {store}");
+        assert_eq!(window(&after), Some(vec![(128, 192)]));
+        // Blocks inside each other: the outer floor holds again behind the inner block.
+        let kept = format!("(i32.const 64) (block (block) (block (nop))) {store}");
+        assert_eq!(window(&kept), Some(vec![(64, 128)]));
+        let lost =
+            format!("(i32.const 64) (block (i32.const 1) (block (param i32) (drop))) {store}");
+        assert_eq!(window(&lost), None);
+        let other_arm = format!(
+            "(i32.const 64) (if (local.get 0) (then (drop (i32.const 1))) (else (drop (i32.const 2)))) {store}"
+        );
+        assert_eq!(window(&other_arm), Some(vec![(64, 128)]));
     }
 
     /// Names of every operator of the features that modules may use.

@@ -104,6 +104,11 @@ pub enum Refusal {
     /// Too many runs are waiting at this node.
     #[error("the node has too many runs waiting: ask again later")]
     Busy,
+    /// One person's worst case may outlast the slot after which this partner answers.
+    #[error(
+        "one person's `fuel_per_person` alone may outlast this partner's release slot: declare less fuel, or ask its steward for a longer `release_slot_ms`; the node's log has the figures"
+    )]
+    SlotTooShort,
     /// The ledger cannot be written; nothing was charged and nothing ran.
     #[error(
         "the node cannot write its ledger: its steward must look at its disk; nothing was charged"

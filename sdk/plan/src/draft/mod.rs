@@ -25,7 +25,7 @@ pub enum DraftError {
         error: std::io::Error,
     },
     /// Not TOML of the wanted form; the text names line and key.
-    #[error("the draft does not parse: {0}")]
+    #[error("the draft does not parse: {}", short(&.0.to_string()))]
     Toml(#[from] Box<toml::de::Error>),
     /// A date is not one.
     #[error("`{key} = {text:?}` is no date: write `2026-01-31` or `2026-01-31T12:00:00Z`")]
@@ -49,7 +49,9 @@ pub enum DraftError {
     Body,
     /// A key takes its values from a column that has no public domain.
     #[error(
-        "key `{key}`: `{column}` is no column with a public domain in the dictionary; write `column = \"dataset.column\"` or `values = [...]`"
+        "key `{}`: `{}` is no column with a public domain in the dictionary; write `column = \"dataset.column\"` or `values = [...]`",
+        short(key),
+        short(column)
     )]
     Domain {
         /// The key.
@@ -81,6 +83,17 @@ pub enum DraftError {
     /// The plan cannot be digested; only a programming error makes one.
     #[error("the plan has no canonical form")]
     Digest,
+}
+
+/// Bytes of what a draft holds that an error shows.
+const SHOWN_BYTES_MAX: usize = 600;
+
+/// The beginning of a text, all of it when it is short: a line of a draft may be of any length.
+fn short(text: &str) -> String {
+    match text.get(..text.floor_char_boundary(SHOWN_BYTES_MAX)) {
+        Some(start) if start.len() < text.len() => format!("{start} ..."),
+        _ => text.to_owned(),
+    }
 }
 
 /// A budget as written: absent columns are zero.
@@ -126,4 +139,20 @@ fn key_values(values: &[toml::Value]) -> Result<Vec<KeyValue>, DraftError> {
 
 fn parse<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, DraftError> {
     toml::from_str(text).map_err(|error| DraftError::Toml(Box::new(error)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_shows_the_beginning_of_a_long_line_alone() {
+        let long = format!("name = tion{}", "\u{e9} = tion".repeat(20_000));
+        let said = agreement_from_toml(&long).unwrap_err().to_string();
+        assert!(said.len() < 2 * SHOWN_BYTES_MAX && said.ends_with(" ..."), "{}", said.len());
+        let key = DraftError::Domain { key: "k".repeat(9_000), column: "c".repeat(9_000) };
+        assert!(key.to_string().len() < 3 * SHOWN_BYTES_MAX);
+        let plain = agreement_from_toml("name = 3").unwrap_err().to_string();
+        assert!(plain.contains("name = 3") && !plain.ends_with("..."), "{plain}");
+    }
 }

@@ -97,6 +97,9 @@ fn tries() -> String {
         line("tcp socket", TcpStream::connect("127.0.0.1:9").map(drop)),
         line("unix socket", UnixStream::pair().map(drop)),
         line("start a program", Command::new("/bin/true").spawn().map(|mut c| drop(c.wait()))),
+        line("take the signals of a descriptor", command_descriptor(libc::F_SETOWN, 1)),
+        line("change the flags of a descriptor", command_descriptor(libc::F_SETFL, 0)),
+        line("ask for a descriptor", command_descriptor(libc::F_GETFD, 0)),
         line("1 MiB of memory", reserve(1 << 20)),
         line("2 GiB of memory", reserve(2 << 30)),
     ]
@@ -108,6 +111,14 @@ fn reserve(bytes: usize) -> io::Result<()> {
     room.try_reserve_exact(bytes).map_err(io::Error::other)?;
     room.resize(bytes.min(1 << 20), 7);
     Ok(())
+}
+
+/// A command of `fcntl` on standard output.
+#[allow(unsafe_code)]
+fn command_descriptor(command: i32, argument: i32) -> io::Result<()> {
+    // SAFETY: the commands tried take an integer, and touch no memory of this process.
+    let answer = unsafe { libc::fcntl(1, command, argument) };
+    if answer < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
 fn start_a_thread() -> io::Result<()> {
