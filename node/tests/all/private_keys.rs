@@ -11,7 +11,7 @@ use cloister_terms::{Body, Key, KeyValue};
 use std::collections::BTreeMap;
 
 /// By the numbers `n`, of which the dictionary lists none.
-const BY_N: &str = "SELECT n, COUNT(*) AS trips, COUNT(DISTINCT rider) AS riders, SUM(zone) AS zones \
+const BY_N: &str = "SELECT n, COUNT(*) AS trips, COUNT(DISTINCT rider) AS riders, SUM(clamp(zone, 0, 999)) AS zones \
      FROM trips WHERE zone BETWEEN 0 AND 999 GROUP BY n";
 
 fn private(world: &World, sql: &str, row_cap: u32, group_cap: u32) -> ContributionPlan {
