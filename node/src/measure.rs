@@ -1,7 +1,7 @@
 //! Measures what was charged: scan, contribute, bound and aggregate, partition beside partition. What
 //! comes out is exact and must go to the noise stage alone.
 
-use crate::aggregate::Exact;
+use crate::aggregate::{Exact, SumOverflow};
 use crate::bound::{Bounder, Caps};
 use crate::catalog::Catalog;
 use crate::contribute::module::ModuleRows;
@@ -12,8 +12,9 @@ use crate::ledger::Charge;
 use crate::relate::{Made, RelationError, Relator, check, is_plain};
 use crate::row_bytes::{RowBytes, TypedColumn};
 use crate::scan::merge::PersonMerge;
-use crate::scan::persons::{PersonBlocks, PersonLimits};
+use crate::scan::persons::{PersonBlock, PersonBlocks, PersonLimits};
 use crate::scan::{EngineOptions, scan};
+use crate::told::Told;
 use cloister_plan::{Contribute, ContributionPlan, RowPlan, SqlContribution};
 use cloister_sandbox::Workers;
 use std::sync::Arc;
@@ -135,6 +136,7 @@ impl Part {
         let row_cap = self.caps.table_row_cap(0);
         let mut bounder = Bounder::new(self.caps);
         while let Some(block) = blocks.next().await? {
+            too_large(&block, &mut exact)?;
             // First, so that the work of a person's rows is bounded by the cap, too.
             let keep =
                 &mut |rows: &mut Vec<usize>, bytes: &RowBytes| bounder.cap_table_rows(rows, bytes);
@@ -142,8 +144,9 @@ impl Part {
             let columns =
                 Columns { names: block.names(), arrays: block.arrays(), rows: block.rows() };
             let values = sql.values(columns)?;
-            for person in block.persons() {
-                bounder.add_rows(block.row_bytes(), person, &values, &mut exact)?;
+            for (person, is_cut) in block.persons_cut() {
+                let cut = Told::capped(is_cut);
+                bounder.add_rows(block.row_bytes(), person, &values, cut, &mut exact)?;
             }
         }
         Ok(exact)
@@ -174,6 +177,7 @@ impl Part {
         let mut exact = Exact::zero(&self.plan.shape)?;
         let mut rows = ModuleRows::start(&self.plan, module, wasm, self.caps, workers).await?;
         while let Some(block) = blocks.next().await? {
+            too_large(&block, &mut exact)?;
             rows.add_block(&block, &mut exact).await?;
         }
         rows.finish(&mut exact).await?;
@@ -190,6 +194,7 @@ fn add_made(
     exact: &mut Exact,
 ) -> Result<(), Fault> {
     if made.rows.rows() == 0 {
+        made.cut.iter().try_for_each(|cut| exact.tell(Told::capped(*cut)))?;
         return Ok(());
     }
     let columns = made.rows.arrays().iter().enumerate();
@@ -198,9 +203,17 @@ fn add_made(
     let values = sql.values(made.rows.columns())?;
     for (person, unit_row) in made.persons.clone().enumerate() {
         let rows = made.rows.person(person);
-        if !rows.is_empty() {
-            bounder.add_made(&bytes, unit_row, rows, &values, exact)?;
+        let cut = Told::capped(made.cut.get(person).copied().unwrap_or(false));
+        if rows.is_empty() {
+            exact.tell(cut)?;
+        } else {
+            bounder.add_made(&bytes, unit_row, rows, &values, cut, exact)?;
         }
     }
     Ok(())
+}
+
+/// Tells of the persons of a block whom the limits do not hold: all their rows are left out.
+fn too_large(block: &PersonBlock, exact: &mut Exact) -> Result<(), SumOverflow> {
+    (0..block.too_large()).try_for_each(|_| exact.tell(Told::capped(true)))
 }

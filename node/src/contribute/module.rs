@@ -8,6 +8,7 @@ use crate::contribute::domain::{DomainIndex, NO_CODE};
 use crate::evaluate::EvaluateError;
 use crate::fault::Fault;
 use crate::scan::persons::PersonBlock;
+use crate::told::Told;
 use cloister_plan::{ContributionPlan, ModuleColumnKind, ModuleContribution};
 use cloister_sandbox::limits::{PERSONS_PER_BATCH_MAX, WATCHDOG_MS, WATCHDOG_MS_MAX};
 use cloister_sandbox::{
@@ -48,8 +49,8 @@ pub struct ModuleRows {
     bounder: Bounder,
     /// Runner and batch, absent while a blocking thread holds them.
     job: Option<(Runner, PersonBatch)>,
-    /// Units of the persons in the batch, in its order.
-    units: Vec<Vec<u8>>,
+    /// Units of the persons in the batch, in its order, and what happened to their rows.
+    units: Vec<(Vec<u8>, Told)>,
     /// An abandoned run drops this, and the worker ends with it, though a thread still waits for it.
     _lease: WorkerLease,
 }
@@ -132,6 +133,7 @@ impl ModuleRows {
         for person in block.persons() {
             let mut rows = block.canonical_rows(person.clone());
             self.bounder.cap_rows(&mut rows, bytes);
+            let cut = Told::capped(rows.len() < person.len());
             let gathered = room.gather(&guest, &rows);
             let mut unit = Vec::new();
             bytes.unit(person.start, &mut unit);
@@ -141,7 +143,7 @@ impl ModuleRows {
                     return Err(Fault::Batch(BatchError::Full { persons: 0 }));
                 }
             }
-            self.units.push(unit);
+            self.units.push((unit, cut));
             if self.units.len() >= self.persons_max {
                 self.run_batch(exact).await?;
             }
@@ -181,10 +183,14 @@ impl ModuleRows {
         let (runner, batch, outputs): (_, _, Result<Vec<PersonOutput>, RunnerError>) =
             blocking(run).await?;
         self.job = Some((runner, batch));
-        for (unit, output) in self.units.iter().zip(outputs?) {
-            // The default contribution is nothing: whatever went wrong, no one outside learns it.
-            if let PersonOutput::Pairs(pairs) = output {
-                self.bounder.add_outputs(unit, &pairs, self.value, exact)?;
+        for ((unit, cut), output) in self.units.iter().zip(outputs?) {
+            match output {
+                PersonOutput::Pairs(pairs) => {
+                    self.bounder.add_outputs(unit, &pairs, self.value, *cut, exact)?;
+                }
+                // The default contribution is nothing: whatever went wrong, no one outside learns it, but
+                // from a noised count of such persons where that was asked and paid for.
+                PersonOutput::Default => exact.tell(Told { trapped: true, ..*cut })?,
             }
         }
         self.units.clear();

@@ -157,7 +157,13 @@ mod tests {
 
     fn served(holdings: &str, text: &str) -> (Vec<Vec<KeyValue>>, Vec<Served>) {
         let body = Body::Sql { text: text.into() };
-        let question = Question { body: &body, row_cap: 20, group_cap: 6, spend: rho("1") };
+        let question = Question {
+            body: &body,
+            row_cap: 20,
+            group_cap: 6,
+            spend: rho("1"),
+            diagnostics: false,
+        };
         let shape = plan(&held(holdings), &question).unwrap().plan.shape;
         (shape.keys.into_iter().map(|key| key.values).collect(), shape.served)
     }
