@@ -3,7 +3,7 @@
 //!
 //! Guarantee: for every plan and whatever the rows or the module say, one person adds to at most
 //! `group_cap` cells, to lane `l` of each at most `shape.lanes[l].sensitivity_steps` in absolute value,
-//! and to all lanes of a group in each at most the group's total. All of it depends on that person's rows and the charge's secret alone: another person's
+//! and to all lanes of a group in each at most the group's total; to each diagnostic 0 or 1, once. All of it depends on that person's rows and the charge's secret alone: another person's
 //! rows, batch borders and partitions change no bit. It must never look at two persons at once.
 
 use crate::aggregate::{Exact, SumOverflow};

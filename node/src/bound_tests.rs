@@ -84,6 +84,31 @@ fn a04_no_value_leaves_its_bounds() {
 }
 
 #[test]
+fn a_value_is_marked_where_it_is_clamped_and_nowhere_else() {
+    let bounds = Bounds::from_steps(-3, 5, 2).unwrap();
+    let values =
+        [0.0, -0.75, 1.25, 1.2501, -0.7501, 1e308, f64::MIN, f64::INFINITY, f64::NAN, -0.0];
+    let floats: Float64Array = values.iter().copied().map(Some).chain([None]).collect();
+    let mut clipped = vec![false; 11];
+    mark_floats(&floats, bounds, &mut clipped);
+    let wide = Bounds::from_steps(-BOUND_STEPS_MAX, BOUND_STEPS_MAX, 2).unwrap();
+    let expected: Vec<bool> =
+        values.iter().map(|value| *value < -0.75 || *value > 1.25).chain([false]).collect();
+    assert_eq!(clipped, expected);
+    // Whoever is clamped onto another step is marked.
+    let pairs = float_steps(&floats, bounds).into_iter().zip(float_steps(&floats, wide));
+    for ((near, far), clipped) in pairs.zip(&clipped) {
+        assert!(near == far || *clipped);
+    }
+    let ints = Int64Array::from(vec![Some(1), Some(2), Some(i64::MAX), Some(i64::MIN), None]);
+    let mut clipped = vec![false; 5];
+    mark_ints(&ints, bounds, &mut clipped);
+    assert_eq!(clipped, [false, true, true, true, false]);
+    mark_ints(&ints, bounds, &mut []);
+    mark_floats(&floats, bounds, &mut clipped[..2]);
+}
+
+#[test]
 fn rounding_is_to_even_and_before_or_after_the_clamp_alike() {
     let halves = Bounds::parse("-2", "2", 0).unwrap();
     let floats = Float64Array::from(vec![0.5, 1.5, 2.5, -0.5, -1.5, 2.4, 1.999]);

@@ -8,7 +8,7 @@ use crate::contribute::domain::{DomainIndex, NO_CODE};
 use crate::evaluate::{Columns, EvaluateError, evaluate};
 use crate::fault::Fault;
 use crate::private_cells::{BatchKeys, append};
-use cloister_plan::{Expr, KeyExpr, LaneExpr, SqlContribution};
+use cloister_plan::{Expr, KeyExpr, LaneExpr, Literal, SqlContribution};
 use cloister_terms::{Bounds, Diagnostic, DiagnosticKind, OutputShape};
 use datafusion::arrow::array::{Array, AsArray};
 use datafusion::arrow::buffer::BooleanBuffer;
@@ -149,6 +149,7 @@ fn summed(
     columns: Columns<'_>,
     clipped: &mut [bool],
 ) -> Result<Vec<i64>, EvaluateError> {
+    mark_clamps(expr, columns, clipped)?;
     let array = evaluate(expr, columns)?;
     if let Some(floats) = array.as_primitive_opt::<Float64Type>() {
         mark_floats(floats, bounds, clipped);
@@ -158,4 +159,33 @@ fn summed(
     let ints = ints.ok_or(EvaluateError::Type { expected: "a number" })?;
     mark_ints(ints, bounds, clipped);
     Ok(int_steps(ints, bounds))
+}
+
+/// Marks the rows of which a `clamp` that the question writes around a summed number, or in the arithmetic
+/// that makes it, moves the value. One inside a condition or a branch tells nothing of what is summed.
+fn mark_clamps(
+    expr: &Expr,
+    columns: Columns<'_>,
+    clipped: &mut [bool],
+) -> Result<(), EvaluateError> {
+    let mut waiting = if clipped.is_empty() { vec![] } else { vec![expr] };
+    while let Some(part) = waiting.pop() {
+        match part {
+            Expr::Clamp { of, low, high } => {
+                let end = |end: &Literal| Box::new(Expr::literal(end.clone()));
+                let (low, high) = (end(low), end(high));
+                let inside = evaluate(&Expr::Between { of: of.clone(), low, high }, columns)?;
+                let wrong = EvaluateError::Type { expected: "bool" };
+                let inside = inside.as_boolean_opt().ok_or(wrong)?;
+                for (inside, clipped) in inside.iter().zip(&mut *clipped) {
+                    *clipped |= inside == Some(false);
+                }
+                waiting.push(of);
+            }
+            Expr::Arithmetic { left, right, .. } => waiting.extend([left.as_ref(), right]),
+            Expr::ToFloat { of } | Expr::Negate { of } => waiting.push(of),
+            _ => {}
+        }
+    }
+    Ok(())
 }

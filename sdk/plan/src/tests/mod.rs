@@ -1,6 +1,7 @@
 //! Tests of the planner on a dictionary for the mobility sample. They read no record: a plan never
 //! depends on one.
 
+mod diagnostics;
 mod digests;
 mod domains;
 mod explained;

@@ -83,7 +83,12 @@ fn float(value: f64) -> Expr {
     Expr::literal(Literal::Float(crate::FloatBits::new(value).unwrap()))
 }
 
-fn analysis(planned: &crate::Planned, text: &str, row_cap: u32, group_cap: u32) -> Analysis {
+pub(super) fn analysis(
+    planned: &crate::Planned,
+    text: &str,
+    row_cap: u32,
+    group_cap: u32,
+) -> Analysis {
     Analysis {
         version: cloister_terms::DOCUMENT_VERSION,
         name: name("cross-town"),
