@@ -35,7 +35,7 @@ impl Exact {
         let lanes = shape.lanes.len();
         let sums = match &shape.private_keys {
             Some(_) => Sums::Private(CellSums::new(lanes)),
-            None => Sums::Public { sums: vec![0; shape.vector_len()?], lanes },
+            None => Sums::Public { sums: vec![0; shape.cells_len()?], lanes },
         };
         Ok(Self { sums, people: People::none(shape) })
     }

@@ -66,7 +66,7 @@ fn kinds() -> Vec<(Vec<Row>, [i128; 3])> {
     ]
 }
 
-const BY_TOWN: &str = "SELECT town, COUNT(*) AS trips, SUM(n) AS total, SUM(x) AS sum, \
+const BY_TOWN: &str = "SELECT town, COUNT(*) AS trips, SUM(n) AS total, SUM(clamp(x, 0, 999.5)) AS sum, \
      AVG(clamp(zone, 0, 500) * 0.5) AS zones FROM trips GROUP BY town";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -85,8 +85,9 @@ async fn at_a_huge_loss_diagnostics_are_the_figures_of_the_rows() {
     let plan = told(&world.dictionary, &sql(BY_TOWN), (3, 2), None);
     let paid = || charge(&plan, None, 7);
     for (partitions, batch_rows) in CUTS {
-        let (_, found) = measured(&world, &paid(), &options(partitions, batch_rows)).await;
+        let (cells, found) = measured(&world, &paid(), &options(partitions, batch_rows)).await;
         assert_eq!(found, expected, "{partitions} {batch_rows}");
+        assert_eq!(cells.len(), plan.shape.cells_len().unwrap());
     }
     let exact = measure(&paid(), &world.catalog, &options(2, 64)).await.unwrap();
     let noised = noise(exact, paid(), &mut SeededEntropy::new(1)).unwrap();
