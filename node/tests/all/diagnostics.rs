@@ -9,7 +9,7 @@ use cloister_node::measure::{MeasureOptions, measure};
 use cloister_node::noise::noise;
 use cloister_node::scan::persons::PersonLimits;
 use cloister_plan::{ContributionPlan, Question, Spend, plan};
-use cloister_terms::{Body, Dictionary};
+use cloister_terms::{Body, Dictionary, Name, Served};
 
 /// Ways to cut the same rows into partitions and batches.
 const CUTS: [(usize, usize); 4] = [(1, 8_192), (2, 7), (8, 1), (3, 64)];
@@ -157,6 +157,29 @@ async fn a03_one_person_changes_each_diagnostic_by_at_most_one_and_nothing_else(
             assert_eq!((changed(&whole.0, &rest.0), changed(&whole.1, &rest.1)), alone, "{text}");
         }
         assert_eq!(sum, whole, "{text}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_partner_of_some_cells_counts_the_people_of_those() {
+    let at = |rider: i64, town: usize| Row { town: Some(TOWNS[town]), n: Some(1), ..row(rider) };
+    // 30 riders in the first town, 12 of them also in the second: no more groups than are kept.
+    let mut rows: Vec<Row> = (0..30).map(|rider| at(rider, 0)).collect();
+    rows.extend((0..12).map(|rider| at(rider, 1)));
+    let world = World::new(&rows, 2, 6);
+    let mut plan = told(&world.dictionary, &sql(BY_TOWN), (3, 1), None);
+    let (own, none): (Name, Name) = ("own".parse().unwrap(), "none".parse().unwrap());
+    plan.shape.served = vec![Served { partner: own.clone(), positions: vec![vec![1, 2]] }];
+    for (partner, people) in [(&own, Some([12, 0, 0])), (&none, None)] {
+        let paid = || charge(&plan, None, 7).at(partner.clone());
+        let exact = measure(&paid(), &world.catalog, &options(2, 7)).await.unwrap();
+        let noised = noise(exact, paid(), &mut SeededEntropy::new(1)).unwrap();
+        let released = noised.lanes_for_tests();
+        assert_eq!(released.len(), plan.shape.vector_len_of(partner).unwrap());
+        match people {
+            Some(people) => assert_eq!(released[2 * plan.shape.lanes.len()..], people),
+            None => assert!(released.is_empty()),
+        }
     }
 }
 
