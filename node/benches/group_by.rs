@@ -37,7 +37,7 @@ async fn compare() {
     let catalog = Catalog::open(&[source(folder.path())], &dictionary).expect("a catalog");
     let body = Body::Sql { text: SQL.to_owned() };
     let spend = Spend { epsilon: Some("1".parse().unwrap()), rho: None, delta: None };
-    let question = Question { body: &body, row_cap: 20, group_cap: 5, spend };
+    let question = Question { body: &body, row_cap: 20, group_cap: 5, spend, diagnostics: false };
     let direct = plan(&dictionary, &question).expect("a plan").plan;
     let mut related = direct.clone();
     if let Contribute::Sql(sql) = &mut related.contribute {

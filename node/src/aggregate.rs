@@ -3,6 +3,7 @@
 
 use crate::bound::{Bounded, CellOf};
 use crate::private_cells::CellSums;
+use crate::told::{People, Told};
 use cloister_terms::OutputShape;
 use cloister_terms::shape::ShapeError;
 use std::fmt;
@@ -11,6 +12,7 @@ use std::fmt;
 /// without figures.
 pub struct Exact {
     sums: Sums,
+    people: People,
 }
 
 /// Exact sums, for the noise stage alone.
@@ -33,9 +35,14 @@ impl Exact {
         let lanes = shape.lanes.len();
         let sums = match &shape.private_keys {
             Some(_) => Sums::Private(CellSums::new(lanes)),
-            None => Sums::Public { sums: vec![0; shape.vector_len()?], lanes },
+            None => Sums::Public { sums: vec![0; shape.cells_len()?], lanes },
         };
-        Ok(Self { sums })
+        Ok(Self { sums, people: People::none(shape) })
+    }
+
+    /// Counts what happened to one person; to be called once for each, with all of it.
+    pub(crate) fn tell(&mut self, told: Told) -> Result<(), SumOverflow> {
+        self.people.add(told)
     }
 
     /// Adds what one person contributes to one cell. A cell outside the shape adds nothing.
@@ -57,6 +64,7 @@ impl Exact {
 
     /// Adds another partition's sums: integer addition, so the order of partitions cannot be seen.
     pub(crate) fn merge(self, other: Self) -> Result<Self, SumOverflow> {
+        let people = self.people.merge(&other.people)?;
         let sums = match (self.sums, other.sums) {
             (Sums::Public { mut sums, lanes }, Sums::Public { sums: others, .. })
                 if sums.len() == others.len() =>
@@ -69,12 +77,12 @@ impl Exact {
             (Sums::Private(sums), Sums::Private(others)) => Sums::Private(sums.merge(others)?),
             _ => return Err(SumOverflow),
         };
-        Ok(Self { sums })
+        Ok(Self { sums, people })
     }
 
-    /// The sums, for the noise stage alone.
-    pub(crate) fn into_sums(self) -> Sums {
-        self.sums
+    /// The sums, and the counts behind diagnostics, for the noise stage alone.
+    pub(crate) fn into_sums(self) -> (Sums, People) {
+        (self.sums, self.people)
     }
 
     /// The exact lanes of a public shape, for tests of the stages before the noise. Not in any shipped
@@ -85,6 +93,12 @@ impl Exact {
             Sums::Public { sums, .. } => sums,
             Sums::Private(_) => &[],
         }
+    }
+
+    /// The exact counts behind diagnostics, for tests. Not in any shipped binary.
+    #[cfg(feature = "for-tests")]
+    pub fn diagnostics_for_tests(&self) -> &[i128] {
+        self.people.counts()
     }
 
     /// The exact lanes of a cell with a private key; `None` when nobody is in it.
@@ -99,7 +113,7 @@ impl Exact {
     /// The same sums again, so that audits draw noise many times for one measurement.
     #[cfg(feature = "for-tests")]
     pub fn copy_for_tests(&self) -> Self {
-        Self { sums: self.sums.clone() }
+        Self { sums: self.sums.clone(), people: self.people.clone() }
     }
 }
 
@@ -113,17 +127,20 @@ impl fmt::Debug for Exact {
 mod tests {
     use super::*;
 
+    fn of(sums: Vec<i128>) -> Exact {
+        Exact { sums: Sums::Public { sums, lanes: 1 }, people: People::default() }
+    }
+
     #[test]
     fn a28_an_exact_result_shows_nothing() {
-        let exact = Exact { sums: Sums::Public { sums: vec![424_242], lanes: 1 } };
+        let exact = of(vec![424_242]);
         assert_eq!(format!("{exact:?}"), "Exact(never shown)");
     }
 
     #[test]
     fn a04_sums_fail_rather_than_wrap() {
-        let of = |sums| Exact { sums: Sums::Public { sums, lanes: 1 } };
         let exact = |sum| of(vec![sum]);
-        let sums = |exact: Exact| match exact.into_sums() {
+        let sums = |exact: Exact| match exact.into_sums().0 {
             Sums::Public { sums, .. } => sums,
             Sums::Private(_) => panic!("public"),
         };

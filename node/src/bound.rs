@@ -3,7 +3,7 @@
 //!
 //! Guarantee: for every plan and whatever the rows or the module say, one person adds to at most
 //! `group_cap` cells, to lane `l` of each at most `shape.lanes[l].sensitivity_steps` in absolute value,
-//! and to all lanes of a group in each at most the group's total. All of it depends on that person's rows and the charge's secret alone: another person's
+//! and to all lanes of a group in each at most the group's total; to each diagnostic 0 or 1, once. All of it depends on that person's rows and the charge's secret alone: another person's
 //! rows, batch borders and partitions change no bit. It must never look at two persons at once.
 
 use crate::aggregate::{Exact, SumOverflow};
@@ -12,6 +12,7 @@ use crate::one_of::Groups;
 use crate::private_cells::BatchKeys;
 use crate::row_bytes::RowBytes;
 use crate::sample::{RowsOf, Sampler, smallest};
+use crate::told::Told;
 use cloister_dp::{PrfKey, prf_wide};
 use cloister_plan::ContributionPlan;
 use cloister_sandbox::Pair;
@@ -81,6 +82,8 @@ pub struct RowValues {
     pub keys: Option<BatchKeys>,
     /// One a lane of the shape.
     pub lanes: Vec<LaneValues>,
+    /// The rows with a value out of its range; empty where nobody asks, and for no such row.
+    pub clipped: Vec<bool>,
 }
 
 impl RowValues {
@@ -181,12 +184,13 @@ impl Bounder {
     }
 
     /// Adds one person of a SQL plan that reads one table as it is to `exact`: rows `person` of the
-    /// batch behind `bytes`, whose units are one a row.
+    /// batch behind `bytes`, whose units are one a row. `cut`: what happened to her rows before.
     pub fn add_rows(
         &mut self,
         bytes: &RowBytes,
         person: Range<usize>,
         values: &RowValues,
+        cut: Told,
         exact: &mut Exact,
     ) -> Result<(), SumOverflow> {
         let mut rows = std::mem::take(&mut self.rows);
@@ -198,17 +202,21 @@ impl Bounder {
             bytes.unit(person.start, &mut self.unit);
         }
         self.sampler.keep(&mut rows, table_row_cap, RowsOf::Table(0), &self.unit, bytes);
-        self.add_kept(rows, RowsOf::Table(0), bytes, values, exact)
+        let told = cut | Told::capped(rows.len() < person.len());
+        let told = told | self.add_kept(rows, RowsOf::Table(0), bytes, values, exact)?;
+        exact.tell(told)
     }
 
     /// Adds one person of any other SQL plan to `exact`: rows `person` that its relation made of her
-    /// rows, of the batch behind `bytes`. Her unit stands at `unit_row` of its units.
+    /// rows, of the batch behind `bytes`. Her unit stands at `unit_row` of its units. `cut`: what happened to
+    /// her rows before.
     pub fn add_made(
         &mut self,
         bytes: &RowBytes,
         unit_row: usize,
         person: Range<usize>,
         values: &RowValues,
+        cut: Told,
         exact: &mut Exact,
     ) -> Result<(), SumOverflow> {
         let mut rows = std::mem::take(&mut self.rows);
@@ -217,9 +225,11 @@ impl Bounder {
         if person.len() > self.caps.row_cap.min(self.caps.group_cap) {
             bytes.unit(unit_row, &mut self.unit);
         }
-        self.add_kept(rows, RowsOf::Relation, bytes, values, exact)
+        let told = cut | self.add_kept(rows, RowsOf::Relation, bytes, values, exact)?;
+        exact.tell(told)
     }
 
+    /// Adds rows that are left of one person; what happened to her here.
     fn add_kept(
         &mut self,
         mut rows: Vec<usize>,
@@ -227,15 +237,17 @@ impl Bounder {
         bytes: &RowBytes,
         values: &RowValues,
         exact: &mut Exact,
-    ) -> Result<(), SumOverflow> {
+    ) -> Result<Told, SumOverflow> {
         let cell_of = |row: usize| values.cells.get(row).copied().unwrap_or(NO_CELL);
         rows.retain(|row| self.caps.takes(cell_of(*row)));
+        let placed = rows.len();
         self.sampler.keep(&mut rows, self.caps.row_cap, of, &self.unit, bytes);
         self.placed.clear();
         self.placed.extend(rows.iter().map(|row| (cell_of(*row), *row)));
         self.rows = rows;
         self.placed.sort_unstable();
         let kept = self.kept_cells(|cell| values.cell(cell));
+        let mut told = Told::capped(self.placed.len() < placed || kept.is_some());
         for group in self.placed.chunk_by(|left, right| left.0 == right.0) {
             let Some((cell, _)) = group.first() else { continue };
             if kept.as_ref().is_some_and(|kept| kept.binary_search(cell).is_err()) {
@@ -248,17 +260,21 @@ impl Bounder {
             }
             self.caps.groups.cut(&mut self.steps);
             exact.add(Bounded { cell, steps: &self.steps })?;
+            let is_clipped = |(_, row): &(u32, usize)| values.clipped.get(*row) == Some(&true);
+            told.contributing = true;
+            told.clipped |= group.iter().any(is_clipped);
         }
-        Ok(())
+        Ok(told)
     }
 
     /// Adds what a module returned for one person to `exact`. An index outside the shape is ignored,
-    /// repeats are summed, sums are clamped to `value`.
+    /// repeats are summed, sums are clamped to `value`. `cut`: what happened to their rows before.
     pub fn add_outputs(
         &mut self,
         unit: &[u8],
         outputs: &[Pair],
         value: Bounds,
+        cut: Told,
         exact: &mut Exact,
     ) -> Result<(), SumOverflow> {
         self.unit.clear();
@@ -268,6 +284,7 @@ impl Bounder {
         self.placed.extend(inside.map(|(place, pair)| (pair.index, place)));
         self.placed.sort_unstable();
         let kept = self.kept_cells(|cell| Some(CellOf::Public(cell as usize)));
+        let mut told = cut | Told::capped(kept.is_some());
         let limit = self.caps.sensitivity_steps.first().copied().unwrap_or(0);
         for group in self.placed.chunk_by(|left, right| left.0 == right.0) {
             let Some((cell, _)) = group.first() else { continue };
@@ -281,8 +298,10 @@ impl Bounder {
             let steps = [within(clamped, limit)];
             let cell = CellOf::Public(*cell as usize);
             exact.add(Bounded { cell, steps: &steps })?;
+            told.contributing = true;
+            told.clipped |= clamped != sum;
         }
-        Ok(())
+        exact.tell(told)
     }
 
     /// Rows of one person that are kept of the plan's only table.
@@ -378,6 +397,25 @@ pub fn int_steps(ints: &Int64Array, bounds: Bounds) -> Vec<i64> {
             let known = values.zip(nulls.iter());
             known.map(|(value, known)| if known { steps(*value) } else { 0 }).collect()
         }
+    }
+}
+
+/// Marks in `clipped` the rows whose value [`float_steps`] clamps. NaN is no value.
+pub fn mark_floats(floats: &Float64Array, bounds: Bounds, clipped: &mut [bool]) {
+    let (min, max) = (bounds.min_steps() as f64, bounds.max_steps() as f64);
+    let scale = (1u64 << bounds.grid_bits()) as f64;
+    for (row, clipped) in clipped.iter_mut().enumerate().take(floats.len()) {
+        let steps = floats.value(row) * scale;
+        *clipped |= floats.is_valid(row) && (steps < min || steps > max);
+    }
+}
+
+/// As [`mark_floats`], for [`int_steps`].
+pub fn mark_ints(ints: &Int64Array, bounds: Bounds, clipped: &mut [bool]) {
+    let range = i128::from(bounds.min_steps())..=i128::from(bounds.max_steps());
+    for (row, clipped) in clipped.iter_mut().enumerate().take(ints.len()) {
+        let steps = i128::from(ints.value(row)) << bounds.grid_bits();
+        *clipped |= ints.is_valid(row) && !range.contains(&steps);
     }
 }
 

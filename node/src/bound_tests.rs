@@ -33,12 +33,13 @@ fn empty(lanes: usize) -> Exact {
         served: vec![],
         recipe: Default::default(),
         private_keys: None,
+        diagnostics: vec![],
     })
     .unwrap()
 }
 
 fn sums_of(exact: Exact) -> Vec<i128> {
-    match exact.into_sums() {
+    match exact.into_sums().0 {
         crate::aggregate::Sums::Public { sums, .. } => sums,
         crate::aggregate::Sums::Private(_) => panic!("public cells"),
     }
@@ -83,6 +84,31 @@ fn a04_no_value_leaves_its_bounds() {
 }
 
 #[test]
+fn a_value_is_marked_where_it_is_clamped_and_nowhere_else() {
+    let bounds = Bounds::from_steps(-3, 5, 2).unwrap();
+    let values =
+        [0.0, -0.75, 1.25, 1.2501, -0.7501, 1e308, f64::MIN, f64::INFINITY, f64::NAN, -0.0];
+    let floats: Float64Array = values.iter().copied().map(Some).chain([None]).collect();
+    let mut clipped = vec![false; 11];
+    mark_floats(&floats, bounds, &mut clipped);
+    let wide = Bounds::from_steps(-BOUND_STEPS_MAX, BOUND_STEPS_MAX, 2).unwrap();
+    let expected: Vec<bool> =
+        values.iter().map(|value| *value < -0.75 || *value > 1.25).chain([false]).collect();
+    assert_eq!(clipped, expected);
+    // Whoever is clamped onto another step is marked.
+    let pairs = float_steps(&floats, bounds).into_iter().zip(float_steps(&floats, wide));
+    for ((near, far), clipped) in pairs.zip(&clipped) {
+        assert!(near == far || *clipped);
+    }
+    let ints = Int64Array::from(vec![Some(1), Some(2), Some(i64::MAX), Some(i64::MIN), None]);
+    let mut clipped = vec![false; 5];
+    mark_ints(&ints, bounds, &mut clipped);
+    assert_eq!(clipped, [false, true, true, true, false]);
+    mark_ints(&ints, bounds, &mut []);
+    mark_floats(&floats, bounds, &mut clipped[..2]);
+}
+
+#[test]
 fn rounding_is_to_even_and_before_or_after_the_clamp_alike() {
     let halves = Bounds::parse("-2", "2", 0).unwrap();
     let floats = Float64Array::from(vec![0.5, 1.5, 2.5, -0.5, -1.5, 2.4, 1.999]);
@@ -109,12 +135,13 @@ fn a_person_touches_at_most_the_group_cap_and_the_same_cells_each_time() {
         keys: None,
         cells: (0..row_count as u32).collect(),
         lanes: vec![LaneValues::EveryRow, LaneValues::OncePerPerson],
+        clipped: vec![],
     };
     let cells_of = |unit: i64, secret: u8| {
         let mut exact = empty(2);
         let bytes = rows(&vec![unit; row_count], &texts);
         Bounder::new(caps(row_count, 5, &[1, 1], secret))
-            .add_rows(&bytes, 0..row_count, &values, &mut exact)
+            .add_rows(&bytes, 0..row_count, &values, Told::default(), &mut exact)
             .unwrap();
         let sums = sums_of(exact);
         assert_eq!(sums.iter().sum::<i128>(), 10);
@@ -159,11 +186,14 @@ fn rows_of_no_cell_are_dropped_before_the_row_cap_counts_them() {
     let texts: Vec<String> = (0..100).map(|row| row.to_string()).collect();
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
     let cells = (0..100).map(|row| if row < 97 { NO_CELL } else { 0 }).collect();
-    let values = RowValues { keys: None, cells, lanes: vec![LaneValues::EveryRow] };
+    let values =
+        RowValues { keys: None, cells, lanes: vec![LaneValues::EveryRow], clipped: vec![] };
     let mut caps = caps(100, 1, &[3], 1);
     Arc::get_mut(&mut caps).unwrap().row_cap = 3;
     let mut exact = empty(1);
-    Bounder::new(caps).add_rows(&rows(&[1; 100], &texts), 0..100, &values, &mut exact).unwrap();
+    Bounder::new(caps)
+        .add_rows(&rows(&[1; 100], &texts), 0..100, &values, Told::default(), &mut exact)
+        .unwrap();
     assert_eq!(sums_of(exact)[0], 3);
 }
 
@@ -174,12 +204,13 @@ fn a_sum_never_passes_the_declared_sensitivity() {
         keys: None,
         cells: vec![0; 4],
         lanes: vec![LaneValues::Steps(steps), LaneValues::EveryRow],
+        clipped: vec![],
     };
     let mut exact = empty(2);
     // A sensitivity below what the caps allow cannot come from a plan; it must hold all the same.
     let caps = caps(4, 1, &[10, 2], 1);
     Bounder::new(caps)
-        .add_rows(&rows(&[1; 4], &["a", "b", "c", "d"]), 0..4, &values, &mut exact)
+        .add_rows(&rows(&[1; 4], &["a", "b", "c", "d"]), 0..4, &values, Told::default(), &mut exact)
         .unwrap();
     assert_eq!(sums_of(exact)[..2], [10, 2]);
 }
@@ -192,7 +223,7 @@ fn module_outputs_are_merged_clamped_and_capped() {
             pairs.iter().map(|(index, value)| Pair { index: *index, value: *value }).collect();
         let mut exact = empty(1);
         Bounder::new(caps(1, group_cap, &[7], 3))
-            .add_outputs(b"unit", &pairs, bounds, &mut exact)
+            .add_outputs(b"unit", &pairs, bounds, Told::default(), &mut exact)
             .unwrap();
         sums_of(exact)
     };
@@ -216,12 +247,13 @@ fn a_person_counts_once_where_any_of_her_rows_is_of_the_kind() {
         keys: None,
         cells: vec![0, 0, 0, 1, 2],
         lanes: vec![LaneValues::OncePerPersonWith(set)],
+        clipped: vec![],
     };
     let mut exact = empty(1);
     let bytes = rows(&[1, 1, 1, 1, 2], &["a", "b", "c", "d", "e"]);
     let mut bounder = Bounder::new(caps(10, 5, &[1], 1));
-    bounder.add_rows(&bytes, 0..4, &values, &mut exact).unwrap();
-    bounder.add_rows(&bytes, 4..5, &values, &mut exact).unwrap();
+    bounder.add_rows(&bytes, 0..4, &values, Told::default(), &mut exact).unwrap();
+    bounder.add_rows(&bytes, 4..5, &values, Told::default(), &mut exact).unwrap();
     assert_eq!(sums_of(exact)[..3], [1, 0, 0]);
 }
 
@@ -231,7 +263,9 @@ fn a20_cells_that_the_partner_does_not_answer_take_no_place_of_its_own() {
     let pairs: Vec<Pair> = (0..12).map(|index| Pair { index, value: 1 }).collect();
     let bounds = Bounds::from_steps(0, 7, 0).unwrap();
     let mut exact = empty(1);
-    Bounder::new(Arc::new(own)).add_outputs(b"unit", &pairs, bounds, &mut exact).unwrap();
+    Bounder::new(Arc::new(own))
+        .add_outputs(b"unit", &pairs, bounds, Told::default(), &mut exact)
+        .unwrap();
     let sums = sums_of(exact);
     assert_eq!(sums.iter().sum::<i128>(), 2, "two of the three own cells are kept");
     assert_eq!(sums[7] + sums[9] + sums[11], 2);

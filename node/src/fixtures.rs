@@ -214,7 +214,8 @@ impl Federation {
         let body = Body::Sql { text: SQL.into() };
         let spend = Spend { epsilon: Some("1".parse().unwrap()), rho: None, delta: None };
         let dictionary = &self.document.dictionary;
-        let question = Question { body: &body, row_cap: 10, group_cap: 2, spend };
+        let question =
+            Question { body: &body, row_cap: 10, group_cap: 2, spend, diagnostics: false };
         let planned = cloister_plan::plan(dictionary, &question).unwrap();
         let mut document = Analysis {
             version: DOCUMENT_VERSION,
@@ -228,6 +229,7 @@ impl Federation {
             recipients: vec![name("ada")],
             row_cap: 10,
             group_cap: 2,
+            diagnostics: false,
             cost_per_round: planned.cost,
             rounds: 1,
             max_runs: 10,

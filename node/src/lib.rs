@@ -68,6 +68,8 @@ pub mod slot;
 pub mod start;
 /// The state folder: keys, certificate, ledger file.
 pub mod state;
+/// What happened to one person, for diagnostics.
+pub mod told;
 
 /// Call first in the `main` of every program that runs a node: it is its own module worker.
 pub use cloister_sandbox::worker_main_if_asked;

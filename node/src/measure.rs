@@ -1,7 +1,7 @@
 //! Measures what was charged: scan, contribute, bound and aggregate, partition beside partition. What
 //! comes out is exact and must go to the noise stage alone.
 
-use crate::aggregate::Exact;
+use crate::aggregate::{Exact, SumOverflow};
 use crate::bound::{Bounder, Caps};
 use crate::catalog::Catalog;
 use crate::contribute::module::ModuleRows;
@@ -15,6 +15,7 @@ use crate::row_bytes::{RowBytes, TypedColumn};
 use crate::scan::merge::PersonMerge;
 use crate::scan::persons::{PersonBlock, PersonBlocks, PersonLimits};
 use crate::scan::{EngineOptions, scan};
+use crate::told::{Told, too_large};
 use cloister_plan::{Contribute, ContributionPlan, RowPlan, SqlContribution};
 use cloister_sandbox::Workers;
 use std::sync::Arc;
@@ -184,14 +185,15 @@ pub(crate) fn add_block(
     bounder: &mut Bounder,
     exact: &mut Exact,
 ) -> Result<(), Fault> {
+    too_large(&block, exact)?;
     // First, so that the work of a person's rows is bounded by the cap, too.
     let row_cap = bounder.table_row_cap();
     let keep = &mut |rows: &mut Vec<usize>, bytes: &RowBytes| bounder.cap_table_rows(rows, bytes);
     let block = block.within(row_cap, keep)?;
     let columns = Columns { names: block.names(), arrays: block.arrays(), rows: block.rows() };
     let values = sql.values(columns)?;
-    for person in block.persons() {
-        bounder.add_rows(block.row_bytes(), person, &values, exact)?;
+    for (person, is_cut) in block.persons_cut() {
+        bounder.add_rows(block.row_bytes(), person, &values, Told::capped(is_cut), exact)?;
     }
     Ok(())
 }
@@ -205,6 +207,7 @@ fn add_made(
     exact: &mut Exact,
 ) -> Result<(), Fault> {
     if made.rows.rows() == 0 {
+        made.cut.iter().try_for_each(|cut| exact.tell(Told::capped(*cut)))?;
         return Ok(());
     }
     let columns = made.rows.arrays().iter().enumerate();
@@ -213,8 +216,11 @@ fn add_made(
     let values = sql.values(made.rows.columns())?;
     for (person, unit_row) in made.persons.clone().enumerate() {
         let rows = made.rows.person(person);
-        if !rows.is_empty() {
-            bounder.add_made(&bytes, unit_row, rows, &values, exact)?;
+        let cut = Told::capped(made.cut.get(person).copied().unwrap_or(false));
+        if rows.is_empty() {
+            exact.tell(cut)?;
+        } else {
+            bounder.add_made(&bytes, unit_row, rows, &values, cut, exact)?;
         }
     }
     Ok(())

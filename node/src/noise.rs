@@ -5,7 +5,7 @@ use crate::aggregate::{Exact, Sums};
 use crate::ledger::Charge;
 use cloister_dp::{Entropy, SampleError, sample_vector};
 use cloister_terms::limits::KEYS_SHOWN_MAX;
-use cloister_terms::{Key, PrivateKeys};
+use cloister_terms::{Key, Noise, PrivateKeys};
 use std::fmt;
 
 /// Cells that noise is drawn for at once.
@@ -44,7 +44,7 @@ pub enum NoiseCause {
     Overflow,
 }
 
-/// Adds to every lane of every cell one independent draw of that lane's noise.
+/// Adds to every lane of every cell, and to every diagnostic, one independent draw of its noise.
 ///
 /// Guarantee: each released integer is `exact + Z` with `Z` drawn exactly from the distribution that
 /// the plan names and the charge paid for, whatever `exact` is; on any error no integer leaves. Where
@@ -67,28 +67,44 @@ fn noised_cells(
     entropy: &mut dyn Entropy,
 ) -> Result<(Vec<Key>, Vec<i128>), NoiseCause> {
     let shape = &charge.plan().shape;
-    let whole = shape.vector_len().map_err(|_| NoiseCause::Length)?;
-    match (exact.into_sums(), &shape.private_keys) {
+    let whole = shape.cells_len().map_err(|_| NoiseCause::Length)?;
+    let (sums, people) = exact.into_sums();
+    let laws: Vec<_> = shape.lanes.iter().map(|lane| lane.noise).collect();
+    let (keys, mut lanes) = match (sums, &shape.private_keys) {
         (Sums::Public { sums, .. }, None) if sums.len() == whole => {
             let sums = own_cells(sums, charge)?;
-            Ok((Vec::new(), noised_sums(sums, charge, entropy)?))
+            if sums.is_empty() {
+                // A partner of no cell has no diagnostics either.
+                return Ok((Vec::new(), sums));
+            }
+            (Vec::new(), noised_sums(&sums, laws, charge, entropy)?)
         }
         (Sums::Private(sums), Some(private)) => {
             let cells = sums.into_cells().ok_or(NoiseCause::Length)?;
             let (keys, sums): (Vec<Key>, Vec<Vec<i128>>) = cells.into_iter().unzip();
-            let lanes = noised_sums(sums.concat(), charge, entropy)?;
-            shown(keys, lanes, private, shape.lanes.len(), charge).ok_or(NoiseCause::Length)
+            let lanes = noised_sums(&sums.concat(), laws, charge, entropy)?;
+            let shown = shown(keys, lanes, private, shape.lanes.len(), charge);
+            shown.ok_or(NoiseCause::Length)?
         }
-        _ => Err(NoiseCause::Length),
+        _ => return Err(NoiseCause::Length),
+    };
+    let laws: Vec<_> = shape.diagnostics.iter().map(|one| one.noise).collect();
+    if people.counts().len() != laws.len() {
+        return Err(NoiseCause::Length);
     }
+    lanes.extend(noised_sums(people.counts(), laws, charge, entropy)?);
+    Ok((keys, lanes))
 }
 
+/// Sums of cells that hold one lane a law.
 fn noised_sums(
-    sums: Vec<i128>,
+    sums: &[i128],
+    laws: Vec<Noise>,
     charge: &Charge,
     entropy: &mut dyn Entropy,
 ) -> Result<Vec<i128>, NoiseCause> {
-    let laws: Vec<_> = charge.plan().shape.lanes.iter().map(|lane| lane.noise).collect();
+    #[cfg(not(feature = "for-tests"))]
+    let _ = charge;
     #[cfg(feature = "for-tests")]
     let laws = crate::mutant::drawn(laws, charge.mutant());
     let mut lanes = Vec::with_capacity(sums.len());

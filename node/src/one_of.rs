@@ -67,6 +67,7 @@ mod tests {
             served: vec![],
             recipe: Recipe::default(),
             private_keys: None,
+            diagnostics: vec![],
         }
     }
 

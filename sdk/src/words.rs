@@ -72,6 +72,10 @@ pub fn analysis(analysis: &Analysis) -> String {
     line("recipients", names(&analysis.recipients));
     let (rows, cells) = (analysis.row_cap, analysis.group_cap);
     line("one person", format!("counts with at most {rows} records in at most {cells} cells"));
+    if analysis.diagnostics {
+        let what = "people who contribute, and people whom the limits touch, each with noise";
+        line("also counts", what.to_owned());
+    }
     line("cost of a run", analysis.cost_per_round.to_string());
     line("in words", cloister_report::meaning(analysis.cost_per_round).to_string());
     line("runs", format!("at most {}", analysis.max_runs));

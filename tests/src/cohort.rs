@@ -49,6 +49,7 @@ pub fn made_up(people: u32, folder: &Path) -> Cohort {
         row_cap: cast.sql.row_cap,
         group_cap: cast.sql.group_cap,
         spend: Spend { epsilon: None, rho: Some("0.05".parse().unwrap()), delta: None },
+        diagnostics: false,
     };
     let dictionary = dictionary_from_toml(&cast.dictionary).unwrap();
     let plan = plan(&dictionary, &question).unwrap().plan;

@@ -101,7 +101,11 @@ impl Ten {
     pub fn planned(&self, asked: &Asked, spend: Spend) -> Planned {
         let body = Body::Sql { text: asked.sql.to_owned() };
         let (row_cap, group_cap) = (asked.row_cap, asked.group_cap);
-        plan(&self.dictionary, &Question { body: &body, row_cap, group_cap, spend }).unwrap()
+        plan(
+            &self.dictionary,
+            &Question { body: &body, row_cap, group_cap, spend, diagnostics: false },
+        )
+        .unwrap()
     }
 
     /// How many nodes serve a cell, by what they hold: of the partner that a key names, or of the

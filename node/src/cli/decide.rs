@@ -177,6 +177,10 @@ fn describe(
         text += &line("reads", &format!("{}: {}", used.dataset, list(&used.columns)));
     }
     text += &line("runs", &body(&analysis.body));
+    if analysis.diagnostics {
+        let what = "people who contribute, and people whom the limits touch, each with noise";
+        text += &line("also counts", what);
+    }
     text += &line("asked of", &list(&analysis.nodes));
     text += &line("told to", &list(&analysis.recipients));
     text += &line("cost", &cost(analysis, terms, left));
@@ -255,6 +259,7 @@ fn json(
         "body": analysis.body,
         "columns": analysis.columns,
         "nodes": analysis.nodes,
+        "diagnostics": analysis.diagnostics,
         "recipients": analysis.recipients,
         "cost_per_run": analysis.cost_per_round,
         "cost_total": total,

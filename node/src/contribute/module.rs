@@ -9,6 +9,7 @@ use crate::evaluate::EvaluateError;
 use crate::fault::Fault;
 use crate::row_bytes::RowBytes;
 use crate::scan::persons::PersonBlock;
+use crate::told::{Told, too_large};
 use cloister_plan::{ContributionPlan, ModuleColumnKind, ModuleContribution};
 use cloister_sandbox::limits::{
     FUEL_PER_PERSON_MAX, PERSONS_PER_BATCH_MAX, WATCHDOG_MS, WATCHDOG_MS_MAX,
@@ -62,7 +63,7 @@ pub struct ModuleRows {
     bounder: Bounder,
     /// Runner and batch, absent while a blocking thread holds them.
     job: Option<(Runner, PersonBatch)>,
-    /// Units of the persons in the batch, in its order.
+    /// Units of the persons in the batch, in its order, and whether a cap left out rows of theirs.
     units: Units,
     room: GatherRoom,
     /// An abandoned run drops this, and the worker ends with it, though a thread still waits for it.
@@ -94,11 +95,12 @@ enum Values {
     Codes(Vec<i64>),
 }
 
-/// Bytes of units, one after the other.
+/// Bytes of units, one after the other, and whether a cap left out rows of each.
 #[derive(Default)]
 struct Units {
     bytes: Vec<u8>,
     ends: Vec<usize>,
+    cut: Vec<bool>,
 }
 
 /// Persons whose rows lie one after the other in a block and go to the guest as they lie.
@@ -165,6 +167,7 @@ impl ModuleRows {
         let guest = columns.iter().map(|column| guest_values(column, block));
         let guest: Vec<GuestValues> = guest.collect::<Result<_, _>>()?;
         let mut run = Run::default();
+        too_large(block, exact)?;
         for person in block.persons() {
             let within = self.bounder.keeps_all_rows(person.len());
             if within && block.is_in_order(person.clone()) {
@@ -200,7 +203,7 @@ impl ModuleRows {
             }
             let (pushed, left) = counts.split_at_checked(taken).unwrap_or((counts, &[]));
             for rows in pushed {
-                self.units.push(block.row_bytes(), run.start);
+                self.units.push(block.row_bytes(), run.start, false);
                 run.start = run.start.saturating_add(*rows as usize);
             }
             counts = left;
@@ -224,6 +227,7 @@ impl ModuleRows {
         let mut room = std::mem::take(&mut self.room);
         block.canonical_rows_into(person.clone(), &mut room.rows);
         self.bounder.cap_rows(&mut room.rows, block.row_bytes());
+        let is_cut = room.rows.len() < person.len();
         let count = [u32::try_from(room.rows.len()).unwrap_or(u32::MAX)];
         let gathered = room.gather(guest);
         if self.push(&count, &gathered)? == 0 {
@@ -234,7 +238,7 @@ impl ModuleRows {
         }
         drop(gathered);
         self.room = room;
-        self.units.push(block.row_bytes(), person.start);
+        self.units.push(block.row_bytes(), person.start, is_cut);
         if self.units.len() >= self.persons_max {
             self.run_batch(exact).await?;
         }
@@ -268,10 +272,13 @@ impl ModuleRows {
         };
         let (runner, batch, outputs) = blocking(run).await?;
         self.job = Some((runner, batch));
-        for (unit, pairs) in self.units.iter().zip(outputs?.iter()) {
-            // The default contribution is nothing: whatever went wrong, no one outside learns it.
-            if let Some(pairs) = pairs {
-                self.bounder.add_outputs(unit, pairs, self.value, exact)?;
+        for ((unit, is_cut), pairs) in self.units.iter().zip(outputs?.iter()) {
+            let cut = Told::capped(is_cut);
+            match pairs {
+                Some(pairs) => self.bounder.add_outputs(unit, pairs, self.value, cut, exact)?,
+                // The default contribution is nothing: whatever went wrong, no one outside learns it, but
+                // from a noised count of such persons where that was asked and paid for.
+                None => exact.tell(Told { trapped: true, ..cut })?,
             }
         }
         self.units.clear();
@@ -281,9 +288,10 @@ impl ModuleRows {
 
 impl Units {
     /// Adds the unit of a row.
-    fn push(&mut self, bytes: &RowBytes, row: usize) {
+    fn push(&mut self, bytes: &RowBytes, row: usize, is_cut: bool) {
         bytes.units().write(row, &mut self.bytes);
         self.ends.push(self.bytes.len());
+        self.cut.push(is_cut);
     }
 
     fn len(&self) -> usize {
@@ -297,14 +305,16 @@ impl Units {
     fn clear(&mut self) {
         self.bytes.clear();
         self.ends.clear();
+        self.cut.clear();
     }
 
-    fn iter(&self) -> impl Iterator<Item = &[u8]> {
-        self.ends.iter().scan(0, |start, end| {
+    fn iter(&self) -> impl Iterator<Item = (&[u8], bool)> {
+        let units = self.ends.iter().scan(0, |start, end| {
             let unit = self.bytes.get(*start..*end);
             *start = *end;
             unit
-        })
+        });
+        units.zip(self.cut.iter().copied())
     }
 }
 

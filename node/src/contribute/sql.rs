@@ -1,13 +1,15 @@
 //! A SQL plan's raw contributions: which cell each row falls into and what it adds to each lane,
 //! column by column. Rows alone decide; caps come later, and nothing is summed here.
 
-use crate::bound::{LaneValues, NO_CELL, RowValues, float_steps, int_steps};
+use crate::bound::{
+    LaneValues, NO_CELL, RowValues, float_steps, int_steps, mark_floats, mark_ints,
+};
 use crate::contribute::domain::{DomainIndex, NO_CODE};
 use crate::evaluate::{Columns, EvaluateError, evaluate};
 use crate::fault::Fault;
 use crate::private_cells::{BatchKeys, append};
-use cloister_plan::{Expr, KeyExpr, LaneExpr, SqlContribution};
-use cloister_terms::{Bounds, OutputShape};
+use cloister_plan::{Expr, KeyExpr, LaneExpr, Literal, SqlContribution};
+use cloister_terms::{Bounds, Diagnostic, DiagnosticKind, OutputShape};
 use datafusion::arrow::array::{Array, AsArray};
 use datafusion::arrow::buffer::BooleanBuffer;
 use datafusion::arrow::datatypes::{Float64Type, Int64Type};
@@ -19,6 +21,8 @@ pub struct SqlRows {
     /// Cells are numbered by their private keys, not by positions in public domains.
     is_private: bool,
     lanes: Vec<LaneExpr>,
+    /// Somebody asks which rows are clipped.
+    tells_clipped: bool,
 }
 
 /// One key dimension.
@@ -59,7 +63,9 @@ impl SqlRows {
             }
         };
         let keys = sql.keys.iter().map(key).collect::<Result<_, _>>()?;
-        Ok(Self { keys, is_private, lanes: sql.lanes.clone() })
+        let is_clipped = |one: &Diagnostic| one.kind == DiagnosticKind::Clipped;
+        let tells_clipped = shape.diagnostics.iter().any(is_clipped);
+        Ok(Self { keys, is_private, lanes: sql.lanes.clone(), tells_clipped })
     }
 
     /// Cells and lanes of every row of a batch.
@@ -70,9 +76,10 @@ impl SqlRows {
         } else {
             (self.public_cells(columns)?, None)
         };
-        let lanes =
-            self.lanes.iter().map(|lane| lane_values(lane, columns)).collect::<Result<_, _>>()?;
-        Ok(RowValues { cells, keys, lanes })
+        let mut clipped = vec![false; if self.tells_clipped { columns.rows } else { 0 }];
+        let lanes = self.lanes.iter().map(|lane| lane_values(lane, columns, &mut clipped));
+        let lanes = lanes.collect::<Result<_, _>>()?;
+        Ok(RowValues { cells, keys, lanes, clipped })
     }
 
     fn public_cells(&self, columns: Columns<'_>) -> Result<Vec<u32>, EvaluateError> {
@@ -110,7 +117,12 @@ impl SqlRows {
     }
 }
 
-fn lane_values(lane: &LaneExpr, columns: Columns<'_>) -> Result<LaneValues, EvaluateError> {
+/// One lane of every row; marks the rows that a range clamps in `clipped`, where that has a place for them.
+fn lane_values(
+    lane: &LaneExpr,
+    columns: Columns<'_>,
+    clipped: &mut [bool],
+) -> Result<LaneValues, EvaluateError> {
     Ok(match lane {
         LaneExpr::CountRows => LaneValues::EveryRow,
         LaneExpr::CountUnits => LaneValues::OncePerPerson,
@@ -118,7 +130,9 @@ fn lane_values(lane: &LaneExpr, columns: Columns<'_>) -> Result<LaneValues, Eval
             LaneValues::OncePerPersonWith(not_null(expr, columns)?)
         }
         LaneExpr::CountNonNull { expr } => LaneValues::Counted(not_null(expr, columns)?),
-        LaneExpr::SumClamped { expr, bounds } => LaneValues::Steps(summed(expr, *bounds, columns)?),
+        LaneExpr::SumClamped { expr, bounds } => {
+            LaneValues::Steps(summed(expr, *bounds, columns, clipped)?)
+        }
     })
 }
 
@@ -129,11 +143,49 @@ fn not_null(expr: &Expr, columns: Columns<'_>) -> Result<BooleanBuffer, Evaluate
     Ok(known.unwrap_or_else(|| BooleanBuffer::new_set(array.len())))
 }
 
-fn summed(expr: &Expr, bounds: Bounds, columns: Columns<'_>) -> Result<Vec<i64>, EvaluateError> {
+fn summed(
+    expr: &Expr,
+    bounds: Bounds,
+    columns: Columns<'_>,
+    clipped: &mut [bool],
+) -> Result<Vec<i64>, EvaluateError> {
+    mark_clamps(expr, columns, clipped)?;
     let array = evaluate(expr, columns)?;
     if let Some(floats) = array.as_primitive_opt::<Float64Type>() {
+        mark_floats(floats, bounds, clipped);
         return Ok(float_steps(floats, bounds));
     }
     let ints = array.as_primitive_opt::<Int64Type>();
-    Ok(int_steps(ints.ok_or(EvaluateError::Type { expected: "a number" })?, bounds))
+    let ints = ints.ok_or(EvaluateError::Type { expected: "a number" })?;
+    mark_ints(ints, bounds, clipped);
+    Ok(int_steps(ints, bounds))
+}
+
+/// Marks the rows of which a `clamp` that the question writes around a summed number, or in the arithmetic
+/// that makes it, moves the value. One inside a condition or a branch tells nothing of what is summed.
+fn mark_clamps(
+    expr: &Expr,
+    columns: Columns<'_>,
+    clipped: &mut [bool],
+) -> Result<(), EvaluateError> {
+    let mut waiting = if clipped.is_empty() { vec![] } else { vec![expr] };
+    while let Some(part) = waiting.pop() {
+        match part {
+            Expr::Clamp { of, low, high } => {
+                let end = |end: &Literal| Box::new(Expr::literal(end.clone()));
+                let (low, high) = (end(low), end(high));
+                let inside = evaluate(&Expr::Between { of: of.clone(), low, high }, columns)?;
+                let wrong = EvaluateError::Type { expected: "bool" };
+                let inside = inside.as_boolean_opt().ok_or(wrong)?;
+                for (inside, clipped) in inside.iter().zip(&mut *clipped) {
+                    *clipped |= inside == Some(false);
+                }
+                waiting.push(of);
+            }
+            Expr::Arithmetic { left, right, .. } => waiting.extend([left.as_ref(), right]),
+            Expr::ToFloat { of } | Expr::Negate { of } => waiting.push(of),
+            _ => {}
+        }
+    }
+    Ok(())
 }

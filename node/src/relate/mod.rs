@@ -69,6 +69,8 @@ pub struct Relator {
     tables: Vec<TableStep>,
     prepared: Prepared,
     limits: PersonLimits,
+    /// What the relation makes of no person.
+    nothing: PersonRows,
 }
 
 /// What a relation made of some persons' rows.
@@ -77,6 +79,8 @@ pub struct Made {
     pub rows: PersonRows,
     /// Which persons of the gathering they are.
     pub persons: Range<usize>,
+    /// Of each, whether a limit left out rows of theirs: a table's row cap, or the size of one person.
+    pub cut: Vec<bool>,
 }
 
 /// Whether the relation is the plan's one table as it is, which needs none of this.
@@ -138,7 +142,8 @@ impl Relator {
             StepStop::Fault(fault) => fault,
             StepStop::Cut => RelationError::Lacks("room").into(),
         })?;
-        Ok((Self { tables, prepared, limits }, rows))
+        let nothing = rows.clone();
+        Ok((Self { tables, prepared, limits, nothing }, rows))
     }
 
     /// Makes the rows of all persons of a gathering, and hands them to `taken` in parts that are small
@@ -157,7 +162,10 @@ impl Relator {
                 Ok(made) => taken(made)?,
                 Err(StepStop::Fault(fault)) => return Err(fault),
                 // Too large all alone: the default contribution.
-                Err(StepStop::Cut) if persons.len() == 1 => {}
+                Err(StepStop::Cut) if persons.len() == 1 => {
+                    let rows = self.nothing.clone();
+                    taken(Made { rows, persons, cut: vec![true] })?;
+                }
                 Err(StepStop::Cut) => {
                     let middle = persons.start + persons.len() / 2;
                     waiting.push(middle..persons.end);
@@ -178,14 +186,18 @@ impl Relator {
         };
         let mut room = Room::new(self.limits, &here.fits);
         let mut tables = Vec::with_capacity(self.tables.len());
+        let mut cut = vec![false; here.persons()];
         for (step, table) in self.tables.iter_mut().zip(&here.tables) {
-            let rows = step.rows(table, &room)?;
+            let rows = step.rows(table, &room, &mut cut)?;
             tables.push(room.settle(rows)?);
         }
         let rows = run(&self.prepared, &tables, &mut room)?;
         // Whoever left at a later step than one that had her rows has none here either.
         let rows = room.drop_gone(&rows)?;
-        Ok(Made { rows, persons })
+        for (person, cut) in cut.iter_mut().enumerate() {
+            *cut |= room.is_gone(person);
+        }
+        Ok(Made { rows, persons, cut })
     }
 }
 

@@ -40,8 +40,13 @@ impl TableStep {
         Self { names, empty, place, row_cap, in_order, sampler, unit }
     }
 
-    /// The rows of each person that the steps work on.
-    pub fn rows(&mut self, table: &TableRows, room: &Room) -> Result<PersonRows, StepStop> {
+    /// The rows of each person that the steps work on; marks in `cut` whom the table's cap takes rows.
+    pub fn rows(
+        &mut self,
+        table: &TableRows,
+        room: &Room,
+        cut: &mut [bool],
+    ) -> Result<PersonRows, StepStop> {
         let persons = table.persons.len();
         let Some(block) = &table.block else {
             let (names, empty) = (Arc::clone(&self.names), self.empty.clone());
@@ -67,6 +72,7 @@ impl TableStep {
                     bytes.unit(rows.start, &mut self.unit);
                     let of = RowsOf::Table(self.place);
                     self.sampler.keep(&mut kept, self.row_cap, of, &self.unit, bytes);
+                    cut.iter_mut().skip(person).take(1).for_each(|cut| *cut = true);
                 }
                 for row in kept {
                     picked.push(row_number(row)?);

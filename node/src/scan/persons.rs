@@ -36,6 +36,8 @@ struct Whole {
     rows: Range<usize>,
     /// Whether the limits hold them; of a person that they do not, some rows may be missing.
     fits: bool,
+    /// Whether rows of hers were left out by a cap before.
+    is_cut: bool,
 }
 
 /// Rows cut off a stream: whole persons, or what is left of one that is too large.
@@ -50,7 +52,7 @@ impl PersonBlock {
         let whole = |rows: Range<usize>| {
             let text = typed.iter().map(|column| column.text_bytes(rows.start, rows.end)).sum();
             let fits = cut.fits && limits.hold(rows.len(), text, typed.len());
-            Whole { rows, fits }
+            Whole { rows, fits, is_cut: false }
         };
         let persons = borders(&cut.batch)?.into_iter().map(whole).collect();
         Self::of(Arc::clone(layout), cut.batch, typed, persons)
@@ -71,7 +73,7 @@ impl PersonBlock {
 
     /// The block with at most `cap` rows of each person, those that `keep` leaves, and without the persons
     /// that the limits do not hold: what nobody contributes need not be computed. `keep` is asked about
-    /// persons over the cap alone, one at a time.
+    /// persons over the cap alone, one at a time, who are marked.
     pub(crate) fn within(
         self,
         cap: usize,
@@ -84,12 +86,13 @@ impl PersonBlock {
         for person in self.persons() {
             let start = taken.len();
             let mut rows: Vec<usize> = person.collect();
-            if rows.len() > cap {
+            let is_cut = rows.len() > cap;
+            if is_cut {
                 keep(&mut rows, &self.bytes);
             }
             // A batch has fewer rows than 2^32: its texts are counted in 32 bits.
             taken.extend(rows.into_iter().filter_map(|row| u32::try_from(row).ok()));
-            persons.push(Whole { rows: start..taken.len(), fits: true });
+            persons.push(Whole { rows: start..taken.len(), fits: true, is_cut });
         }
         let batch = take_record_batch(&self.batch, &UInt32Array::from(taken));
         let batch = batch.map_err(|error| Fault::Scan(error.into()))?;
@@ -100,6 +103,17 @@ impl PersonBlock {
     /// Rows of each person that the limits hold, in the order of the batch.
     pub fn persons(&self) -> impl Iterator<Item = Range<usize>> + '_ {
         self.persons.iter().filter(|person| person.fits).map(|person| person.rows.clone())
+    }
+
+    /// The same with whether [`PersonBlock::within`] left out rows of theirs.
+    pub fn persons_cut(&self) -> impl Iterator<Item = (Range<usize>, bool)> + '_ {
+        let held = self.persons.iter().filter(|person| person.fits);
+        held.map(|person| (person.rows.clone(), person.is_cut))
+    }
+
+    /// How many persons the limits do not hold.
+    pub fn too_large(&self) -> usize {
+        self.persons.iter().filter(|person| !person.fits).count()
     }
 
     /// Number of persons, those too large to hold included; in the order of their units.

@@ -169,6 +169,33 @@ fn a_steward_asks_alone_on_day_one() {
 }
 
 #[test]
+fn a09_diagnostics_are_charged_with_the_answer_and_stand_below_the_table() {
+    let desk = Desk::new();
+    desk.good(&["init", "--name", "north"]);
+    let desk = desk.described();
+    let told = QUESTION.replace("max_runs", "diagnostics = true\nmax_runs");
+    std::fs::write(desk.path("told.toml"), told).unwrap();
+    let first = desk.json(&["answer", "told.toml", "--yes", "--json"]);
+    assert_eq!(first["charged"]["rho"], "0.25", "the whole spend, diagnostics included");
+    let diagnostics = first["report"]["diagnostics"].as_array().unwrap();
+    let kinds: Vec<_> = diagnostics.iter().map(|one| one["kind"].clone()).collect();
+    assert_eq!(kinds, ["contributing", "capped", "clipped"]);
+    // Noise of a standard deviation below 8: a third of a tenth of the spend.
+    let people = diagnostics[0]["value"].as_f64().unwrap();
+    assert!((people - 900.0).abs() < 100.0, "{people}");
+    assert!(diagnostics[0]["plus_minus"].as_f64().unwrap() > 10.0, "never exact");
+    let text = desk.good(&["answer", "told.toml"]);
+    assert!(text.contains("people who contributed: "), "{text}");
+    assert!(text.contains("nothing was charged"), "the same bytes again: {text}");
+    // Without diagnostics it is another question, paid for by itself.
+    let plain = desk.json(&["answer", "fares.toml", "--yes", "--json"]);
+    assert_eq!((&plain["repeat"], &plain["charged"]["rho"]), (&false.into(), &"0.25".into()));
+    assert!(plain["report"].get("diagnostics").is_none());
+    let ledger = desk.json(&["ledger", "show", "--json"]);
+    assert_eq!(ledger["accounts"][0]["spent"]["rho"], "0.5");
+}
+
+#[test]
 fn figures_are_adjusted_on_request_and_free_and_a_wrong_heading_costs_nothing() {
     let desk = Desk::new();
     desk.good(&["init", "--name", "north"]);

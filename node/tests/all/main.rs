@@ -21,6 +21,7 @@ mod runs;
 // The data path.
 mod caps;
 mod column_types;
+mod diagnostics;
 mod local_reports;
 mod modules;
 mod private_keys;

@@ -21,7 +21,7 @@ fn private(world: &World, sql: &str, row_cap: u32, group_cap: u32) -> Contributi
         rho: None,
         delta: Some("0.01".parse().unwrap()),
     };
-    let question = Question { body: &body, row_cap, group_cap, spend };
+    let question = Question { body: &body, row_cap, group_cap, spend, diagnostics: false };
     plan(&world.dictionary, &question).unwrap().plan
 }
 

@@ -306,6 +306,7 @@ pub fn asked(
             served: vec![],
             recipe: Default::default(),
             private_keys: None,
+            diagnostics: vec![],
         },
         contribute: Contribute::Sql(SqlContribution {
             relation,

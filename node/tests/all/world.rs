@@ -147,7 +147,9 @@ pub fn plan_body(
     group_cap: u32,
 ) -> ContributionPlan {
     let spend = Spend { epsilon: Some("1".parse().unwrap()), rho: None, delta: None };
-    plan(dictionary, &Question { body, row_cap, group_cap, spend }).unwrap().plan
+    plan(dictionary, &Question { body, row_cap, group_cap, spend, diagnostics: false })
+        .unwrap()
+        .plan
 }
 
 /// How many partitions and rows a batch.

@@ -2,6 +2,7 @@
 //! costs and how close the answer will be. From the plan alone; it must never need a record.
 
 use crate::ir::{Contribute, ContributionPlan};
+use crate::people::name;
 use crate::planned::Planned;
 use cloister_report::{Accuracy, expected_plus_minus, meaning, printable};
 use cloister_terms::{Budget, Cost, Noise};
@@ -121,14 +122,12 @@ fn details(planned: &Planned) -> Vec<String> {
         format!("cells: {}, lanes: {}", plan.shape.cells().unwrap_or(0), plan.shape.lanes.len()),
     ];
     details.extend(plan.shape.lanes.iter().map(|lane| {
-        let noise = match lane.noise {
-            Noise::DiscreteLaplace { scale } => format!("scale {:.4}", scale.to_f64()),
-            Noise::DiscreteGaussian { sigma_sq } => {
-                format!("sigma {:.4}", sigma_sq.to_f64().sqrt())
-            }
-        };
+        let noise = noise(lane.noise);
         let (name, bits, steps) = (printable(&lane.name), lane.grid_bits, lane.sensitivity_steps);
         format!("lane `{name}`: grid 2^-{bits}, sensitivity {steps} steps, {noise} steps")
+    }));
+    details.extend(plan.shape.diagnostics.iter().map(|one| {
+        format!("diagnostic `{}`: sensitivity 1, {} steps", name(one.kind), noise(one.noise))
     }));
     if let Some(private) = &plan.shape.private_keys {
         let (tau, delta) = (private.threshold, private.delta);
@@ -137,6 +136,13 @@ fn details(planned: &Planned) -> Vec<String> {
     }
     details.push(format!("plan: {}", planned.digest()));
     details
+}
+
+fn noise(noise: Noise) -> String {
+    match noise {
+        Noise::DiscreteLaplace { scale } => format!("scale {:.4}", scale.to_f64()),
+        Noise::DiscreteGaussian { sigma_sq } => format!("sigma {:.4}", sigma_sq.to_f64().sqrt()),
+    }
 }
 
 impl fmt::Display for Explanation {

@@ -346,7 +346,7 @@ mod tests {
     }
 
     fn question<'a>(body: &'a Body, spend: Spend) -> Question<'a> {
-        Question { body, row_cap: 20, group_cap: 6, spend }
+        Question { body, row_cap: 20, group_cap: 6, spend, diagnostics: false }
     }
 
     #[test]

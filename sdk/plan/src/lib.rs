@@ -72,6 +72,8 @@ mod noise;
 mod notes;
 /// The clauses of a subquery.
 mod parts;
+/// Counts of the people whom the limits touched.
+mod people;
 /// What a filter says about the values of an expression.
 mod pinned;
 /// Question to plan.

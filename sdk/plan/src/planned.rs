@@ -8,6 +8,7 @@ use crate::ir::{Contribute, ContributionPlan, PLAN_VERSION, RowPlan};
 use crate::limits::SENSITIVITY_STEPS_MAX;
 use crate::noise::{Need, Spend, choose};
 use crate::notes;
+use crate::people::{choose_with, kinds, people_notes};
 use crate::served::served;
 use crate::{module, sql};
 use cloister_dp::key_threshold;
@@ -31,6 +32,8 @@ pub struct Question<'a> {
     pub group_cap: u32,
     /// What one round may cost.
     pub spend: Spend,
+    /// Whether the answer also counts the people whom the limits touched, see [`cloister_terms::Diagnostic`].
+    pub diagnostics: bool,
 }
 
 /// A plan with what people and nodes need to know about it.
@@ -129,6 +132,7 @@ pub fn replan(dictionary: &Dictionary, analysis: &Analysis) -> Result<Planned, P
         row_cap: analysis.row_cap,
         group_cap: analysis.group_cap,
         spend,
+        diagnostics: analysis.diagnostics,
     };
     plan(dictionary, &question)
 }
@@ -154,6 +158,7 @@ fn finish(
         served: Vec::new(),
         recipe,
         private_keys: None,
+        diagnostics: Vec::new(),
     };
     let reach = match &private {
         None => shape.cells()?.min(cells_per_person_max),
@@ -161,7 +166,11 @@ fn finish(
     };
     let group_cap = u32::try_from(reach).unwrap_or(u32::MAX).min(question.group_cap);
     let needs = lanes.iter().map(need).collect::<Result<Vec<_>, _>>()?;
-    let chosen = choose(group_cap, &needs, question.spend)?;
+    let (chosen, diagnostics) = match kinds(question) {
+        [] => (choose(group_cap, &needs, question.spend)?, Vec::new()),
+        kinds => choose_with(kinds, group_cap, &needs, question.spend)?,
+    };
+    shape.diagnostics = diagnostics;
     let lanes = lanes.into_iter().zip(needs).zip(chosen.noise);
     shape.lanes = lanes
         .map(|((lane, need), noise)| LaneShape {
@@ -189,6 +198,7 @@ fn finish(
     plan.shape.check()?;
     let mut notes = notes::notes(&plan, question.row_cap, question.group_cap);
     notes.extend(figure_notes(&plan.shape));
+    notes.extend(people_notes(&plan.shape));
     Ok(Planned {
         columns: columns_used(&plan),
         notes,

@@ -32,7 +32,9 @@ fn served_by(dictionary: &Dictionary, held: &Holdings, plan: &ContributionPlan) 
             if reader.is_empty(&sql.relation) {
                 return None;
             }
-            let keys = sql.keys.iter().map(|key| {
+            // Any partner may have any value of a private key.
+            let listed = sql.keys.iter().filter(|key| !key.domain.is_empty());
+            let keys = listed.map(|key| {
                 let known = reader.of(&sql.relation, &key.expr);
                 let is_served =
                     |value: &KeyValue| known.as_ref().is_none_or(|known| known.contains(value));
@@ -157,7 +159,13 @@ mod tests {
 
     fn served(holdings: &str, text: &str) -> (Vec<Vec<KeyValue>>, Vec<Served>) {
         let body = Body::Sql { text: text.into() };
-        let question = Question { body: &body, row_cap: 20, group_cap: 6, spend: rho("1") };
+        let question = Question {
+            body: &body,
+            row_cap: 20,
+            group_cap: 6,
+            spend: rho("1"),
+            diagnostics: false,
+        };
         let shape = plan(&held(holdings), &question).unwrap().plan.shape;
         (shape.keys.into_iter().map(|key| key.values).collect(), shape.served)
     }

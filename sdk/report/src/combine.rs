@@ -7,11 +7,15 @@ use cloister_terms::{Key, Name, OutputShape, ReleaseRecord};
 use serde::Serialize;
 use std::fmt;
 
-/// Summed lanes, cell-major as [`OutputShape`] says, and the nodes they came from.
+/// Summed lanes, cell-major as [`OutputShape`] says, diagnostics behind them, and the nodes they came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Combined {
     lanes: Vec<i128>,
     lanes_a_cell: usize,
+    /// Lanes before the diagnostics.
+    cells_len: usize,
+    /// Partners behind the diagnostics.
+    told: usize,
     nodes: Vec<Name>,
     asked: usize,
     /// Partners behind each cell, where they differ; empty when all nodes stand behind all cells.
@@ -73,6 +77,11 @@ pub enum CombineError {
     /// A node answered that was not asked.
     #[error("`{0}` answered and was not asked: leave that release out and report it")]
     NotAsked(Name),
+    /// A sum of diagnostics leaves i128.
+    #[error(
+        "diagnostic {0} leaves the range of whole numbers: a partner released an absurd figure"
+    )]
+    Diagnostic(usize),
     /// A sum leaves i128.
     #[error(
         "cell {cell}, lane {lane} leaves the range of whole numbers: a partner released an absurd figure"
@@ -109,9 +118,14 @@ impl Combined {
         let nodes = checked_nodes(asked, &vectors)?;
         let lanes_a_cell = shape.lanes.len();
         let mut lanes = vec![0i128; found.vector_len()?];
+        let cells_len = found.cells_len()?;
         let mut behind = vec![Behind { answered: 0, asked: asked.len() }; private.found.len()];
         for release in releases {
-            let vectors = release.values.chunks(lanes_a_cell.max(1));
+            let in_cells = release.keys.len().saturating_mul(lanes_a_cell);
+            let (in_cells, closing) =
+                release.values.split_at_checked(in_cells).unwrap_or((&release.values, &[]));
+            add_closing(&mut lanes, cells_len, closing.iter().map(|value| value.0))?;
+            let vectors = in_cells.chunks(lanes_a_cell.max(1));
             for (key, values) in release.keys.iter().zip(vectors) {
                 // Found in these very releases.
                 let Ok(cell) = private.found.binary_search(key) else { continue };
@@ -123,8 +137,8 @@ impl Combined {
                 }
             }
         }
-        let (asked, found) = (asked.len(), private.found.clone());
-        Ok(Self { lanes, lanes_a_cell, nodes, asked, behind, found })
+        let (asked, found, told) = (asked.len(), private.found.clone(), nodes.len());
+        Ok(Self { lanes, lanes_a_cell, cells_len, told, nodes, asked, behind, found })
     }
 
     /// The approved shape, with the cells that these sums are of.
@@ -146,13 +160,19 @@ impl Combined {
         let lanes_a_cell = shape.lanes.len();
         let nodes = checked_nodes(asked, vectors)?;
         let mut lanes = vec![0i128; shape.vector_len()?];
+        let (cells_len, mut told) = (shape.cells_len()?, 0);
         for (node, vector) in vectors {
             let (found, expected) = (vector.len(), shape.vector_len_of(node)?);
             if found != expected {
                 return Err(CombineError::Length { node: node.clone(), found, expected });
             }
             let cells = shape.cells_of(node)?;
-            for (place, value) in vector.iter().enumerate() {
+            let closing = if vector.is_empty() { 0 } else { shape.diagnostics.len() };
+            told += usize::from(!vector.is_empty());
+            let (in_cells, closing) =
+                vector.split_at_checked(vector.len().saturating_sub(closing)).unwrap_or_default();
+            add_closing(&mut lanes, cells_len, closing.iter().copied())?;
+            for (place, value) in in_cells.iter().enumerate() {
                 let (nth, lane) = (place / lanes_a_cell, place % lanes_a_cell);
                 let cell = match &cells {
                     None => nth,
@@ -166,10 +186,11 @@ impl Combined {
         }
         let behind = behind(shape, asked, &nodes)?;
         let found = Vec::new();
-        Ok(Self { lanes, lanes_a_cell, nodes, asked: asked.len(), behind, found })
+        let asked = asked.len();
+        Ok(Self { lanes, lanes_a_cell, cells_len, told, nodes, asked, behind, found })
     }
 
-    /// The sums, cell-major, in steps of each lane's grid.
+    /// The sums, cell-major, in steps of each lane's grid; then the diagnostics.
     pub fn lanes(&self) -> &[i128] {
         &self.lanes
     }
@@ -181,7 +202,17 @@ impl Combined {
             return None;
         }
         let index = cell.checked_mul(self.lanes_a_cell)?.checked_add(lane)?;
-        self.lanes.get(index).copied()
+        self.lanes.get(..self.cells_len)?.get(index).copied()
+    }
+
+    /// The summed diagnostics, in the shape's order.
+    pub fn diagnostics(&self) -> &[i128] {
+        self.lanes.get(self.cells_len..).unwrap_or_default()
+    }
+
+    /// How many partners' diagnostics are in the sum.
+    pub fn told(&self) -> usize {
+        self.told
     }
 
     /// Lanes of each cell.
@@ -226,6 +257,19 @@ impl fmt::Display for Behind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} of {}", self.answered, self.asked)
     }
+}
+
+/// Adds one partner's diagnostics to those behind the cells.
+fn add_closing(
+    lanes: &mut [i128],
+    cells_len: usize,
+    closing: impl Iterator<Item = i128>,
+) -> Result<(), CombineError> {
+    let sums = lanes.get_mut(cells_len..).unwrap_or_default();
+    for (nth, (sum, value)) in sums.iter_mut().zip(closing).enumerate() {
+        *sum = sum.checked_add(value).ok_or(CombineError::Diagnostic(nth))?;
+    }
+    Ok(())
 }
 
 /// Who stands behind each cell; empty where everybody answers all.
@@ -293,6 +337,7 @@ mod tests {
             served: vec![],
             recipe: Default::default(),
             private_keys: None,
+            diagnostics: vec![],
         }
     }
 

@@ -9,7 +9,8 @@ use cloister_terms::KeyValue;
 impl Report {
     /// A heading line and one line a row. A figure `x` takes the fields `x`, `x_plus_minus`, `x_low`,
     /// `x_high` and `x_too_noisy`; `partners_answered` and `partners_asked` close each line. Where figures
-    /// were adjusted on request, a last field `adjusted` says in each line how.
+    /// were adjusted on request, a last field `adjusted` says in each line how. Diagnostics are of the whole
+    /// answer and in no line: JSON has them.
     pub fn to_csv(&self) -> String {
         let mut out = String::new();
         let mut heading = Vec::new();

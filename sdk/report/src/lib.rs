@@ -40,6 +40,8 @@ mod meaning;
 mod normal;
 /// What an interval does not include.
 mod not_included;
+/// Diagnostics as figures.
+mod people;
 /// The answer as bars in a terminal.
 mod plot;
 /// Half-widths and standard deviations of summed noise.
@@ -61,6 +63,7 @@ pub use combine::{Behind, CombineError, Combined};
 pub use escape::printable;
 pub use expected::{Accuracy, Expected, expected_plus_minus};
 pub use meaning::{DELTA_STATED, Meaning, approximate_epsilon, meaning, zcdp_loss_bound};
+pub use people::PeopleFigure;
 pub use quantile::{Confidence, NoiseError, NoiseSum, NotAConfidence};
 pub use ratio::{Measured, fieller};
 pub use table::{

@@ -7,6 +7,7 @@ use crate::combine::{Behind, Combined};
 use crate::figure::Figure;
 use crate::lane_error::LaneError;
 use crate::not_included::not_included;
+use crate::people::{PeopleFigure, people};
 use crate::quantile::{Confidence, NoiseError};
 use crate::rows::{Choice, Placed, chosen};
 use cloister_terms::shape::ShapeError;
@@ -41,6 +42,9 @@ pub struct Report {
     /// Where groups are private: the noised count of people from which a partner shows one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub shown_from: Option<u64>,
+    /// How many people contributed and how many the limits touched, where that was asked.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub diagnostics: Vec<PeopleFigure>,
     /// What was done to the figures on request, after the noise, in plain words; last what holds then.
     pub adjusted: Vec<String>,
     /// The lanes behind the figures, for experts.
@@ -221,6 +225,7 @@ pub fn report_with(
         rows: chosen(&shape.recipe, rows),
         left_out: 0,
         shown_from: shape.private_keys.as_ref().map(|private| private.threshold),
+        diagnostics: people(shape, combined, confidence)?,
         adjusted: Vec::new(),
         lanes: notes,
         sizes: shape.keys.iter().map(|key| key.values.len()).collect(),

@@ -5,6 +5,7 @@ use crate::aligned::{TextColumn, cut, line_width, render};
 use crate::cell::{Cell, TOO_NOISY};
 use crate::digits::{Shown, error_text};
 use crate::escape::printable;
+use crate::people::people_text;
 use crate::table::{Heading, HeadingKind, Report, Row};
 
 /// Widest key or heading in a table, in terminal cells; JSON and CSV have it whole.
@@ -161,6 +162,7 @@ impl Report {
                 "{count} {rows} not shown: the question chooses rows by their noised figures.\n"
             ));
         }
+        out.push_str(&people_text(&self.diagnostics));
         if let Some(people) = self.shown_from {
             if self.rows.is_empty() {
                 out.push_str("no group has enough people to be shown.\n");

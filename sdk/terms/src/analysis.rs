@@ -35,6 +35,9 @@ pub struct Analysis {
     pub row_cap: u32,
     /// Cells one person contributes to at most (L0).
     pub group_cap: u32,
+    /// Whether its answer counts the people whom the limits touched, at a part of its cost.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub diagnostics: bool,
     /// Cost of one round at each node.
     pub cost_per_round: Cost,
     /// Rounds a run has.

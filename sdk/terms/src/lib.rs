@@ -13,6 +13,8 @@ pub mod budget;
 pub mod bytes;
 /// Exact decimal numbers, as budgets and bounds are written.
 pub mod decimal;
+/// Counts of people whom the limits touched.
+pub mod diagnostics;
 /// The shared data dictionary that an agreement pins.
 pub mod dictionary;
 /// How columns of the answer are computed from combined lanes.
@@ -53,6 +55,7 @@ pub use analysis::{Analysis, Body, ModuleBody};
 pub use approval::{Approval, Grant, Verdict};
 pub use budget::{Budget, Cost, Delta, Epsilon, Rho};
 pub use bytes::{Digest, Nonce, PublicKey};
+pub use diagnostics::{DIAGNOSTIC_SENSITIVITY, Diagnostic, DiagnosticKind};
 pub use dictionary::{Column, Dataset, Dictionary};
 pub use formula::{FigureOp, Formula, PairLanes, PairStatistic, Quantile, Spread};
 pub use holdings::{Holdings, OwnDomain};

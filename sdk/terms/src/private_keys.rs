@@ -92,13 +92,15 @@ impl PrivateKeys {
     }
 
     /// Whether a release shows only what it may: at most [`KEYS_SHOWN_MAX`] keys of the shape,
-    /// ascending, each with as many people as the threshold asks for.
+    /// ascending, each with as many people as the threshold asks for, and behind them the diagnostics.
     pub(crate) fn allow(&self, shape: &OutputShape, release: &ReleaseRecord) -> bool {
         let lanes = shape.lanes.len();
         let public = public_values(&shape.keys);
-        let people = release.values.iter().skip(self.persons_lane as usize).step_by(lanes.max(1));
+        let in_cells = release.keys.len().saturating_mul(lanes);
+        let cells = release.values.iter().take(in_cells);
+        let people = cells.skip(self.persons_lane as usize).step_by(lanes.max(1));
         release.keys.len() <= KEYS_SHOWN_MAX
-            && release.values.len() == release.keys.len().saturating_mul(lanes)
+            && release.values.len() == in_cells.saturating_add(shape.diagnostics.len())
             && release.keys.is_sorted_by(|left, right| left < right)
             && release.keys.iter().all(|key| self.is_of_shape(key, &public))
             && people.into_iter().all(|people| people.0 >= i128::from(self.threshold))

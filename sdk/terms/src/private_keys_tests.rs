@@ -31,6 +31,7 @@ fn shape() -> OutputShape {
             delta: "0.01".parse().unwrap(),
             found: vec![],
         }),
+        diagnostics: vec![],
     }
 }
 

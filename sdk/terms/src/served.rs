@@ -82,7 +82,7 @@ impl OutputShape {
     pub fn vector_len_of(&self, partner: &Name) -> Result<usize, ShapeError> {
         let whole = self.vector_len()?;
         let own = self.cells_of(partner)?;
-        Ok(own.map_or(whole, |cells| cells.len().saturating_mul(self.lanes.len())))
+        Ok(own.map_or(whole, |cells| self.vector_len_with(cells.len())))
     }
 }
 
@@ -116,6 +116,7 @@ mod tests {
             served: served.collect(),
             recipe: crate::Recipe::default(),
             private_keys: None,
+            diagnostics: vec![],
         }
     }
 

@@ -2,6 +2,7 @@
 //! the noise on each lane, and how combined lanes read as a table. Fixed before anything runs, part
 //! of what is approved, and the same at every node, so that vectors add up.
 
+use crate::diagnostics::Diagnostic;
 use crate::formula::{Formula, FormulaError};
 use crate::limits::{CELLS_MAX, DIMENSIONS_MAX, LANES_MAX, VECTOR_MAX};
 use crate::private_keys::{PrivateKeys, PrivateKeysError};
@@ -11,8 +12,8 @@ use crate::{Ratio, Recipe};
 use serde::{Deserialize, Serialize};
 
 /// Shape of a released vector: `cells() * lanes.len()` integers, cell-major
-/// (`index = cell * lanes.len() + lane`), cells in mixed radix with the last dimension fastest. Where
-/// keys are private the cells are those found, in ascending order of their keys.
+/// (`index = cell * lanes.len() + lane`), cells in mixed radix with the last dimension fastest, then one
+/// integer a diagnostic. Where keys are private the cells are those found, in ascending order of their keys.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OutputShape {
@@ -31,6 +32,9 @@ pub struct OutputShape {
     /// Set when a key has no public values.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub private_keys: Option<PrivateKeys>,
+    /// Counts of people behind the cells, where they were asked for, in the order of their kinds.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub diagnostics: Vec<Diagnostic>,
 }
 
 /// One key dimension.
@@ -133,6 +137,9 @@ pub enum ShapeError {
     /// Lanes of one group that do not belong together.
     #[error("lane `{0}` differs from the group of lanes it is in: plan the analysis again")]
     Group(String),
+    /// Diagnostics out of order, or one twice.
+    #[error("diagnostics must stand in their order, each once: plan the analysis again")]
+    Diagnostics,
 }
 
 impl OutputShape {
@@ -155,7 +162,8 @@ impl OutputShape {
     pub fn vector_len(&self) -> Result<usize, ShapeError> {
         let lanes = size("lanes", self.lanes.len() as u64, LANES_MAX as u64)?;
         // At most 2^20 cells of 2^10 lanes.
-        let found = self.cells()?.saturating_mul(lanes);
+        let closing = self.diagnostics.len() as u64;
+        let found = self.cells()?.saturating_mul(lanes).saturating_add(closing);
         let too_many = ShapeError::Size { what: "integers", found, max: VECTOR_MAX };
         if found > VECTOR_MAX {
             return Err(too_many);
@@ -178,6 +186,7 @@ impl OutputShape {
         }
         self.recipe.check(keys, lanes).map_err(ShapeError::Recipe)?;
         self.check_groups()?;
+        self.check_diagnostics()?;
         crate::served::check(&self.served, self)?;
         self.private_keys.iter().try_for_each(|private| private.check(self))?;
         Ok(())
@@ -249,6 +258,7 @@ mod tests {
             served: vec![],
             recipe: Recipe::default(),
             private_keys: None,
+            diagnostics: vec![],
         }
     }
 

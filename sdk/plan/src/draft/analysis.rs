@@ -32,6 +32,9 @@ struct Form {
     recipients: Option<Vec<Name>>,
     row_cap: u32,
     group_cap: u32,
+    /// Counts of the people whom the limits touched, at a part of the cost.
+    #[serde(default)]
+    diagnostics: bool,
     #[serde(default = "one")]
     max_runs: u32,
     from: Option<String>,
@@ -139,6 +142,7 @@ impl AnalysisDraft {
             row_cap: self.form.row_cap,
             group_cap: self.form.group_cap,
             spend: Spend { epsilon, rho, delta },
+            diagnostics: self.form.diagnostics,
         }
     }
 
@@ -200,6 +204,7 @@ pub fn document_of(
         recipients: sorted(form.recipients.clone().unwrap_or_else(|| vec![researcher.clone()])),
         row_cap: form.row_cap,
         group_cap: form.group_cap,
+        diagnostics: form.diagnostics,
         cost_per_round: planned.cost,
         rounds: 1,
         max_runs: form.max_runs,

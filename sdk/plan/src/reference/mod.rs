@@ -110,7 +110,16 @@ pub fn planned(
     let rho = cloister_terms::Rho::from_units(RHO_UNITS).ok();
     let delta = delta.and_then(|delta| delta.parse().ok());
     let spend = Spend { rho, epsilon: None, delta };
-    plan(dictionary, &Question { body: &body, row_cap: ROW_CAP, group_cap: GROUP_CAP, spend })
+    plan(
+        dictionary,
+        &Question {
+            body: &body,
+            row_cap: ROW_CAP,
+            group_cap: GROUP_CAP,
+            spend,
+            diagnostics: false,
+        },
+    )
 }
 
 /// The name of a refusal, as entries give it: the construct, or else the kind of error.

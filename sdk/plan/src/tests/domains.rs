@@ -170,7 +170,13 @@ fn a_time_column_may_have_a_domain_of_its_own() {
         ("start_time_utc + INTERVAL '1 month'", vec!["2019-08-01", "2019-08-02", "2019-09-01"]),
     ] {
         let body = Body::Sql { text: query(key, "") };
-        let question = Question { body: &body, row_cap: 20, group_cap: 6, spend: rho("1") };
+        let question = Question {
+            body: &body,
+            row_cap: 20,
+            group_cap: 6,
+            spend: rho("1"),
+            diagnostics: false,
+        };
         let keys = plan(&dictionary, &question).unwrap().plan.shape.keys;
         let found: Vec<String> = keys[0].values.iter().map(KeyValue::to_string).collect();
         assert_eq!(found, values, "{key}");

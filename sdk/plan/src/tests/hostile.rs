@@ -399,7 +399,13 @@ fn large_domains_do_not_multiply() {
             "SELECT {key}, COUNT(*) AS n FROM (SELECT person_id, month{items} FROM mob) s GROUP BY 1"
         );
         let body = cloister_terms::Body::Sql { text };
-        let question = crate::Question { body: &body, row_cap: 1, group_cap: 1, spend: rho("1") };
+        let question = crate::Question {
+            body: &body,
+            row_cap: 1,
+            group_cap: 1,
+            spend: rho("1"),
+            diagnostics: false,
+        };
         crate::plan(&dictionary, &question).map(|planned| planned.plan.shape.cells().unwrap())
     };
     assert_eq!(plan("month"), Ok(100_000), "a column handed on costs nothing");

@@ -1,6 +1,7 @@
 //! Tests of the planner on a dictionary for the mobility sample. They read no record: a plan never
 //! depends on one.
 
+mod diagnostics;
 mod digests;
 mod domains;
 mod explained;
@@ -74,7 +75,7 @@ pub(super) fn epsilon(text: &str) -> Spend {
 /// Plans a text with caps of 20 rows and 6 groups.
 pub(super) fn planned(text: &str, spend: Spend) -> Result<Planned, PlanError> {
     let body = Body::Sql { text: text.to_owned() };
-    let question = Question { body: &body, row_cap: 20, group_cap: 6, spend };
+    let question = Question { body: &body, row_cap: 20, group_cap: 6, spend, diagnostics: false };
     plan(&dictionary(), &question)
 }
 
@@ -125,7 +126,8 @@ pub(super) fn several() -> Dictionary {
 /// Plans a text over [`several`] with caps of 20 rows and 6 groups.
 pub(super) fn of_several(text: &str) -> Result<Planned, PlanError> {
     let body = Body::Sql { text: text.to_owned() };
-    let question = Question { body: &body, row_cap: 20, group_cap: 6, spend: rho("0.1") };
+    let question =
+        Question { body: &body, row_cap: 20, group_cap: 6, spend: rho("0.1"), diagnostics: false };
     plan(&several(), &question)
 }
 

@@ -21,7 +21,16 @@ fn body(rows: &str) -> ModuleBody {
 
 fn planned(body: ModuleBody) -> Result<Planned, PlanError> {
     let body = Body::Module(body);
-    plan(&dictionary(), &Question { body: &body, row_cap: 50, group_cap: 400, spend: rho("0.1") })
+    plan(
+        &dictionary(),
+        &Question {
+            body: &body,
+            row_cap: 50,
+            group_cap: 400,
+            spend: rho("0.1"),
+            diagnostics: false,
+        },
+    )
 }
 
 #[test]

@@ -61,7 +61,9 @@ fn what_cannot_be_a_private_key_is_refused() {
     assert_eq!(private(Q1), Err(PlanError::DeltaUnused));
     assert_eq!(private("SELECT COUNT(*) AS n FROM trips"), Err(PlanError::DeltaUnused));
     // Identifiers name people (row S21), and no two doubles need be the same.
-    for key in ["person_id", "bike_id", "trip_id"] {
+    let unit = private("SELECT person_id, COUNT(*) AS n FROM trips GROUP BY person_id");
+    assert!(matches!(unit, Err(PlanError::UnitColumn { .. })), "{unit:?}");
+    for key in ["bike_id", "trip_id"] {
         let text = format!("SELECT {key}, COUNT(*) AS n FROM trips GROUP BY {key}");
         assert!(matches!(private(&text), Err(PlanError::Identifier { .. })), "{key}");
     }
@@ -83,7 +85,13 @@ fn what_cannot_be_a_private_key_is_refused() {
 fn the_threshold_falls_with_delta_and_rises_with_groups() {
     let threshold = |delta: &str, group_cap| {
         let body = Body::Sql { text: STATIONS.into() };
-        let question = Question { body: &body, row_cap: 20, group_cap, spend: with_delta(delta) };
+        let question = Question {
+            body: &body,
+            row_cap: 20,
+            group_cap,
+            spend: with_delta(delta),
+            diagnostics: false,
+        };
         let keys = plan(&dictionary(), &question).unwrap().plan.shape.private_keys;
         keys.unwrap().threshold
     };
@@ -114,7 +122,10 @@ fn partners_that_hold_nothing_of_it_are_not_asked() {
     let of = |text: &str| {
         let body = Body::Sql { text: text.into() };
         let spend = with_delta("0.000001");
-        plan(&dictionary, &Question { body: &body, row_cap: 20, group_cap: 6, spend })
+        plan(
+            &dictionary,
+            &Question { body: &body, row_cap: 20, group_cap: 6, spend, diagnostics: false },
+        )
     };
     let planned = of("SELECT station, COUNT(*) AS n FROM mob GROUP BY station").unwrap();
     assert_eq!(planned.holders, Some(vec!["bikes".parse().unwrap()]));

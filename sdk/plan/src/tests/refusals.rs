@@ -303,10 +303,17 @@ fn caps_and_offers_out_of_range_are_refused() {
     let body = Body::Sql { text: "SELECT COUNT(*) AS n FROM trips".to_owned() };
     let dictionary = dictionary();
     for (row_cap, group_cap) in [(0, 1), (1, 0), (u32::MAX, 1), (1, u32::MAX)] {
-        let question = Question { body: &body, row_cap, group_cap, spend: rho("1") };
+        let question =
+            Question { body: &body, row_cap, group_cap, spend: rho("1"), diagnostics: false };
         assert!(matches!(plan(&dictionary, &question), Err(PlanError::OutOfRange { .. })));
     }
-    let question = Question { body: &body, row_cap: 1, group_cap: 1, spend: Spend::default() };
+    let question = Question {
+        body: &body,
+        row_cap: 1,
+        group_cap: 1,
+        spend: Spend::default(),
+        diagnostics: false,
+    };
     assert_eq!(plan(&dictionary, &question), Err(PlanError::NoSpend));
 }
 

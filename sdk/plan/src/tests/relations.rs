@@ -234,7 +234,13 @@ fn rows_of_a_person_are_capped_by_what_the_steps_can_make() {
     let cap = |text: &str| {
         let body = cloister_terms::Body::Sql { text: text.to_owned() };
         let spend = super::rho("0.1");
-        let question = crate::Question { body: &body, row_cap: 1_000_000, group_cap: 1_000, spend };
+        let question = crate::Question {
+            body: &body,
+            row_cap: 1_000_000,
+            group_cap: 1_000,
+            spend,
+            diagnostics: false,
+        };
         let plan = crate::plan(&super::several(), &question).unwrap().plan;
         (plan.row_cap, plan.tables.iter().map(|table| table.table_row_cap).collect::<Vec<_>>())
     };

@@ -35,6 +35,7 @@ fn regions(values: Vec<KeyValue>) -> OutputShape {
         served: vec![],
         recipe: Default::default(),
         private_keys: None,
+        diagnostics: vec![],
     }
 }
 
@@ -70,6 +71,7 @@ fn trips(lanes: &[i128]) -> Report {
         served: vec![],
         recipe: Default::default(),
         private_keys: None,
+        diagnostics: vec![],
     };
     answer(&shape, lanes)
 }

@@ -96,6 +96,7 @@ fn simulate(lanes: &[(Noise, u8, i128)], formula: Formula, nodes: usize, seed: u
         served: vec![],
         recipe: Default::default(),
         private_keys: None,
+        diagnostics: vec![],
     };
     let samplers: Vec<Sampler> = lanes.iter().map(|lane| Sampler::new(lane.0)).collect();
     let mut random = Random(seed);

@@ -65,6 +65,7 @@ fn shape(rows: usize, noises: &[(Noise, u8)], formulas: Vec<Formula>) -> OutputS
         served: vec![],
         recipe: Recipe::default(),
         private_keys: None,
+        diagnostics: vec![],
     }
 }
 

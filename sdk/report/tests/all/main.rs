@@ -5,3 +5,4 @@
 mod answers;
 mod coverage;
 mod figures;
+mod people;
