@@ -1,7 +1,7 @@
 //! Measures what was charged: scan, contribute, bound and aggregate, partition beside partition. What
 //! comes out is exact and must go to the noise stage alone.
 
-use crate::aggregate::{Exact, SumOverflow};
+use crate::aggregate::Exact;
 use crate::bound::{Bounder, Caps};
 use crate::catalog::Catalog;
 use crate::contribute::module::ModuleRows;
