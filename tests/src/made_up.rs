@@ -33,6 +33,9 @@ const TOWNS: [&str; 7] = [
 const COUNTRIES: [&[&str]; 3] =
     [&["United Kingdom"], &["Germany", "France", "Belgium"], &["Spain", "Portugal", "Germany"]];
 
+/// The country of one customer of each shop.
+const LONE_COUNTRY: &str = "Iceland";
+
 /// Writes all ten tables below `folder`.
 pub fn write(folder: &Path, seed: u64) {
     let mut draws = Draws(seed);
@@ -93,6 +96,8 @@ fn purchases(first: i64, countries: &[&'static str], draws: &mut Draws) -> Recor
             rows.push((person, time, quantity, pence as f64 / 100.0, country));
         }
     }
+    // A country that one customer alone has.
+    rows.push((Some(first + CUSTOMERS), day(2011, 10, 1), 3, 12.5, LONE_COUNTRY));
     table(vec![
         ("person_id", Arc::new(rows.iter().map(|row| row.0).collect::<Int64Array>())),
         ("quantity", Arc::new(rows.iter().map(|row| Some(row.2)).collect::<Int64Array>())),
