@@ -391,8 +391,8 @@ fn flow_plan(dictionary: &Dictionary) -> ContributionPlan {
         "keys": [{ "name": "from", "values": towns() }, { "name": "to", "values": towns() }],
         "value": { "min": "0", "max": "1" }, "value_name": "riders", "fuel_per_person": FUEL } });
     let body: Body = serde_json::from_value(body).expect("a body");
-    let spend = Spend { epsilon: Some("1".parse().unwrap()), rho: None };
-    let question = Question { body: &body, row_cap: 512, group_cap: 4, spend };
+    let spend = Spend { epsilon: Some("1".parse().unwrap()), rho: None, delta: None };
+    let question = Question { body: &body, row_cap: 512, group_cap: 4, spend, diagnostics: false };
     plan(dictionary, &question).expect("a plan").plan
 }
 

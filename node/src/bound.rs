@@ -28,7 +28,7 @@ pub const NO_CELL: u32 = u32::MAX;
 /// PRF domains of this file; those of `sample` are others. A secret is used in these only.
 const DOMAIN_SECRET: u8 = 1;
 const DOMAIN_CELL: u8 = 4;
-const DOMAIN_KEY: u8 = 5;
+const DOMAIN_KEY: u8 = 6;
 
 /// What one person adds to one cell, after every cap: at most the lane's sensitivity each.
 #[derive(Clone, Copy)]

@@ -3,8 +3,8 @@
 
 use crate::aggregate::{Exact, Sums};
 use crate::ledger::Charge;
+use crate::private_cells::CellSums;
 use cloister_dp::{Entropy, SampleError, sample_vector};
-use cloister_terms::limits::KEYS_SHOWN_MAX;
 use cloister_terms::{Key, Noise, PrivateKeys};
 use std::fmt;
 
@@ -80,11 +80,7 @@ fn noised_cells(
             (Vec::new(), noised_sums(&sums, laws, charge, entropy)?)
         }
         (Sums::Private(sums), Some(private)) => {
-            let cells = sums.into_cells().ok_or(NoiseCause::Length)?;
-            let (keys, sums): (Vec<Key>, Vec<Vec<i128>>) = cells.into_iter().unzip();
-            let lanes = noised_sums(&sums.concat(), laws, charge, entropy)?;
-            let shown = shown(keys, lanes, private, shape.lanes.len(), charge);
-            shown.ok_or(NoiseCause::Length)?
+            private_cells(sums, private, laws, charge, entropy)?
         }
         _ => return Err(NoiseCause::Length),
     };
@@ -121,36 +117,64 @@ fn noised_sums(
     Ok(lanes)
 }
 
-/// The cells whose noised count of people reaches the threshold, ascending by key; where they are more
-/// than may be shown, those with the largest counts. All of it follows from noised figures alone.
-fn shown(
-    keys: Vec<Key>,
-    lanes: Vec<i128>,
+/// The cells whose noised count of people reaches the threshold, ascending by key, and their noised lanes;
+/// where they are more than may be shown, those with the largest counts. Which ones follows from noised
+/// counts alone, and the other lanes are drawn for them only: one person's cells must not cost more noise
+/// than what can be shown.
+fn private_cells(
+    sums: CellSums,
     private: &PrivateKeys,
-    lanes_a_cell: usize,
+    laws: Vec<Noise>,
     charge: &Charge,
-) -> Option<(Vec<Key>, Vec<i128>)> {
+    entropy: &mut dyn Entropy,
+) -> Result<(Vec<Key>, Vec<i128>), NoiseCause> {
+    let wrong = NoiseCause::Length;
+    let at = usize::try_from(private.persons_lane).map_err(|_| wrong.clone())?;
+    let persons_law = *laws.get(at).ok_or(wrong.clone())?;
+    let cells = sums.into_cells().ok_or(wrong.clone())?;
+    let people = cells.iter().map(|(_, sums)| sums.get(at).copied());
+    let people: Vec<i128> = people.collect::<Option<_>>().ok_or(wrong.clone())?;
+    let people = noised_sums(&people, vec![persons_law], charge, entropy)?;
     let threshold = i128::from(private.threshold);
     #[cfg(feature = "for-tests")]
     let threshold = crate::mutant::threshold(threshold, charge.mutant());
-    #[cfg(not(feature = "for-tests"))]
-    let _ = charge;
-    let persons_lane = usize::try_from(private.persons_lane).ok()?;
-    let mut cells: Vec<(i128, Key, &[i128])> = Vec::new();
-    for (key, values) in keys.into_iter().zip(lanes.chunks(lanes_a_cell.max(1))) {
-        let people = *values.get(persons_lane)?;
-        if people >= threshold {
-            cells.push((people, key, values));
+    let counted = cells.into_iter().zip(people);
+    let mut shown: Vec<_> = counted.filter(|(_, people)| *people >= threshold).collect();
+    let most = PrivateKeys::shown_max(laws.len());
+    if shown.len() > most {
+        shown.sort_by(|(left, more), (right, fewer)| {
+            fewer.cmp(more).then_with(|| left.0.cmp(&right.0))
+        });
+        shown.truncate(most);
+        shown.sort_by(|(left, _), (right, _)| left.0.cmp(&right.0));
+    }
+    let mut other_laws = laws;
+    other_laws.remove(at);
+    let mut other_sums = Vec::new();
+    let mut keys = Vec::with_capacity(shown.len());
+    let mut counts = Vec::with_capacity(shown.len());
+    for ((key, mut sums), people) in shown {
+        if sums.len() != other_laws.len().saturating_add(1) {
+            return Err(wrong);
         }
+        sums.remove(at);
+        other_sums.extend(sums);
+        keys.push(key);
+        counts.push(people);
     }
-    if cells.len() > KEYS_SHOWN_MAX {
-        cells.sort_by(|left, right| right.0.cmp(&left.0).then_with(|| left.1.cmp(&right.1)));
-        cells.truncate(KEYS_SHOWN_MAX);
+    let lanes = other_laws.len();
+    if lanes == 0 {
+        return Ok((keys, counts));
     }
-    cells.sort_by(|left, right| left.1.cmp(&right.1));
-    let (keys, values): (Vec<Key>, Vec<&[i128]>) =
-        cells.into_iter().map(|(_, key, values)| (key, values)).unzip();
-    Some((keys, values.concat()))
+    let others = noised_sums(&other_sums, other_laws, charge, entropy)?;
+    let mut noised = Vec::with_capacity(others.len().saturating_add(counts.len()));
+    for (people, values) in counts.into_iter().zip(others.chunks(lanes)) {
+        let (before, after) = values.split_at_checked(at).ok_or(wrong.clone())?;
+        noised.extend_from_slice(before);
+        noised.push(people);
+        noised.extend_from_slice(after);
+    }
+    Ok((keys, noised))
 }
 
 /// The sums of the cells that this partner answers: which those are is public.

@@ -10,9 +10,6 @@ use datafusion::arrow::array::{ArrayRef, AsArray};
 use datafusion::arrow::datatypes::{Int64Type, TimestampMicrosecondType};
 use std::collections::{BTreeMap, HashMap};
 
-/// Most cells that one partition sums; more than memory holds is a fault, like any other lack of memory.
-const CELLS_SUMMED_MAX: usize = 1 << 24;
-
 const TAG_TEXT: u8 = 1;
 const TAG_INT: u8 = 2;
 const TAG_BOOL: u8 = 3;
@@ -146,12 +143,9 @@ impl CellSums {
         Self { lanes, cells: BTreeMap::new() }
     }
 
-    /// Adds what one person contributes to one cell. Errors when a sum overflows, or memory does.
+    /// Adds what one person contributes to one cell. Errors when a sum overflows.
     pub fn add(&mut self, key: &[u8], steps: &[i64]) -> Result<(), SumOverflow> {
         if !self.cells.contains_key(key) {
-            if self.cells.len() >= CELLS_SUMMED_MAX {
-                return Err(SumOverflow);
-            }
             self.cells.insert(key.to_vec(), vec![0; self.lanes]);
         }
         let Some(sums) = self.cells.get_mut(key) else { return Err(SumOverflow) };

@@ -9,6 +9,8 @@ use crate::scan::BATCH_ROWS;
 use std::fmt;
 use std::io::{self, Read};
 
+/// What some programs write before UTF-8 text.
+const BYTE_ORDER_MARK: &[u8] = &[0xef, 0xbb, 0xbf];
 /// Longest record, in bytes: a whole batch of them still fits the 32-bit text offsets of the engine, so that
 /// no person's long texts end a scan. A field of more than 64 KiB is read as null anyway.
 const RECORD_BYTES_MAX: usize = (1 << 18) - 1;
@@ -93,6 +95,7 @@ fn check_in_chunks(
     let mut chunk = vec![0u8; chunk_bytes.max(1)];
     // What the last chunk held of a character that goes on in the next.
     let mut text: Vec<u8> = Vec::with_capacity(chunk_bytes + CHARACTER_BYTES_MAX);
+    let mut is_start = true;
     loop {
         let count = match from.read(&mut chunk) {
             Ok(count) => count,
@@ -104,7 +107,12 @@ fn check_in_chunks(
             Ok(_) => (text.len(), false),
             Err(error) => (error.valid_up_to(), error.error_len().is_some() || count == 0),
         };
-        let known = text.get(..valid).unwrap_or_default();
+        let mut known = text.get(..valid).unwrap_or_default();
+        if is_start && !known.is_empty() {
+            // The reader leaves a byte order mark out, too.
+            known = known.strip_prefix(BYTE_ORDER_MARK).unwrap_or(known);
+            is_start = false;
+        }
         known.iter().try_for_each(|byte| machine.take(*byte))?;
         if is_bad {
             return Err(machine.error(RecordProblem::Encoding));
@@ -255,6 +263,15 @@ mod tests {
             assert_eq!(of(chunk_bytes), whole, "{chunk_bytes}");
         }
         whole
+    }
+
+    #[test]
+    fn a_byte_order_mark_hides_no_quote() {
+        let csv = CsvConfig::default();
+        let hidden = b"\xef\xbb\xbf\"x,2,3\n4,\"y\",6\n";
+        assert_eq!(found(hidden, &csv), found(hidden.strip_prefix(BYTE_ORDER_MARK).unwrap(), &csv));
+        assert!(found(hidden, &csv).is_err());
+        assert!(found(b"\xef\xbb\xbfx,2,3\n4,\"y\",6\n", &csv).is_ok());
     }
 
     #[test]

@@ -35,7 +35,11 @@ struct Stamp {
 
 /// Files as they stood before a scan.
 #[derive(Debug)]
-pub struct Standing(Vec<(PathBuf, Stamp)>);
+pub struct Standing {
+    files: Vec<(PathBuf, Stamp)>,
+    /// Sources whose files every scan lists anew, with those listed.
+    listed: Vec<(SourceConfig, Vec<PathBuf>)>,
+}
 
 impl Stamp {
     fn of(metadata: &Metadata) -> Self {
@@ -81,7 +85,11 @@ impl Watch {
                 let kind = std::io::ErrorKind::NotFound;
                 Err(CatalogError::Path { path: gone.clone(), kind })
             }
-            None => self.settle(&now),
+            None => {
+                let mut standing = self.settle(&now)?;
+                standing.listed.push((self.config.clone(), now));
+                Ok(standing)
+            }
         }
     }
 
@@ -97,7 +105,7 @@ impl Watch {
             }
             standing.push((path.clone(), stamp));
         }
-        Ok(Standing(standing))
+        Ok(Standing { files: standing, listed: Vec::new() })
     }
 
     fn check(&self, path: &Path) -> Result<(), CatalogError> {
@@ -122,19 +130,26 @@ impl Watch {
 impl Standing {
     /// Nothing was read yet.
     pub(super) fn empty() -> Self {
-        Self(Vec::new())
+        Self { files: Vec::new(), listed: Vec::new() }
     }
 
     pub(super) fn join(&mut self, other: Self) {
-        self.0.extend(other.0);
+        self.files.extend(other.files);
+        self.listed.extend(other.listed);
     }
 
     /// Whether the files still stand as they did. Errors on the first that does not: what was read of it
     /// may be neither its old records nor its new ones.
     pub fn still(&self) -> Result<(), CatalogError> {
-        for (path, stamp) in &self.0 {
+        for (path, stamp) in &self.files {
             if Stamp::at(path)? != *stamp {
                 return Err(CatalogError::Changed { path: path.clone() });
+            }
+        }
+        for (config, paths) in &self.listed {
+            let now = source_files(config)?.paths;
+            if let Some(new) = now.iter().find(|path| !paths.contains(path)) {
+                return Err(CatalogError::Changed { path: new.clone() });
             }
         }
         Ok(())

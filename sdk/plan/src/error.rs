@@ -9,7 +9,7 @@ use crate::limits::{
 use cloister_dp::ThresholdError;
 use cloister_dp::calibrate::CalibrateError;
 use cloister_terms::dictionary::DictionaryError;
-use cloister_terms::limits::SQL_BYTES_MAX;
+use cloister_terms::limits::{PRIVATE_SUMS_MAX, SQL_BYTES_MAX};
 use cloister_terms::shape::ShapeError;
 use cloister_terms::{ColumnType, Name};
 use std::fmt;
@@ -486,6 +486,14 @@ pub enum PlanError {
         "every group of this question is public, so `delta` buys nothing: leave it out of `spend`"
     )]
     DeltaUnused,
+    /// One person could bring too many sums of private groups.
+    #[error(
+        "one person may count in private groups with {found} sums in all: lower `group_cap`, or ask for fewer figures, to come to at most {PRIVATE_SUMS_MAX}"
+    )]
+    PrivateSums {
+        /// Group cap times sums of a group.
+        found: u64,
+    },
     /// No threshold protects private keys.
     #[error("the groups are private: {0}")]
     Threshold(#[from] ThresholdError),

@@ -13,7 +13,7 @@ use crate::served::served;
 use crate::{module, sql};
 use cloister_dp::key_threshold;
 use cloister_terms::analysis::ColumnUse;
-use cloister_terms::limits::{GROUP_CAP_MAX, ROW_CAP_MAX};
+use cloister_terms::limits::{GROUP_CAP_MAX, PRIVATE_SUMS_MAX, ROW_CAP_MAX};
 use cloister_terms::private_keys::PrivateKeysError;
 use cloister_terms::shape::ShapeError;
 use cloister_terms::{
@@ -225,6 +225,11 @@ fn private_keys_of(
         (Some(private), delta) => (private, delta.unwrap_or(Delta::ZERO)),
     };
     let DraftPrivate { types, persons_lane } = private;
+    // What one person can bring to sums must stay small: no cell is known beforehand.
+    let found = u64::from(group_cap).saturating_mul(lanes.len() as u64);
+    if found > PRIVATE_SUMS_MAX {
+        return Err(PlanError::PrivateSums { found });
+    }
     let persons = usize::try_from(persons_lane).ok().and_then(|at| lanes.get(at));
     let persons = persons.ok_or(PrivateKeysError::PersonsLane).map_err(ShapeError::from)?;
     let threshold = key_threshold(&persons.noise, group_cap, delta)?;

@@ -19,6 +19,12 @@ pub const PERSONS_MAX: usize = 1_000;
 pub const CELLS_MAX: u64 = 1_000_000;
 /// Most cells that one partner releases of an answer with private keys; those with most people first.
 pub const KEYS_SHOWN_MAX: usize = 10_000;
+/// Most integers of such an answer, so that every release fits a signed document.
+pub const PRIVATE_VALUES_MAX: usize = 1_000_000;
+/// Most integers that one person can bring to sums with private keys: the group cap times the lanes.
+pub const PRIVATE_SUMS_MAX: u64 = 1 << 20;
+/// Largest integer of a release, so that no partner can make the sum over all leave its range.
+pub const RELEASE_VALUE_MAX: i128 = i128::MAX / PARTIES_MAX as i128;
 /// Longest text that can be a private key, in bytes; a row with a longer one is in no group.
 pub const PRIVATE_KEY_BYTES_MAX: usize = 256;
 /// Most lanes a cell: histograms and distinct counts have a lane for each leaf or value.

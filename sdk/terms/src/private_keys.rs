@@ -2,7 +2,7 @@
 //! threshold, fixed before any row is read. An approved shape must never name one: which keys exist is
 //! part of the answer.
 
-use crate::limits::{KEYS_SHOWN_MAX, PRIVATE_KEY_BYTES_MAX};
+use crate::limits::{KEYS_SHOWN_MAX, PRIVATE_KEY_BYTES_MAX, PRIVATE_VALUES_MAX};
 use crate::shape::{KeyDimension, OutputShape};
 use crate::value::{ColumnType, KeyValue};
 use crate::{Delta, ReleaseRecord};
@@ -91,7 +91,12 @@ impl PrivateKeys {
             })
     }
 
-    /// Whether a release shows only what it may: at most [`KEYS_SHOWN_MAX`] keys of the shape,
+    /// Most cells that a partner shows of an answer with so many lanes.
+    pub fn shown_max(lanes: usize) -> usize {
+        KEYS_SHOWN_MAX.min(PRIVATE_VALUES_MAX / lanes.max(1))
+    }
+
+    /// Whether a release shows only what it may: at most [`Self::shown_max`] keys of the shape,
     /// ascending, each with as many people as the threshold asks for, and behind them the diagnostics.
     pub(crate) fn allow(&self, shape: &OutputShape, release: &ReleaseRecord) -> bool {
         let lanes = shape.lanes.len();
@@ -99,7 +104,7 @@ impl PrivateKeys {
         let in_cells = release.keys.len().saturating_mul(lanes);
         let cells = release.values.iter().take(in_cells);
         let people = cells.skip(self.persons_lane as usize).step_by(lanes.max(1));
-        release.keys.len() <= KEYS_SHOWN_MAX
+        release.keys.len() <= Self::shown_max(lanes)
             && release.values.len() == in_cells.saturating_add(shape.diagnostics.len())
             && release.keys.is_sorted_by(|left, right| left < right)
             && release.keys.iter().all(|key| self.is_of_shape(key, &public))

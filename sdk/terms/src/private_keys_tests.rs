@@ -94,6 +94,9 @@ fn a10_a_release_shows_no_key_below_the_threshold_and_none_of_another_shape() {
     let mut long = release(&[("a", 1)], &[7, 10]);
     long.keys[0][0] = text(&"a".repeat(PRIVATE_KEY_BYTES_MAX + 1));
     assert_eq!(long.fits(&shape), Ok(false));
+    let mut absurd = release(&[("a", 1)], &[7, 10]);
+    absurd.values[0] = Int(crate::limits::RELEASE_VALUE_MAX + 1);
+    assert_eq!(absurd.fits(&shape), Ok(false), "no partner may make the sum over all overflow");
     let mut public = shape.clone();
     public.private_keys = None;
     public.keys.truncate(0);

@@ -1,6 +1,7 @@
 //! The record of a release, as a node signs it: the noised integers, and what they were charged to.
 //! Nothing in it depends on the data but the noised vector itself.
 
+use crate::limits::RELEASE_VALUE_MAX;
 use crate::private_keys::Key;
 use crate::shape::{OutputShape, ShapeError};
 use crate::{Cost, Digest, Name};
@@ -65,9 +66,14 @@ impl From<Int> for String {
 }
 
 impl ReleaseRecord {
-    /// Whether keys and vector are those that the approved shape gives this partner.
+    /// Whether keys and vector are those that the approved shape gives this partner, and no integer is beyond
+    /// [`RELEASE_VALUE_MAX`].
     pub fn fits(&self, shape: &OutputShape) -> Result<bool, ShapeError> {
         shape.check()?;
+        let is_within = |value: &Int| (-RELEASE_VALUE_MAX..=RELEASE_VALUE_MAX).contains(&value.0);
+        if !self.values.iter().all(is_within) {
+            return Ok(false);
+        }
         match &shape.private_keys {
             Some(private) => Ok(private.allow(shape, self)),
             None => {
