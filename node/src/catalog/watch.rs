@@ -215,7 +215,7 @@ mod tests {
         let (watch, paths) = watch(folder.path(), "month = \"text\"");
         let watch = watch.unwrap();
         file("month=2/a.csv", "a,b\n1,2\n");
-        assert_eq!(watch.standing(&paths).unwrap().0.len(), 2);
+        assert_eq!(watch.standing(&paths).unwrap().files.len(), 2);
         file("month=3/a.csv", "a,b\n1,\"2\n");
         assert!(matches!(watch.standing(&paths), Err(CatalogError::Record { line: 2, .. })));
         fs::remove_dir_all(folder.path().join("month=3")).unwrap();

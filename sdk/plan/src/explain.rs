@@ -42,7 +42,7 @@ pub fn explain(planned: &Planned, nodes: usize, left: Option<Budget>) -> Explana
     let plan = &planned.plan;
     Explanation {
         reads: reads(plan),
-        rules: planned.notes.iter().map(|note| printable(note)).collect(),
+        rules: planned.notes().iter().map(|note| printable(note)).collect(),
         accuracy: accuracy(plan, nodes),
         groups: plan.shape.cells().unwrap_or(0),
         shown_from: plan.shape.private_keys.as_ref().map(|private| private.threshold),

@@ -45,8 +45,6 @@ pub struct Planned {
     pub columns: Vec<ColumnUse>,
     /// What one round costs at each node.
     pub cost: Cost,
-    /// What is dropped, kept, rounded and capped, in plain words.
-    pub notes: Vec<String>,
     /// The partners that can answer, sorted; `None` when all can.
     pub holders: Option<Vec<Name>>,
     /// The noise, in words.
@@ -54,12 +52,24 @@ pub struct Planned {
     /// Why that noise.
     pub why: String,
     digest: Digest,
+    /// Row cap and group cap as they were asked for.
+    caps_asked: (u32, u32),
 }
 
 impl Planned {
     /// The digest of the plan.
     pub fn digest(&self) -> Digest {
         self.digest
+    }
+
+    /// What is dropped, kept, rounded and capped, in plain words. Made when asked for: expected errors take
+    /// longer than the plan, and no node needs them.
+    pub fn notes(&self) -> Vec<String> {
+        let (row_cap, group_cap) = self.caps_asked;
+        let mut notes = notes::notes(&self.plan, row_cap, group_cap);
+        notes.extend(figure_notes(&self.plan.shape));
+        notes.extend(people_notes(&self.plan.shape));
+        notes
     }
 }
 
@@ -196,12 +206,9 @@ fn finish(
         plan.shape.served = held;
     }
     plan.shape.check()?;
-    let mut notes = notes::notes(&plan, question.row_cap, question.group_cap);
-    notes.extend(figure_notes(&plan.shape));
-    notes.extend(people_notes(&plan.shape));
     Ok(Planned {
         columns: columns_used(&plan),
-        notes,
+        caps_asked: (question.row_cap, question.group_cap),
         digest: plan.digest()?,
         cost: Cost { delta: delta.unwrap_or(Delta::ZERO), ..chosen.cost },
         holders,

@@ -43,7 +43,7 @@ fn a09_diagnostics_are_charged_and_the_cost_is_the_sum_of_all() {
         // The same lanes as for nine tenths alone; with the noise of the same law.
         let noise = |one: &Diagnostic| matches!(one.noise, Noise::DiscreteLaplace { .. });
         assert_eq!(found.plan.shape.diagnostics.iter().all(noise), spend.epsilon.is_some());
-        assert!(found.notes.iter().any(|note| note.contains("one part in 10 of the cost")));
+        assert!(found.notes().iter().any(|note| note.contains("one part in 10 of the cost")));
     }
 }
 

@@ -425,12 +425,12 @@ fn what_was_chosen_and_why_is_told() {
     let text = "SELECT VAR_POP(duration_s) AS v, MEDIAN(distance_m) AS m FROM trips";
     let planned = planned(text, rho("0.1")).unwrap();
     assert!(planned.why.contains("% for"), "{}", planned.why);
-    let notes = planned.notes.join("\n");
+    let notes = planned.notes().join("\n");
     assert!(notes.contains("max(0, sum(d^2)/n - (sum(d)/n)^2)"), "{notes}");
     assert!(notes.contains("64 bands"), "{notes}");
     let distinct =
         super::planned("SELECT COUNT(DISTINCT zone) AS z FROM trips", rho("0.1")).unwrap();
-    assert!(distinct.notes.join("\n").contains("mostly missed"));
+    assert!(distinct.notes().join("\n").contains("mostly missed"));
 }
 
 #[test]

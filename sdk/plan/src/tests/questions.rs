@@ -167,7 +167,7 @@ fn caps_are_lowered_to_what_the_dictionary_and_the_answer_allow() {
             &Question { body: &body, row_cap, group_cap, spend: rho("1"), diagnostics: false },
         );
         let planned = planned.unwrap();
-        (planned.plan.row_cap, planned.plan.group_cap, planned.notes.join("\n"))
+        (planned.plan.row_cap, planned.plan.group_cap, planned.notes().join("\n"))
     };
     let (rows, groups, notes) = caps(Q1, 500, 500);
     assert_eq!((rows, groups), (50, 6));
