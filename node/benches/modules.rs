@@ -223,10 +223,13 @@ fn options() -> MeasureOptions {
     MeasureOptions { workers: Workers::of_this_program(false), ..MeasureOptions::default() }
 }
 
+/// What was seen of each worker by its number, and of this process.
+type Seen = (BTreeMap<u32, (f64, f64)>, f64);
+
 /// Looks at the workers while they run, since nothing tells of them afterwards.
 struct Watch {
     ended: Arc<AtomicBool>,
-    thread: thread::JoinHandle<(BTreeMap<u32, (f64, f64)>, f64)>,
+    thread: thread::JoinHandle<Seen>,
     before: (Own, f64),
 }
 
