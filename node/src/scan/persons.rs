@@ -105,7 +105,7 @@ impl PersonBlock {
         self.persons.iter().filter(|person| person.fits).map(|person| person.rows.clone())
     }
 
-    /// The same with whether [`PersonBlock::within`] left out rows of theirs.
+    /// The same with whether cutting the block to the caps left out rows of theirs.
     pub fn persons_cut(&self) -> impl Iterator<Item = (Range<usize>, bool)> + '_ {
         let held = self.persons.iter().filter(|person| person.fits);
         held.map(|person| (person.rows.clone(), person.is_cut))
