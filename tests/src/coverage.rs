@@ -3,7 +3,7 @@
 //! of the shape again and again, for every node's own cells; intervals are the report's. Nothing here
 //! knows what an interval should be.
 //!
-//! The figure is the exact bounded one, or one that came from elsewhere ([`Measured::truth`]).
+//! The figure is the exact bounded one, or one that came from elsewhere (`Measured::truth`).
 //!
 //! An interval counts when every lane behind it has a combined standard deviation of at least
 //! `SIGMA_STEPS_MIN` steps (below, integers make intervals hold far more often than they say), and
@@ -156,7 +156,7 @@ impl Measured {
         sums.chunks(a_cell).map(of_cell).collect()
     }
 
-    /// Noises the lanes until `intervals` intervals were looked at, or [`REPORTS_MAX`] reports.
+    /// Noises the lanes until `intervals` intervals were looked at, or `REPORTS_MAX` reports.
     pub fn covered(&self, intervals: usize, seed: u64) -> Coverage {
         let columns = figures(&self.shape).len().min(self.shape.lanes.len());
         // At most one figure a column counts; the rest is for those that are left out.
