@@ -49,7 +49,8 @@ pub enum NoiseCause {
 /// Guarantee: each released integer is `exact + Z` with `Z` drawn exactly from the distribution that
 /// the plan names and the charge paid for, whatever `exact` is; on any error no integer leaves. Where
 /// keys are private, a cell leaves only if its noised count of people reaches the plan's threshold.
-/// Time and outcome do not depend on the sums, but for an overflow that the limits exclude.
+/// The outcome does not depend on the sums, but for an overflow that the limits exclude; nor does the time,
+/// but for private keys, of which there are as many as the rows have: the slot hides it.
 pub fn noise(
     exact: Exact,
     charge: Charge,

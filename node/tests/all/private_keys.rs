@@ -7,7 +7,7 @@ use cloister_node::measure::measure;
 use cloister_node::noise::noise;
 use cloister_plan::{ContributionPlan, Question, Spend, plan};
 use cloister_terms::limits::PRIVATE_KEY_BYTES_MAX;
-use cloister_terms::{Body, Key, KeyValue};
+use cloister_terms::{Body, Key, KeyValue, PrivateKeys};
 use std::collections::BTreeMap;
 
 /// By the numbers `n`, of which the dictionary lists none.
@@ -15,9 +15,19 @@ const BY_N: &str = "SELECT n, COUNT(*) AS trips, COUNT(DISTINCT rider) AS riders
      FROM trips WHERE zone BETWEEN 0 AND 999 GROUP BY n";
 
 fn private(world: &World, sql: &str, row_cap: u32, group_cap: u32) -> ContributionPlan {
+    private_for(world, sql, row_cap, group_cap, "1")
+}
+
+fn private_for(
+    world: &World,
+    sql: &str,
+    row_cap: u32,
+    group_cap: u32,
+    epsilon: &str,
+) -> ContributionPlan {
     let body = Body::Sql { text: sql.to_owned() };
     let spend = Spend {
-        epsilon: Some("1".parse().unwrap()),
+        epsilon: Some(epsilon.parse().unwrap()),
         rho: None,
         delta: Some("0.01".parse().unwrap()),
     };
@@ -131,6 +141,28 @@ async fn keys_are_shown_from_the_threshold_on_and_public_ones_keep_to_their_list
     let plan = private(&world, "SELECT n, COUNT(*) AS trips FROM trips GROUP BY n", 50, 2);
     let exact = measure(&charge(&plan, None, 9), &world.catalog, &options(2, 64)).await.unwrap();
     assert_eq!(exact.cell_for_tests(&vec![KeyValue::Int(1_399)]), Some(&[1, 1][..]));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_more_groups_than_may_be_shown_those_with_most_people_are() {
+    let most = PrivateKeys::shown_max(2) as i64;
+    // Two riders at each number below `most`, three at each of 50 above: at this loss noise is nothing, and
+    // the threshold is two.
+    let numbers = (0..most).chain(0..most).chain((most..most + 50).flat_map(|n| [n; 3]));
+    let rows: Vec<Row> =
+        numbers.zip(0..).map(|(n, rider)| Row { n: Some(n), ..row(rider) }).collect();
+    let world = World::new(&rows, 1, 50);
+    let sql = "SELECT n, COUNT(*) AS trips FROM trips GROUP BY n";
+    let plan = private_for(&world, sql, 1, 1, "1000000");
+    assert_eq!(plan.shape.private_keys.as_ref().unwrap().threshold, 2);
+    let paid = charge(&plan, None, 9);
+    let exact = measure(&paid, &world.catalog, &options(2, 8_192)).await.unwrap();
+    let noised = noise(exact, paid, &mut SeededEntropy::new(1)).unwrap();
+    let shown: Vec<Key> = ints((0..most - 50).chain(most..most + 50));
+    assert_eq!(noised.keys_for_tests(), shown);
+    let lanes: Vec<i128> = noised.lanes_for_tests().to_vec();
+    assert_eq!((lanes[0], lanes[1]), (2, 2));
+    assert_eq!(lanes[lanes.len() - 2..], [3, 3]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -3,8 +3,8 @@
 
 use crate::ir::{Contribute, ContributionPlan, LaneExpr, SqlContribution};
 use crate::told::told;
-use cloister_terms::Bounds;
 use cloister_terms::limits::PRIVATE_KEY_BYTES_MAX;
+use cloister_terms::{Bounds, PrivateKeys};
 
 /// Notes on a plan, in the order in which data flows; the caps asked for are told where they were
 /// lowered.
@@ -39,6 +39,10 @@ pub(crate) fn notes(
         notes.push(format!(
             "which groups there are is private: each partner shows a group from {} people on, counted with noise; smaller ones are left out there, also of sums over groups",
             private.threshold
+        ));
+        notes.push(format!(
+            "each partner shows at most {} groups, those with most people by its noised count",
+            PrivateKeys::shown_max(plan.shape.lanes.len())
         ));
     } else if !plan.shape.keys.is_empty() {
         notes.push("every public group is answered, in the order of its public list, also those without people".to_owned());

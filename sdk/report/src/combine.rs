@@ -96,7 +96,8 @@ pub enum CombineError {
 
 impl Combined {
     /// Adds up releases under the approved `shape`. Where keys are private the cells are those that any
-    /// release shows, and behind each stand the partners that show it. Errors as [`Combined::new`], and where a release does not fit.
+    /// release shows, and behind each stand the partners that show it. Errors as [`Combined::new`], and
+    /// where a release does not fit.
     pub fn of_releases<'r>(
         shape: &OutputShape,
         asked: &[Name],
@@ -107,15 +108,16 @@ impl Combined {
                 return Err(CombineError::Unfit(release.node.clone()));
             }
         }
-        let values = |release: &ReleaseRecord| release.values.iter().map(|value| value.0).collect();
-        let own = |release: &ReleaseRecord| (release.node.clone(), values(release));
-        let vectors: Vec<(Name, Vec<i128>)> = releases.clone().into_iter().map(own).collect();
         let found = shape.found_in(releases.clone());
         let Some(private) = &found.private_keys else {
-            return Self::new(shape, asked, &vectors);
+            let values =
+                |release: &ReleaseRecord| release.values.iter().map(|value| value.0).collect();
+            let own = |release: &ReleaseRecord| (release.node.clone(), values(release));
+            return Self::new(shape, asked, &releases.into_iter().map(own).collect::<Vec<_>>());
         };
         found.check()?;
-        let nodes = checked_nodes(asked, &vectors)?;
+        let names = releases.clone().into_iter().map(|release| release.node.clone());
+        let nodes = checked_nodes(asked, names.collect())?;
         let lanes_a_cell = shape.lanes.len();
         let mut lanes = vec![0i128; found.vector_len()?];
         let cells_len = found.cells_len()?;
@@ -158,7 +160,7 @@ impl Combined {
     ) -> Result<Self, CombineError> {
         shape.check()?;
         let lanes_a_cell = shape.lanes.len();
-        let nodes = checked_nodes(asked, vectors)?;
+        let nodes = checked_nodes(asked, vectors.iter().map(|(node, _)| node.clone()).collect())?;
         let mut lanes = vec![0i128; shape.vector_len()?];
         let (cells_len, mut told) = (shape.cells_len()?, 0);
         for (node, vector) in vectors {
@@ -230,7 +232,8 @@ impl Combined {
         self.asked
     }
 
-    /// How many partners stand behind a cell: those that released it, where keys are private; `None` when there is no such cell.
+    /// How many partners stand behind a cell: those that released it, where keys are private; `None` when
+    /// there is no such cell.
     pub fn behind(&self, cell: u64) -> Option<Behind> {
         self.lane(cell, 0)?;
         let all = Behind { answered: self.nodes.len(), asked: self.asked };
@@ -295,28 +298,22 @@ fn behind(
     Ok(behind)
 }
 
-/// The nodes behind `vectors`, sorted, each once and asked.
-fn checked_nodes(asked: &[Name], vectors: &[(Name, Vec<i128>)]) -> Result<Vec<Name>, CombineError> {
-    if vectors.is_empty() {
+/// The nodes that answered, sorted, each once and asked.
+fn checked_nodes(asked: &[Name], mut nodes: Vec<Name>) -> Result<Vec<Name>, CombineError> {
+    if nodes.is_empty() {
         return Err(CombineError::NoVectors);
     }
-    if !(vectors.len()..=PARTIES_MAX).contains(&asked.len()) {
-        let (asked, answered) = (asked.len(), vectors.len());
+    if !(nodes.len()..=PARTIES_MAX).contains(&asked.len()) {
+        let (asked, answered) = (asked.len(), nodes.len());
         return Err(CombineError::Asked { asked, answered, max: PARTIES_MAX });
     }
-    let nodes = distinct(vectors)?;
-    match nodes.iter().find(|node| !asked.contains(node)) {
-        Some(node) => Err(CombineError::NotAsked(node.clone())),
-        None => Ok(nodes),
-    }
-}
-
-fn distinct(vectors: &[(Name, Vec<i128>)]) -> Result<Vec<Name>, CombineError> {
-    let mut nodes: Vec<Name> = vectors.iter().map(|(node, _)| node.clone()).collect();
     nodes.sort();
     let twice = nodes.iter().zip(nodes.iter().skip(1)).find(|(a, b)| a == b);
-    match twice {
-        Some((node, _)) => Err(CombineError::Duplicate(node.clone())),
+    if let Some((node, _)) = twice {
+        return Err(CombineError::Duplicate(node.clone()));
+    }
+    match nodes.iter().find(|node| !asked.contains(node)) {
+        Some(node) => Err(CombineError::NotAsked(node.clone())),
         None => Ok(nodes),
     }
 }

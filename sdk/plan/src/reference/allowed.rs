@@ -5,36 +5,19 @@ use super::{Entry, Group};
 
 /// Every allowed entry.
 pub(super) fn entries() -> impl Iterator<Item = Entry> {
-    let of = |group: Group, rows: &'static [(&'static str, &'static str, &'static str)]| {
+    let of = |rows: Rows, is_module: bool, delta: Option<&'static str>| {
         rows.iter().map(move |(name, what, example)| Entry {
-            group,
+            group: Group::Shapes,
             name: (*name).into(),
             what: (*what).into(),
             example: (*example).into(),
             refused: None,
-            is_module: false,
-            delta: None,
+            is_module,
+            delta,
         })
     };
-    of(Group::Shapes, SHAPES)
-        .chain(MODULES.iter().map(|(name, what, example)| Entry {
-            group: Group::Shapes,
-            name: (*name).into(),
-            what: (*what).into(),
-            example: (*example).into(),
-            refused: None,
-            is_module: true,
-            delta: None,
-        }))
-        .chain(PRIVATE.iter().map(|(name, what, example)| Entry {
-            group: Group::Shapes,
-            name: (*name).into(),
-            what: (*what).into(),
-            example: (*example).into(),
-            refused: None,
-            is_module: false,
-            delta: Some(PRIVATE_DELTA),
-        }))
+    let (shapes, modules) = (of(SHAPES, false, None), of(MODULES, true, None));
+    shapes.chain(modules).chain(of(PRIVATE, false, Some(PRIVATE_DELTA)))
 }
 
 /// The delta of examples with private keys.

@@ -124,6 +124,7 @@ fn people_are_told_what_is_left_out() {
     let text = told.to_string();
     assert!(text.contains(&format!("from {threshold} people on")), "{text}");
     assert!(text.contains(&format!("about {threshold} people or more")), "{text}");
+    assert!(text.contains("at most 10000 groups"), "{text}");
     assert!(!text.contains("every public group"), "{text}");
 }
 

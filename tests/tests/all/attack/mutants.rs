@@ -140,7 +140,8 @@ async fn hides_one(lacks: Option<Mutant>) -> Result<(), String> {
     let mut crowd_shown = 0;
     let world = World::new(&rows, 1);
     world
-        .shown(&plan, lacks, TRIALS as usize, 10, |keys| {
+        .noised(&plan, lacks, TRIALS as usize, 10, |noised| {
+            let keys = noised.keys_for_tests();
             shown += u64::from(keys.iter().any(|key| hers.contains(key)));
             crowd_shown += u64::from(keys.contains(&vec![KeyValue::Timestamp(7)]));
         })

@@ -6,9 +6,9 @@ use cloister_node::catalog::{Catalog, SourceConfig};
 use cloister_node::ledger::Charge;
 use cloister_node::measure::{MeasureOptions, measure};
 use cloister_node::mutant::Mutant;
-use cloister_node::noise::noise;
+use cloister_node::noise::{Noised, noise};
 use cloister_plan::{ContributionPlan, PlanError, Planned, Question, Spend, plan};
-use cloister_terms::{Body, Dictionary, Key};
+use cloister_terms::{Body, Dictionary};
 use datafusion::arrow::array::{
     ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray,
     TimestampMicrosecondArray,
@@ -118,7 +118,7 @@ impl World {
         exact.lanes_for_tests().to_vec()
     }
 
-    /// `draws` releases of one measurement, one after the other to `each`.
+    /// The lanes of `draws` releases of one measurement, one after the other to `each`.
     pub async fn releases(
         &self,
         plan: &ContributionPlan,
@@ -127,32 +127,24 @@ impl World {
         seed: u64,
         mut each: impl FnMut(&[i128]),
     ) {
-        let cut = Cut { partitions: 1, batch_rows: 64 };
-        let exact = measure(&charge(plan, lacks), &self.catalog, &cut.options()).await.unwrap();
-        let mut entropy = SeededEntropy::new(seed);
-        for _ in 0..draws {
-            let noised = noise(exact.copy_for_tests(), charge(plan, lacks), &mut entropy).unwrap();
-            each(noised.lanes_for_tests());
-        }
+        self.noised(plan, lacks, draws, seed, |noised| each(noised.lanes_for_tests())).await;
     }
-}
 
-impl World {
-    /// As [`World::releases`], with the private keys that each release shows.
-    pub async fn shown(
+    /// `draws` noisings of one measurement, one after the other to `each`.
+    pub async fn noised(
         &self,
         plan: &ContributionPlan,
         lacks: Option<Mutant>,
         draws: usize,
         seed: u64,
-        mut each: impl FnMut(&[Key]),
+        mut each: impl FnMut(&Noised),
     ) {
         let cut = Cut { partitions: 1, batch_rows: 64 };
         let exact = measure(&charge(plan, lacks), &self.catalog, &cut.options()).await.unwrap();
         let mut entropy = SeededEntropy::new(seed);
         for _ in 0..draws {
-            let noised = noise(exact.copy_for_tests(), charge(plan, lacks), &mut entropy).unwrap();
-            each(noised.keys_for_tests());
+            let noised = noise(exact.copy_for_tests(), charge(plan, lacks), &mut entropy);
+            each(&noised.unwrap());
         }
     }
 }
