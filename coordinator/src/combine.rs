@@ -13,7 +13,7 @@ pub fn combine(store: &Store, run: &StoredRun) -> Result<Vec<i128>, RejectionOr>
     if run.releases.is_empty() {
         return Ok(vec![]);
     }
-    let (_, _, analysis) = analysis_of(store, run.analysis)?;
+    let (_, analysis) = analysis_of(store, run.analysis)?;
     // Only releases that verified are stored (see `dispatch`); a store that holds others is damaged.
     let open = |bytes: &Vec<u8>| Envelope::parse(bytes).ok()?.open::<ReleaseRecord>().ok();
     let opened: Option<Vec<_>> = run.releases.iter().map(open).collect();

@@ -3,13 +3,16 @@
 //! analysis and request; one that does not is excluded and recorded as an incident.
 
 use crate::hub::Hub;
-use crate::intake::{AcceptedRun, analysis_of, envelopes};
-use crate::store::{RunState, Store, StoreError};
+use crate::intake::{AcceptedRun, RejectionOr, analysis_of, request_of};
+use crate::store::{RunState, Store, StoreError, StoredAnalysis, StoredVote};
 use cloister_net::{Clock, Connection};
-use cloister_terms::{Approval, Digest, Name, Refusal, RunRequest, Verdict};
-use cloister_wire::dsse::{Envelope, Opened};
-use cloister_wire::message::{FromNode, NodeReport, NodeState, Outcome, ReportTaken, ToNode};
-use cloister_wire::proof::{names, open_release, open_request};
+use cloister_terms::{Digest, Name, Refusal, RunRequest};
+use cloister_wire::dsse::Envelope;
+use cloister_wire::message::{
+    FromNode, NodeReport, NodeState, Outcome, Rejection, ReportTaken, ToNode,
+};
+use cloister_wire::proof::open_release;
+use cloister_wire::{DsseError, ProofError};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -55,11 +58,7 @@ impl Shared {
 
 /// Sends a stored run to every connected node that it asks, and ends it at its deadline.
 pub fn start(shared: &Shared, run: AcceptedRun) {
-    for node in run.nodes {
-        if let Some(connection) = shared.hub.node(&node) {
-            tokio::spawn(push_run(shared.clone(), connection, node, run.request));
-        }
-    }
+    tokio::spawn(push_to_all(shared.clone(), run.nodes, run.request));
     let (shared, request) = (shared.clone(), run.request);
     tokio::spawn(async move {
         let left_ms = run.deadline_ms.saturating_sub(shared.now_s().saturating_mul(1_000));
@@ -85,17 +84,27 @@ pub async fn resume(shared: &Shared) {
 
 /// Offers an analysis to every connected node that it asks.
 pub async fn offer(shared: &Shared, analysis: Digest) {
-    let found = shared.on_store(move |store| analysis_of(store, analysis)).await;
-    let Some(Ok((stored, _, opened))) = found else { return };
-    for node in &opened.document().nodes {
+    let found = shared.on_store(move |store| waiting_offer(store, analysis)).await;
+    let Some(Some((stored, nodes))) = found else { return };
+    let Some(frame) = offer_frame(stored) else { return };
+    for node in &nodes {
         let Some(connection) = shared.hub.node(node) else { continue };
-        let message = ToNode::Offer {
-            analysis: stored.envelope.clone(),
-            module: stored.module.clone(),
-            approvals: stored.approvals.clone(),
-        };
-        tokio::spawn(async move { push(&connection, &message).await });
+        let frame = Arc::clone(&frame);
+        tokio::spawn(async move { push(&connection, &frame).await });
     }
+}
+
+/// A stored analysis and the nodes that it asks.
+fn waiting_offer(store: &Store, analysis: Digest) -> Option<(StoredAnalysis, Vec<Name>)> {
+    let (_, opened) = analysis_of(store, analysis).ok()?;
+    Some((store.analysis(analysis).ok()??, opened.document().nodes.clone()))
+}
+
+/// The message that offers an analysis, encoded.
+fn offer_frame(stored: StoredAnalysis) -> Option<Arc<Vec<u8>>> {
+    let approvals = stored.approvals();
+    let (analysis, module) = (stored.envelope, stored.module);
+    cloister_wire::encode(&ToNode::Offer { analysis, module, approvals }).ok().map(Arc::new)
 }
 
 /// A node has connected: it gets the analyses and runs that wait for it.
@@ -105,8 +114,8 @@ pub async fn catch_up(shared: Shared, node: Name, connection: Connection) {
         .on_store(move |store| -> Result<_, StoreError> {
             let mut offers = Vec::new();
             for digest in store.analyses(Some(now_s))? {
-                if let Ok((stored, _, opened)) = analysis_of(store, digest)
-                    && opened.document().nodes.contains(&name)
+                if let Some((stored, nodes)) = waiting_offer(store, digest)
+                    && nodes.contains(&name)
                 {
                     offers.push(stored);
                 }
@@ -124,31 +133,56 @@ pub async fn catch_up(shared: Shared, node: Name, connection: Connection) {
         })
         .await;
     let Some((offers, runs)) = report_fault("catching up", waiting) else { return };
-    for stored in offers {
-        let (analysis, module, approvals) = (stored.envelope, stored.module, stored.approvals);
-        push(&connection, &ToNode::Offer { analysis, module, approvals }).await;
+    for frame in offers.into_iter().filter_map(offer_frame) {
+        push(&connection, &frame).await;
     }
     for request in runs {
-        push_run(shared.clone(), connection.clone(), node.clone(), request).await;
+        if let Some(frame) = run_frame(&shared, request).await {
+            push_run(shared.clone(), connection.clone(), node.clone(), request, frame).await;
+        }
     }
 }
 
-async fn push_run(shared: Shared, connection: Connection, node: Name, request: Digest) {
-    let message = shared
-        .on_store(move |store| {
-            let run = store.run(request).ok()??;
-            let stored = store.analysis(run.analysis).ok()??;
-            let asked = Envelope::parse(&run.envelope).ok()?.open::<RunRequest>().ok()?;
-            let approvals = stored.approvals.into_iter();
-            let approvals = approvals.filter(|vote| concerns(asked.document(), vote)).collect();
-            let (analysis, module) = (stored.envelope, stored.module);
-            Some(ToNode::Run { analysis, module, approvals, request: run.envelope })
-        })
-        .await
-        .flatten();
-    let Some(message) = message else { return };
+/// Pushes a run to each of `nodes` that is connected, all at once.
+async fn push_to_all(shared: Shared, nodes: Vec<Name>, request: Digest) {
+    let connected = |node: Name| shared.hub.node(&node).map(|connection| (node, connection));
+    let nodes: Vec<_> = nodes.into_iter().filter_map(connected).collect();
+    if nodes.is_empty() {
+        return;
+    }
+    let Some(frame) = run_frame(&shared, request).await else { return };
+    for (node, connection) in nodes {
+        tokio::spawn(push_run(shared.clone(), connection, node, request, Arc::clone(&frame)));
+    }
+}
+
+/// The message that asks a node to run, encoded; the same for every node.
+async fn run_frame(shared: &Shared, request: Digest) -> Option<Arc<Vec<u8>>> {
+    let frame = shared.on_store(move |store| {
+        let asked = request_of(store, request).ok()?;
+        let stored = store.analysis(asked.document().analysis).ok()??;
+        // An approval that came in later is not what the request relies on.
+        let concerns =
+            |vote: &StoredVote| vote.rejects || asked.document().approvals.contains(&vote.digest);
+        let approvals = stored.votes.into_iter().filter(concerns);
+        let approvals = approvals.map(|vote| vote.envelope).collect();
+        let (analysis, module) = (stored.envelope, stored.module);
+        let request = asked.envelope().to_bytes();
+        let run = ToNode::Run { analysis, module, approvals, request };
+        cloister_wire::encode(&run).ok().map(Arc::new)
+    });
+    frame.await.flatten()
+}
+
+async fn push_run(
+    shared: Shared,
+    connection: Connection,
+    node: Name,
+    request: Digest,
+    frame: Arc<Vec<u8>>,
+) {
     shared.hub.step(request, &node, NodeState::Sent);
-    match push(&connection, &message).await {
+    match push(&connection, &frame).await {
         Some(FromNode::Taken) => shared.hub.step(request, &node, NodeState::Admitted),
         // Sent twice, over a connection that broke: the node has it and will report.
         Some(FromNode::Refused(Refusal::Replay)) => {
@@ -161,17 +195,9 @@ async fn push_run(shared: Shared, connection: Connection, node: Name, request: D
     }
 }
 
-/// Whether a vote goes with a request: it relies on it, or somebody rejects. An approval that came
-/// in later is not what the request relies on.
-fn concerns(request: &RunRequest, vote: &[u8]) -> bool {
-    let Ok(envelope) = Envelope::parse(vote) else { return false };
-    let rejects = |vote: Opened<Approval>| vote.document().verdict == Verdict::Reject;
-    names(request, &envelope) || envelope.open::<Approval>().is_ok_and(rejects)
-}
-
-async fn push(connection: &Connection, message: &ToNode) -> Option<FromNode> {
-    let bytes = cloister_wire::encode(message).ok()?;
-    let answer = connection.call(&bytes, PUSH_ANSWER_BYTES_MAX, PUSH_DEADLINE).await;
+/// Sends an encoded [`ToNode`]; what the node says.
+async fn push(connection: &Connection, frame: &[u8]) -> Option<FromNode> {
+    let answer = connection.call(frame, PUSH_ANSWER_BYTES_MAX, PUSH_DEADLINE).await;
     match answer {
         Ok(answer) => cloister_wire::decode(&answer).ok(),
         Err(error) => {
@@ -203,8 +229,14 @@ fn judge(store: &Store, node: &Name, request: Digest, outcome: Outcome) -> Optio
     let Outcome::Released(bytes) = outcome else {
         return Some(RunState::Plain(NodeState::Withheld));
     };
-    let run = store.run(request).ok()??;
-    match verify(store, node, &run.envelope, run.analysis, &bytes) {
+    let asked = match request_of(store, request) {
+        Err(RejectionOr(Rejection::Unknown | Rejection::Unavailable)) => return None,
+        asked => asked,
+    };
+    match asked
+        .map_err(Excluded::from)
+        .and_then(|asked| verify(store, node, asked.document(), &bytes))
+    {
         Ok(()) => Some(RunState::Released(bytes)),
         Err(why) => {
             let what = format!("release of {node} for run {} excluded: {why}", request.short());
@@ -219,21 +251,32 @@ fn judge(store: &Store, node: &Name, request: Digest, outcome: Outcome) -> Optio
 fn verify(
     store: &Store,
     node: &Name,
-    request: &[u8],
-    analysis: Digest,
+    request: &RunRequest,
     release: &[u8],
-) -> Result<(), String> {
-    let unavailable = |_| "its documents are not available".to_owned();
-    let (stored, agreement, analysis) =
-        analysis_of(store, analysis).map_err(|e| e.0.to_string())?;
-    let approvals = envelopes(&stored.approvals).map_err(|e| e.to_string())?;
-    let request = Envelope::parse(request).map_err(|e| unavailable(e.to_string()))?;
-    let (request, _) =
-        open_request(&agreement, &analysis, &approvals, &request).map_err(|e| e.to_string())?;
-    let release = Envelope::parse(release).map_err(|e| e.to_string())?;
-    let opened = open_release(&agreement, &analysis, request.document(), &release)
-        .map_err(|e| e.to_string())?;
-    if opened.document().node == *node { Ok(()) } else { Err("signed by another node".into()) }
+) -> Result<(), Excluded> {
+    let (agreement, analysis) = analysis_of(store, request.analysis)?;
+    let release = Envelope::parse(release)?;
+    let opened = open_release(&agreement, &analysis, request, &release)?;
+    if opened.document().node == *node { Ok(()) } else { Err(Excluded::OtherNode) }
+}
+
+/// Why a release does not count.
+#[derive(Debug, thiserror::Error)]
+enum Excluded {
+    #[error("its documents do not stand: {0}")]
+    Documents(Rejection),
+    #[error(transparent)]
+    Envelope(#[from] DsseError),
+    #[error(transparent)]
+    Proof(#[from] ProofError),
+    #[error("signed by another node")]
+    OtherNode,
+}
+
+impl From<RejectionOr> for Excluded {
+    fn from(error: RejectionOr) -> Self {
+        Self::Documents(error.0)
+    }
 }
 
 async fn settle(

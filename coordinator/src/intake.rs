@@ -1,14 +1,15 @@
 //! Which documents are taken in, and from whom. The coordinator checks what it can so that people
 //! learn of mistakes early; nodes never rely on it and check everything again.
 
-use crate::store::{RunPut, Store, StoreError, StoredAnalysis};
+use crate::store::{RunPut, Store, StoreError, StoredVote};
 use cloister_terms::analysis::Body;
 use cloister_terms::limits::MODULE_BYTES_MAX;
-use cloister_terms::{Agreement, Analysis, Approval, Digest, Name, Refusal};
+use cloister_terms::{Agreement, Analysis, Approval, Digest, Name, Refusal, RunRequest};
 use cloister_wire::dsse::{Envelope, Opened};
 use cloister_wire::message::{AnalysisLine, Rejection};
 use cloister_wire::proof::{ProofError, open_agreement, open_analysis, open_request};
 use cloister_wire::quorum::count_approvals;
+use std::sync::Arc;
 
 /// Most analyses a researcher may have open at once.
 const OPEN_ANALYSES_MAX: u64 = 1_000;
@@ -119,14 +120,14 @@ pub fn review(store: &Store, sender: &Name, bytes: &[u8]) -> Result<(Digest, Dig
     if vote.document().reviewer != *sender {
         return Err(Rejection::NotAllowed.into());
     }
-    let (stored, agreement, analysis) = analysis_of(store, vote.document().bound.analysis)?;
+    let (agreement, analysis) = analysis_of(store, vote.document().bound.analysis)?;
     count_approvals(agreement.document(), &analysis, std::slice::from_ref(&envelope))
         .map_err(rejection_of)?;
     let envelope = envelope.to_bytes();
     if !store.put_approval(vote.digest(), vote.document(), &envelope)? {
         return Err(Rejection::Duplicate.into());
     }
-    Ok((vote.digest(), stored.digest))
+    Ok((vote.digest(), analysis.digest()))
 }
 
 /// Takes in a researcher's request for a run and stores it.
@@ -137,17 +138,21 @@ pub fn request(
     now_s: i64,
 ) -> Result<AcceptedRun, RejectionOr> {
     let envelope = parse(bytes)?;
-    let named = envelope.open::<cloister_terms::RunRequest>().map_err(|_| Rejection::Malformed)?;
+    let named = envelope.open::<RunRequest>().map_err(|_| Rejection::Malformed)?;
     if named.document().researcher != *sender {
         return Err(Rejection::NotAllowed.into());
     }
-    let (stored, agreement, analysis) = analysis_of(store, named.document().analysis)?;
-    let approvals = envelopes(&stored.approvals)?;
+    let (agreement, analysis) = analysis_of(store, named.document().analysis)?;
+    let votes = store.votes(analysis.digest())?;
+    let approvals = envelopes(&votes)?;
     let (opened, named) = open_request(&agreement, &analysis, &approvals, &envelope)?;
     // A vote that was taken back since, or came in since, changes what counts: ask again.
-    let all = count_approvals(agreement.document(), &analysis, &approvals).map_err(rejection_of)?;
-    if all.counted() != named.counted() {
-        return Err(Rejection::BelowQuorum.into());
+    let is_named = |vote: &StoredVote| opened.document().approvals.contains(&vote.digest);
+    if !votes.iter().all(is_named) {
+        let all = count_approvals(agreement.document(), &analysis, &approvals);
+        if all.map_err(rejection_of)?.counted() != named.counted() {
+            return Err(Rejection::BelowQuorum.into());
+        }
     }
     let time_max_ms = i64::try_from(agreement.document().run_time_max_ms).unwrap_or(i64::MAX);
     let deadline_ms = now_s.saturating_mul(1_000).saturating_add(time_max_ms);
@@ -158,15 +163,18 @@ pub fn request(
         RunPut::Known => return Err(Rejection::Duplicate.into()),
         RunPut::NonceUsed => return Err(Rejection::NonceUsed.into()),
     }
-    Ok(AcceptedRun { request: opened.digest(), nodes, deadline_ms })
+    let request = opened.digest();
+    store.opened().requests.put(request, Arc::new(opened));
+    Ok(AcceptedRun { request, nodes, deadline_ms })
 }
 
 /// One line for each analysis.
 pub fn list(store: &Store) -> Result<Vec<AnalysisLine>, RejectionOr> {
     let mut lines = Vec::new();
     for digest in store.analyses(None)? {
-        let (stored, agreement, opened) = analysis_of(store, digest)?;
-        let state = count_approvals(agreement.document(), &opened, &envelopes(&stored.approvals)?);
+        let (agreement, opened) = analysis_of(store, digest)?;
+        let approvals = envelopes(&store.votes(digest)?)?;
+        let state = count_approvals(agreement.document(), &opened, &approvals);
         let analysis = opened.document();
         lines.push(AnalysisLine {
             analysis: digest,
@@ -182,23 +190,40 @@ pub fn list(store: &Store) -> Result<Vec<AnalysisLine>, RejectionOr> {
     Ok(lines)
 }
 
-/// A stored analysis with its opened documents.
-pub fn analysis_of(
-    store: &Store,
-    digest: Digest,
-) -> Result<(StoredAnalysis, Opened<Agreement>, Opened<Analysis>), RejectionOr> {
-    let stored = store.analysis(digest)?.ok_or(Rejection::Unknown)?;
-    let agreement = open_agreement(&parse(&stored.agreement)?)?;
-    let analysis = open_analysis(&agreement, &parse(&stored.envelope)?)?;
-    Ok((stored, agreement, analysis))
+/// An analysis with the agreement that it stands under, both opened.
+pub type Documents = (Arc<Opened<Agreement>>, Arc<Opened<Analysis>>);
+
+/// The documents of a stored analysis.
+pub fn analysis_of(store: &Store, digest: Digest) -> Result<Documents, RejectionOr> {
+    if let Some(analysis) = store.opened().analyses.get(digest) {
+        return Ok((agreement_of(store, analysis.document().agreement)?, analysis));
+    }
+    let envelope = parse(&store.analysis_envelope(digest)?.ok_or(Rejection::Unknown)?)?;
+    let named = envelope.open::<Analysis>().map_err(|_| Rejection::Malformed)?;
+    let agreement = agreement_of(store, named.document().agreement)?;
+    let analysis = Arc::new(open_analysis(&agreement, &envelope)?);
+    store.opened().analyses.put(digest, Arc::clone(&analysis));
+    Ok((agreement, analysis))
 }
 
-/// Stored approvals as envelopes.
-pub fn envelopes(stored: &[Vec<u8>]) -> Result<Vec<Envelope>, Rejection> {
-    stored.iter().map(|bytes| parse(bytes)).collect()
+/// A stored request.
+pub fn request_of(store: &Store, digest: Digest) -> Result<Arc<Opened<RunRequest>>, RejectionOr> {
+    store.opened().requests.or_find(digest, || {
+        let run = store.run(digest)?.ok_or(Rejection::Unknown)?;
+        let (agreement, analysis) = analysis_of(store, run.analysis)?;
+        let approvals = envelopes(&store.votes(run.analysis)?)?;
+        let (opened, _) = open_request(&agreement, &analysis, &approvals, &parse(&run.envelope)?)?;
+        Ok(opened)
+    })
 }
 
-fn agreement_of(store: &Store, digest: Digest) -> Result<Opened<Agreement>, RejectionOr> {
-    let bytes = store.agreement(digest)?.ok_or(Rejection::Unknown)?;
-    Ok(open_agreement(&parse(&bytes)?)?)
+fn envelopes(votes: &[StoredVote]) -> Result<Vec<Envelope>, Rejection> {
+    votes.iter().map(|vote| parse(&vote.envelope)).collect()
+}
+
+fn agreement_of(store: &Store, digest: Digest) -> Result<Arc<Opened<Agreement>>, RejectionOr> {
+    store.opened().agreements.or_find(digest, || {
+        let bytes = store.agreement(digest)?.ok_or(Rejection::Unknown)?;
+        Ok(open_agreement(&parse(&bytes)?)?)
+    })
 }

@@ -15,6 +15,8 @@ pub mod dispatch;
 pub mod hub;
 /// Which documents are taken in, and from whom.
 pub mod intake;
+/// Stored documents that were opened and checked once.
+mod opened;
 /// Connections: who may say what.
 pub mod serve;
 /// What is kept, in SQLite.

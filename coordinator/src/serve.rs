@@ -278,12 +278,12 @@ fn act(
         }
         FromPerson::List => said(ToPerson::List(intake::list(store)?)),
         FromPerson::Show { analysis } => {
-            let (stored, ..) = intake::analysis_of(store, analysis)?;
+            let stored = store.analysis(analysis)?.ok_or(Rejection::Unknown)?;
             said(ToPerson::Analysis(AnalysisFile {
+                approvals: stored.approvals(),
                 agreement: stored.agreement,
                 analysis: stored.envelope,
                 module: stored.module,
-                approvals: stored.approvals,
                 decisions: store.decisions(analysis)?,
             }))
         }
@@ -305,14 +305,15 @@ fn act(
 /// Results go to the recipients the approved analysis lists, and to nobody else.
 fn results(store: &Store, sender: &Name, request: Digest) -> Result<RunFile, RejectionOr> {
     let run = store.run(request)?.ok_or(Rejection::Unknown)?;
-    let (stored, _, analysis) = intake::analysis_of(store, run.analysis)?;
+    let (_, analysis) = intake::analysis_of(store, run.analysis)?;
     if !analysis.document().recipients.contains(sender) {
         return Err(Rejection::Unknown.into());
     }
+    let stored = store.analysis(run.analysis)?.ok_or(Rejection::Unknown)?;
     Ok(RunFile {
+        approvals: stored.approvals(),
         agreement: stored.agreement,
         analysis: stored.envelope,
-        approvals: stored.approvals,
         combined: crate::combine::combine(store, &run)?,
         request: run.envelope,
         releases: run.releases,
@@ -355,7 +356,7 @@ async fn watch(
 
 fn progress(store: &Store, sender: &Name, request: Digest) -> Result<RunProgress, RejectionOr> {
     let run = store.run(request)?.ok_or(Rejection::Unknown)?;
-    let (_, _, analysis) = intake::analysis_of(store, run.analysis)?;
+    let (_, analysis) = intake::analysis_of(store, run.analysis)?;
     let analysis = analysis.document();
     let may_see = analysis.recipients.contains(sender) || analysis.researcher == *sender;
     if may_see { Ok(run.progress) } else { Err(Rejection::Unknown.into()) }

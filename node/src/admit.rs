@@ -6,18 +6,20 @@ use crate::agreement::SignedAgreement;
 use crate::contribute::module::{fuel_ms_max, module_shape};
 use crate::ledger::{Caps, ChargeTerms, Ledger, Standing};
 use crate::relate;
+use crate::remembered::Remembered;
 use crate::slot::{PASSES_MAX, fits};
 use cloister_plan::{Contribute, ContributionPlan, Planned};
 use cloister_sandbox::limits::WATCHDOG_MS;
 use cloister_sandbox::{Limits, RunnerError, Setup, Workers};
 use cloister_terms::limits::{CLOCK_SKEW_MAX_S, MODULE_BYTES_MAX};
 use cloister_terms::{
-    Analysis, Body, Budget, DOCUMENT_VERSION, Digest, Grant, Name, Nonce, Refusal, RunRequest,
-    Verdict,
+    Analysis, Body, Budget, DOCUMENT_VERSION, Digest, Grant, Name, Nonce, PublicKey, Refusal,
+    RunRequest, Verdict,
 };
 use cloister_wire::quorum::{APPROVALS_MAX, refusal_of};
-use cloister_wire::{Envelope, Opened, canonical, count_approvals, sha256};
+use cloister_wire::{Envelope, Opened, QuorumState, canonical, count_approvals, sha256};
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// The sandbox's name for a fault of the machine, not of the module.
 const ENGINE_REASON: &str = "engine";
@@ -46,6 +48,8 @@ pub struct Terms {
     pub release_slot_ms: u64,
     /// Where a module is compiled and tried before its run is charged.
     pub workers: Workers,
+    /// What was found of documents before.
+    pub remembered: Arc<Remembered>,
 }
 
 /// A request that may be charged. Private fields; only [`admit`] makes one.
@@ -95,7 +99,7 @@ pub fn admit(
     now_s: i64,
 ) -> Result<Admitted, Refusal> {
     let request = open::<RunRequest>(asking.request)?;
-    let analysis = open::<Analysis>(asking.analysis)?;
+    let analysis = open_analysis(asking.analysis, terms)?;
     let standing = standing(ledger, analysis.digest())?;
     check_clock(request.document(), &standing, now_s)?;
     check_agreement(&analysis, terms)?;
@@ -111,11 +115,11 @@ pub fn admit(
     }
     let grant = check_grant(&standing, &analysis, terms, now_s)?;
     let module = check_module(&analysis.document().body, asking.module)?;
-    let planned = check_plan(analysis.document(), terms)?;
+    let planned = check_plan(&analysis, terms)?;
     check_slot(&planned.plan, terms)?;
     check_fit(&planned.plan, module.as_deref(), &terms.workers)?;
     check_round(analysis.document(), request.document())?;
-    admitted(&analysis, &request, planned, module, grant, terms, now_s)
+    admitted(&analysis, &request, &planned, module, grant, terms, now_s)
 }
 
 /// Whether an offered analysis is one that this partner's steward may be asked about: the same
@@ -128,23 +132,27 @@ pub fn admit_offer(
     module: Option<&[u8]>,
     approvals: &[Vec<u8>],
     terms: &Terms,
-) -> Result<Opened<Analysis>, Refusal> {
-    let analysis = open::<Analysis>(analysis)?;
+) -> Result<Arc<Opened<Analysis>>, Refusal> {
+    let analysis = open_analysis(analysis, terms)?;
     check_agreement(&analysis, terms)?;
     let document = analysis.document();
     let researcher = terms.agreement.document().researcher(&document.researcher);
     let researcher = researcher.ok_or(Refusal::BadSignature)?;
-    if !analysis.is_signed_by(&researcher.key) {
+    if !is_signed_by(&analysis, &researcher.key, terms) {
         return Err(Refusal::BadSignature);
     }
     check_scope(document, terms)?;
     check_module_bytes(&document.body, module)?;
     // The steward decides by what the document says it reads and costs: it must be so.
-    let planned = check_plan(document, terms)?;
+    let planned = check_plan(&analysis, terms)?;
     check_slot(&planned.plan, terms)?;
     // Votes are shown to the steward, so a set with a forged one is refused whole.
-    count_approvals(terms.agreement.document(), &analysis, &envelopes(approvals)?)?;
+    count(&analysis, &envelopes(approvals)?, terms)?;
     Ok(analysis)
+}
+
+fn open_analysis(bytes: &[u8], terms: &Terms) -> Result<Arc<Opened<Analysis>>, Refusal> {
+    terms.remembered.analyses.or_find(sha256(bytes), || open(bytes))
 }
 
 fn open<T: cloister_wire::Document>(bytes: &[u8]) -> Result<Opened<T>, Refusal> {
@@ -186,7 +194,8 @@ fn check_signatures(
     }
     let name = &analysis.document().researcher;
     let researcher = terms.agreement.document().researcher(name).ok_or(Refusal::BadSignature)?;
-    let signed = analysis.is_signed_by(&researcher.key) && request.is_signed_by(&researcher.key);
+    let signed =
+        is_signed_by(analysis, &researcher.key, terms) && request.is_signed_by(&researcher.key);
     if !signed || asked.researcher != *name {
         return Err(Refusal::BadSignature);
     }
@@ -203,13 +212,29 @@ fn check_quorum(
     approvals: &[Vec<u8>],
     terms: &Terms,
 ) -> Result<(), Refusal> {
-    let envelopes = envelopes(approvals)?;
-    let state = count_approvals(terms.agreement.document(), analysis, &envelopes)?;
+    let state = count(analysis, &envelopes(approvals)?, terms)?;
     let named: BTreeSet<Digest> = request.approvals.iter().copied().collect();
     if !state.is_met() || *state.counted() != named {
         return Err(Refusal::BelowQuorum);
     }
     Ok(())
+}
+
+/// How the approvals count, as found before or now.
+fn count(
+    analysis: &Opened<Analysis>,
+    approvals: &[Envelope],
+    terms: &Terms,
+) -> Result<Arc<QuorumState>, Refusal> {
+    let of = (terms.agreement.digest(), analysis.digest());
+    terms
+        .remembered
+        .counted(of, approvals, || count_approvals(terms.agreement.document(), analysis, approvals))
+}
+
+/// Whether a document is signed by `key`, as found before or now.
+fn is_signed_by<T>(document: &Opened<T>, key: &PublicKey, terms: &Terms) -> bool {
+    terms.remembered.is_signed(document.envelope(), key, || document.is_signed_by(key))
 }
 
 fn envelopes(approvals: &[Vec<u8>]) -> Result<Vec<Envelope>, Refusal> {
@@ -263,9 +288,9 @@ fn check_grant(
     now_s: i64,
 ) -> Result<Digest, Refusal> {
     let bytes = standing.grant.as_ref().ok_or(Refusal::NotGranted)?;
-    let grant = open::<Grant>(bytes)?;
+    let grant = terms.remembered.grants.or_find(sha256(bytes), || open::<Grant>(bytes))?;
     let own = terms.agreement.own();
-    if !grant.is_signed_by(&own.steward_key) {
+    if !is_signed_by(&grant, &own.steward_key, terms) {
         return Err(Refusal::BadSignature);
     }
     let document = grant.document();
@@ -372,11 +397,15 @@ fn check_module_bytes<'a>(
 
 /// Plan: planned again from the approved text; plan, shape, columns and cost are the approved ones
 /// (B24).
-fn check_plan(analysis: &Analysis, terms: &Terms) -> Result<Planned, Refusal> {
+fn check_plan(analysis: &Opened<Analysis>, terms: &Terms) -> Result<Arc<Planned>, Refusal> {
+    let of = (terms.agreement.digest(), analysis.digest());
+    let analysis = analysis.document();
     let dictionary = &terms.agreement.document().dictionary;
-    let planned = cloister_plan::replan(dictionary, analysis).map_err(|error| {
-        tracing::warn!(%error, "the approved text cannot be planned");
-        Refusal::PlanMismatch
+    let planned = terms.remembered.planned(of, || {
+        cloister_plan::replan(dictionary, analysis).map_err(|error| {
+            tracing::warn!(%error, "the approved text cannot be planned");
+            Refusal::PlanMismatch
+        })
     })?;
     if planned.cost != analysis.cost_per_round {
         return Err(Refusal::CostMismatch);
@@ -410,7 +439,7 @@ fn no_parameters() -> Result<Digest, Refusal> {
 fn admitted(
     analysis: &Opened<Analysis>,
     request: &Opened<RunRequest>,
-    planned: Planned,
+    planned: &Planned,
     module: Option<Vec<u8>>,
     grant: Digest,
     terms: &Terms,
@@ -439,7 +468,7 @@ fn admitted(
     };
     Ok(Admitted {
         terms: charge,
-        plan: planned.plan,
+        plan: planned.plan.clone(),
         module,
         caps,
         researcher: researcher.name.clone(),

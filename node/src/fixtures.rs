@@ -17,6 +17,7 @@ use cloister_terms::{
 };
 use cloister_wire::{Document, Envelope, SigningKey, canonical, sha256};
 use futures::future::BoxFuture;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -199,7 +200,13 @@ impl Federation {
             &key(&format!("node:{partner}")).public_key(),
         );
         let workers = thread_workers();
-        Terms { agreement: agreement.unwrap(), lifetime_caps, release_slot_ms, workers }
+        Terms {
+            agreement: agreement.unwrap(),
+            lifetime_caps,
+            release_slot_ms,
+            workers,
+            remembered: Arc::default(),
+        }
     }
 
     /// Ada's analysis of [`SQL`] at both partners for epsilon 1 a run, at most 10 runs, changed

@@ -52,6 +52,8 @@ pub mod one_of;
 pub mod private_cells;
 /// One person's rows of several tables -> the rows that a plan's relation makes of them.
 pub mod relate;
+/// What admission found of documents before.
+pub mod remembered;
 /// Canonical bytes of rows and units.
 pub mod row_bytes;
 /// One run: charge, measure, noise, release, wait for the slot.

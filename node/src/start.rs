@@ -123,7 +123,13 @@ pub fn terms(
     ledger.note_lifetime_caps(&agreement.own().unit_namespace, config.lifetime_caps, now_s)?;
     let lifetime_caps = config.lifetime_caps;
     let workers = Workers::of_this_program(config.sandbox.require_kernel_isolation);
-    Ok(Terms { agreement, lifetime_caps, release_slot_ms: config.release_slot_ms, workers })
+    Ok(Terms {
+        agreement,
+        lifetime_caps,
+        release_slot_ms: config.release_slot_ms,
+        workers,
+        remembered: Arc::default(),
+    })
 }
 
 /// Where this node's modules run: in processes of this program, with a compile cache in its state folder.

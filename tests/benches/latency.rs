@@ -13,7 +13,7 @@ use cloister_node::measure::MeasureOptions;
 use cloister_node::run::{Runs, Tables};
 use cloister_node::serve::Node;
 use cloister_node::slot::SystemPace;
-use cloister_terms::{Body, Verdict};
+use cloister_terms::{Body, Digest, Verdict};
 use cloister_tests::fixtures::{Federation, NOW_S, epsilon, key, name};
 use cloister_tests::hub::{Hub, Person, until};
 use cloister_tests::study::{PARTNERS, federation, partners};
@@ -139,7 +139,8 @@ async fn approved(
         );
         analysis.body = Body::Sql { text };
     });
-    ada.stored(&FromPerson::Submit { analysis: analysis.to_bytes(), module: None }).await;
+    let submit = FromPerson::Submit { analysis: analysis.to_bytes(), module: None };
+    let digest = ada.stored(&submit).await;
     let mut votes = Vec::new();
     for (who, reviewer) in ["rita", "rosa"].iter().zip(reviewers) {
         let vote = federation.vote(who, &analysis, Verdict::Approve);
@@ -149,7 +150,19 @@ async fn approved(
     for (partner, ledger) in PARTNERS.iter().zip(ledgers) {
         federation.grant(partner, &analysis, ledger);
     }
+    quiet(digest, ledgers).await;
     federation.request(&analysis, &votes, number as u64, NOW_S)
+}
+
+/// Waits until every node has taken in both votes and reported its grant: in life both are done
+/// long before a run is asked for.
+async fn quiet(analysis: Digest, ledgers: &[Arc<Ledger>]) {
+    let settled = |ledger: &Arc<Ledger>| {
+        let offer = ledger.offer(analysis).unwrap();
+        let votes = offer.map_or(0, |offer| offer.approvals.len());
+        votes == 2 && ledger.decisions_to_report().unwrap().is_empty()
+    };
+    until(async || ledgers.iter().all(settled)).await;
 }
 
 /// One page, appended and synced.

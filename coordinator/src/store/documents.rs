@@ -7,17 +7,37 @@ use rusqlite::{Connection, OptionalExtension, params};
 /// One analysis as stored.
 #[derive(Debug, Clone)]
 pub struct StoredAnalysis {
-    /// Digest of the analysis document.
-    pub digest: Digest,
     /// The agreement's envelope.
     pub agreement: Vec<u8>,
     /// The analysis' envelope.
     pub envelope: Vec<u8>,
     /// The module's bytes.
     pub module: Option<Vec<u8>>,
-    /// Votes, as envelopes, in the order of the reviewers' names.
-    pub approvals: Vec<Vec<u8>>,
+    /// Votes, in the order of the reviewers' names.
+    pub votes: Vec<StoredVote>,
 }
+
+impl StoredAnalysis {
+    /// The votes' envelopes.
+    pub fn approvals(&self) -> Vec<Vec<u8>> {
+        self.votes.iter().map(|vote| vote.envelope.clone()).collect()
+    }
+}
+
+/// One vote as stored.
+#[derive(Debug, Clone)]
+pub struct StoredVote {
+    /// Digest of the vote's document.
+    pub digest: Digest,
+    /// Whether it rejects.
+    pub rejects: bool,
+    /// The vote's envelope.
+    pub envelope: Vec<u8>,
+}
+
+/// A verdict as stored.
+const APPROVE: &str = "approve";
+const REJECT: &str = "reject";
 
 impl Store {
     /// Stores an agreement; false when it was there already.
@@ -64,17 +84,29 @@ impl Store {
         Ok(self.lock().execute(sql, values)? == 1)
     }
 
-    /// One analysis.
+    /// An analysis' envelope.
+    pub fn analysis_envelope(&self, digest: Digest) -> Result<Option<Vec<u8>>, StoreError> {
+        let sql = "SELECT envelope FROM analyses WHERE digest = ?1";
+        Ok(self.lock().query_row(sql, [digest.to_string()], |row| row.get(0)).optional()?)
+    }
+
+    /// Votes on an analysis, in the order of the reviewers' names.
+    pub fn votes(&self, analysis: Digest) -> Result<Vec<StoredVote>, StoreError> {
+        votes_of(&self.lock(), analysis)
+    }
+
+    /// One analysis with its module and votes.
     pub fn analysis(&self, digest: Digest) -> Result<Option<StoredAnalysis>, StoreError> {
         let connection = self.lock();
         let sql = "SELECT g.envelope, a.envelope, a.module FROM analyses a
              JOIN agreements g ON g.digest = a.agreement WHERE a.digest = ?1";
         let found = connection
-            .query_row(sql, [digest.to_string()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+            .prepare_cached(sql)?
+            .query_row([digest.to_string()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
             .optional()?;
         let Some((agreement, envelope, module)) = found else { return Ok(None) };
-        let approvals = approvals_of(&connection, digest)?;
-        Ok(Some(StoredAnalysis { digest, agreement, envelope, module, approvals }))
+        let votes = votes_of(&connection, digest)?;
+        Ok(Some(StoredAnalysis { agreement, envelope, module, votes }))
     }
 
     /// Digests of all analyses, oldest first; with `open_at_s` those not over by then.
@@ -105,8 +137,8 @@ impl Store {
         envelope: &[u8],
     ) -> Result<bool, StoreError> {
         let verdict = match vote.verdict {
-            Verdict::Approve => "approve",
-            Verdict::Reject => "reject",
+            Verdict::Approve => APPROVE,
+            Verdict::Reject => REJECT,
         };
         let (analysis, reviewer) = (vote.bound.analysis, &vote.reviewer);
         let sql = "INSERT OR IGNORE INTO approvals (digest, analysis, reviewer, verdict, envelope)
@@ -145,9 +177,14 @@ impl Store {
     }
 }
 
-fn approvals_of(connection: &Connection, analysis: Digest) -> Result<Vec<Vec<u8>>, StoreError> {
-    let sql = "SELECT envelope FROM approvals WHERE analysis = ?1 ORDER BY reviewer";
+fn votes_of(connection: &Connection, analysis: Digest) -> Result<Vec<StoredVote>, StoreError> {
+    let sql =
+        "SELECT digest, verdict, envelope FROM approvals WHERE analysis = ?1 ORDER BY reviewer";
     let mut statement = connection.prepare_cached(sql)?;
-    let rows = statement.query_map([analysis.to_string()], |row| row.get(0))?;
+    let rows = statement.query_map([analysis.to_string()], |row| {
+        let digest = parsed(0, &row.get::<_, String>(0)?)?;
+        let rejects = row.get::<_, String>(1)? == REJECT;
+        Ok(StoredVote { digest, rejects, envelope: row.get(2)? })
+    })?;
     Ok(rows.collect::<Result<_, _>>()?)
 }

@@ -54,14 +54,14 @@ impl Store {
         let mut connection = self.lock();
         let transaction = connection
             .transaction_with_behavior(TransactionBehavior::Immediate)
-            .map_err(StoreError)?;
+            .map_err(StoreError::from)?;
         let taken: bool = transaction
             .query_row(
                 "SELECT EXISTS (SELECT 1 FROM certificates WHERE name = ?1 AND revoked = 0 AND not_after_s > ?2)",
                 params![name.as_str(), now_s as i64],
                 |row| row.get(0),
             )
-            .map_err(StoreError)?;
+            .map_err(StoreError::from)?;
         if taken {
             return Err(InviteError::Taken(name.clone()));
         }
@@ -70,8 +70,8 @@ impl Store {
                 "INSERT INTO tokens (secret_hash, name, role, expires_s) VALUES (?1, ?2, ?3, ?4)",
                 params![secret.to_string(), name.as_str(), role.to_string(), expires_s as i64],
             )
-            .map_err(StoreError)?;
-        transaction.commit().map_err(StoreError)?;
+            .map_err(StoreError::from)?;
+        transaction.commit().map_err(StoreError::from)?;
         Ok(())
     }
 

@@ -3,12 +3,14 @@
 
 mod documents;
 mod enrolment;
+mod outcomes;
 mod runs;
 
-pub use documents::StoredAnalysis;
+pub use documents::{StoredAnalysis, StoredVote};
 pub use enrolment::{InviteError, Peer};
 pub use runs::{RunPut, RunState, StoredRun};
 
+use crate::opened::OpenedDocuments;
 use rusqlite::Connection;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -17,14 +19,27 @@ use std::time::Duration;
 /// How long a writer waits for another process (the command line beside the running coordinator).
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Prepared statements that are kept; there are fewer of them.
+const STATEMENTS_MAX: usize = 64;
+
 /// Why the store failed. Nothing that was being written is there.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 #[error("the coordinator's store failed: {0}; check the disk, nothing was written")]
-pub struct StoreError(#[from] rusqlite::Error);
+pub struct StoreError(Arc<rusqlite::Error>);
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self(Arc::new(error))
+    }
+}
 
 /// The store; clones share one connection.
 #[derive(Debug, Clone)]
-pub struct Store(Arc<Mutex<Connection>>);
+pub struct Store {
+    connection: Arc<Mutex<Connection>>,
+    opened: Arc<OpenedDocuments>,
+    waiting: Arc<outcomes::Waiting>,
+}
 
 const SCHEMA: &str = "
 CREATE TABLE IF NOT EXISTS tokens (
@@ -79,12 +94,19 @@ impl Store {
         connection.pragma_update(None, "synchronous", "FULL")?;
         connection.pragma_update(None, "foreign_keys", "ON")?;
         connection.execute_batch(SCHEMA)?;
-        Ok(Self(Arc::new(Mutex::new(connection))))
+        connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+        let connection = Arc::new(Mutex::new(connection));
+        Ok(Self { connection, opened: Arc::default(), waiting: Arc::default() })
+    }
+
+    /// Its documents that were opened before.
+    pub(crate) fn opened(&self) -> &OpenedDocuments {
+        &self.opened
     }
 
     fn lock(&self) -> MutexGuard<'_, Connection> {
         // A panic while the lock was held rolled its transaction back; the connection is sound.
-        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.connection.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 

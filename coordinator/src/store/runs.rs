@@ -55,10 +55,15 @@ impl Store {
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let (researcher, nonce) = (asked.researcher.as_str(), asked.nonce.to_string());
         let sql = "INSERT OR IGNORE INTO nonces (researcher, nonce, request) VALUES (?1, ?2, ?3)";
-        transaction.execute(sql, params![researcher, nonce, request.to_string()])?;
+        transaction.prepare_cached(sql)?.execute(params![
+            researcher,
+            nonce,
+            request.to_string()
+        ])?;
         let sql = "SELECT request FROM nonces WHERE researcher = ?1 AND nonce = ?2";
-        let holder: String =
-            transaction.query_row(sql, params![researcher, nonce], |row| row.get(0))?;
+        let holder: String = transaction
+            .prepare_cached(sql)?
+            .query_row(params![researcher, nonce], |row| row.get(0))?;
         if holder != request.to_string() {
             return Ok(RunPut::NonceUsed);
         }
@@ -66,47 +71,17 @@ impl Store {
              VALUES (?1, ?2, ?3, ?4)";
         let analysis = asked.analysis.to_string();
         let values = params![request.to_string(), analysis, envelope, deadline_ms];
-        if transaction.execute(sql, values)? == 0 {
+        if transaction.prepare_cached(sql)?.execute(values)? == 0 {
             return Ok(RunPut::Known);
         }
         let away = state_text(NodeState::Away);
         for node in nodes {
-            transaction.execute(
-                "INSERT INTO outcomes (request, node, state) VALUES (?1, ?2, ?3)",
-                params![request.to_string(), node.as_str(), away],
-            )?;
+            transaction
+                .prepare_cached("INSERT INTO outcomes (request, node, state) VALUES (?1, ?2, ?3)")?
+                .execute(params![request.to_string(), node.as_str(), away])?;
         }
         transaction.commit()?;
         Ok(RunPut::Stored)
-    }
-
-    /// Moves one node's state forward; whether it changed. Marks the run done when all are final.
-    pub fn set_outcome(
-        &self,
-        request: Digest,
-        node: &Name,
-        state: &RunState,
-    ) -> Result<bool, StoreError> {
-        let (new, release) = match state {
-            RunState::Plain(state) => (*state, None),
-            RunState::Released(release) => (NodeState::Released, Some(release)),
-        };
-        let mut connection = self.lock();
-        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let sql = "SELECT state FROM outcomes WHERE request = ?1 AND node = ?2";
-        let key = params![request.to_string(), node.as_str()];
-        let old = transaction.query_row(sql, key, |row| state_of(&row.get::<_, String>(0)?));
-        let Some(old) = old.optional()? else { return Ok(false) };
-        if rank(new) <= rank(old) {
-            return Ok(false);
-        }
-        transaction.execute(
-            "UPDATE outcomes SET state = ?3, release = ?4 WHERE request = ?1 AND node = ?2",
-            params![request.to_string(), node.as_str(), state_text(new), release],
-        )?;
-        finish_if_final(&transaction, request)?;
-        transaction.commit()?;
-        Ok(true)
     }
 
     /// Ends a run at its deadline: nodes that have not answered are late.
@@ -132,7 +107,8 @@ impl Store {
         let connection = self.lock();
         let sql = "SELECT analysis, envelope, deadline_ms, done FROM runs WHERE request = ?1";
         let found = connection
-            .query_row(sql, [request.to_string()], |row| {
+            .prepare_cached(sql)?
+            .query_row([request.to_string()], |row| {
                 let analysis = parsed(0, &row.get::<_, String>(0)?)?;
                 Ok((analysis, row.get(1)?, row.get(2)?, row.get::<_, bool>(3)?))
             })
@@ -166,9 +142,45 @@ impl Store {
     }
 }
 
+/// Moves one node's state forward; whether it changed. Marks the run done when all are final.
+pub(super) fn move_forward(
+    connection: &Connection,
+    request: Digest,
+    node: &Name,
+    state: &RunState,
+) -> Result<bool, StoreError> {
+    let (new, release) = match state {
+        RunState::Plain(state) => (*state, None),
+        RunState::Released(release) => (NodeState::Released, Some(release)),
+    };
+    let sql = "SELECT state FROM outcomes WHERE request = ?1 AND node = ?2";
+    let old = connection
+        .prepare_cached(sql)?
+        .query_row(params![request.to_string(), node.as_str()], |row| {
+            state_of(&row.get::<_, String>(0)?)
+        })
+        .optional()?;
+    let Some(old) = old else { return Ok(false) };
+    if rank(new) <= rank(old) {
+        return Ok(false);
+    }
+    let sql = "UPDATE outcomes SET state = ?3, release = ?4 WHERE request = ?1 AND node = ?2";
+    let values = params![request.to_string(), node.as_str(), state_text(new), release];
+    connection.prepare_cached(sql)?.execute(values)?;
+    finish_if_final(connection, request)?;
+    Ok(true)
+}
+
 fn finish_if_final(connection: &Connection, request: Digest) -> Result<(), StoreError> {
-    if outcomes_of(connection, request)?.iter().all(|(_, state, _)| is_final(*state)) {
-        connection.execute("UPDATE runs SET done = 1 WHERE request = ?1", [request.to_string()])?;
+    let mut states = connection.prepare_cached("SELECT state FROM outcomes WHERE request = ?1")?;
+    let mut states = states.query_map([request.to_string()], |row| {
+        Ok(is_final(state_of(&row.get::<_, String>(0)?)?))
+    })?;
+    let all_final = states.try_fold(true, |all, is_final| is_final.map(|this| all && this))?;
+    if all_final {
+        connection
+            .prepare_cached("UPDATE runs SET done = 1 WHERE request = ?1")?
+            .execute([request.to_string()])?;
     }
     Ok(())
 }

@@ -23,6 +23,7 @@ use cloister_terms::{
     RunRequest,
 };
 use cloister_wire::{DsseError, Envelope, KeyError, Opened, SigningKey, sha256};
+use std::sync::Arc;
 
 /// The one round of a question without parameters.
 const ROUND: u32 = 1;
@@ -134,7 +135,13 @@ impl Alone {
         ledger.note_lifetime_caps(&local.unit_namespace, lifetime_caps, now_s)?;
         // The time an answer takes tells the steward nothing that her own tables do not.
         let workers = tables.options.workers.clone();
-        let terms = Terms { agreement, lifetime_caps, release_slot_ms: 0, workers };
+        let terms = Terms {
+            agreement,
+            lifetime_caps,
+            release_slot_ms: 0,
+            workers,
+            remembered: Arc::default(),
+        };
         Ok(Self { ledger, tables, terms, steward, node_key })
     }
 

@@ -14,6 +14,7 @@ use cloister_sandbox::Workers;
 use cloister_terms::limits::TEXT_BYTES_MAX;
 use cloister_terms::{Analysis, Body, Budget, DOCUMENT_VERSION, Digest, Grant, Nonce, Verdict};
 use cloister_wire::{Envelope, Opened as OpenedDocument, QuorumState, count_approvals};
+use std::sync::Arc;
 
 /// Fewest digits of a digest that name an analysis.
 const PREFIX_DIGITS_MIN: usize = 4;
@@ -124,10 +125,10 @@ fn terms(opened: &Opened, agreement: SignedAgreement) -> Terms {
         (opened.config.lifetime_caps, opened.config.release_slot_ms);
     // Nothing runs for a decision; what would run is the node's own.
     let workers = Workers::of_this_program(opened.config.sandbox.require_kernel_isolation);
-    Terms { agreement, lifetime_caps, release_slot_ms, workers }
+    Terms { agreement, lifetime_caps, release_slot_ms, workers, remembered: Arc::default() }
 }
 
-type Checked = (OpenedDocument<Analysis>, QuorumState);
+type Checked = (Arc<OpenedDocument<Analysis>>, QuorumState);
 
 fn check_again(offer: &Offer, terms: &Terms) -> Result<Checked, cloister_terms::Refusal> {
     let analysis = admit_offer(&offer.envelope, offer.module.as_deref(), &offer.approvals, terms)?;

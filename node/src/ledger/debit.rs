@@ -129,8 +129,8 @@ impl Ledger {
                 id.to_string(),
                 question.to_string(),
                 terms.analysis.to_string(),
-                text(canonical(terms)?)?,
-                text(canonical(&admitted.plan)?)?,
+                text(terms)?,
+                text(&admitted.plan)?,
                 admitted.module,
                 admitted.now_s,
                 admitted.slot_at_s(),
@@ -249,6 +249,7 @@ fn put_in_outbox(
     Ok(())
 }
 
-fn text(bytes: Vec<u8>) -> Result<String, LedgerError> {
-    String::from_utf8(bytes).map_err(|_| LedgerError::Stored { what: "document" })
+/// A value as stored. Not canonical: it is digested anew when it is read back.
+fn text(value: &impl serde::Serialize) -> Result<String, LedgerError> {
+    serde_json::to_string(value).map_err(|_| LedgerError::Stored { what: "document" })
 }

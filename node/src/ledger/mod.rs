@@ -45,6 +45,9 @@ use std::time::Duration;
 /// Longest wait for another process that writes.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Prepared statements that are kept; there are fewer of them.
+const STATEMENTS_MAX: usize = 64;
+
 /// The ledger of one unit namespace. Shared by reference; its methods block on the disk.
 #[derive(Debug)]
 pub struct Ledger {
@@ -172,6 +175,7 @@ impl Ledger {
     fn connect(&self) -> Result<Connection, LedgerError> {
         let connection = Connection::open(&self.path)?;
         connection.busy_timeout(BUSY_TIMEOUT)?;
+        connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
         self.check_format(&connection)?;
         connection.execute_batch(
             "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;

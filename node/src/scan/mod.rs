@@ -23,7 +23,7 @@ use datafusion::error::DataFusionError;
 use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, ident};
-use datafusion::optimizer::Optimizer;
+use datafusion::optimizer::{Optimizer, OptimizerRule};
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::{LexOrdering, PhysicalSortExpr};
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
@@ -47,6 +47,9 @@ const AS_THEY_LIE: [(&str, &str); 2] = [
     ("datafusion.optimizer.enable_round_robin_repartition", "false"),
     ("datafusion.execution.enable_file_stream_work_stealing", "false"),
 ];
+/// The engine's logical rules that a scan needs: rows and columns that a plan does not name are not read.
+/// The others are for texts that people write; what never sees a plan cannot change it.
+const LOGICAL_RULES: [&str; 2] = ["push_down_filter", "optimize_projections"];
 /// Most partitions a scan is split into.
 pub const PARTITIONS_MAX: usize = 256;
 
@@ -88,9 +91,9 @@ impl Default for EngineOptions {
     }
 }
 
-/// Names of every logical and every physical rule, for tests that leave each out.
+/// Names of every logical and every physical rule that is used, for tests that leave each out.
 pub fn rule_names() -> (BTreeSet<String>, BTreeSet<String>) {
-    let logical = Optimizer::new().rules.iter().map(|rule| rule.name().to_owned()).collect();
+    let logical = logical_rules().iter().map(|rule| rule.name().to_owned()).collect();
     let physical =
         PhysicalOptimizer::new().rules.iter().map(|rule| rule.name().to_owned()).collect();
     (logical, physical)
@@ -206,23 +209,30 @@ pub fn engine_state(options: &EngineOptions) -> Result<SessionState, DataFusionE
     // From statistics the engine takes a column whose least value is its largest for a constant, and
     // Parquet's leave NaN out: one person's value would then depend on the others in the file.
     config.options_mut().set("datafusion.execution.collect_statistics", "false")?;
+    // The rules that are used leave nothing for each other to do.
+    config.options_mut().set("datafusion.optimizer.max_passes", "1")?;
     // Texts stay in one layout from file to guest.
     config.options_mut().set("datafusion.execution.parquet.schema_force_view_types", "false")?;
     for (name, value) in &options.settings {
         config.options_mut().set(name, value)?;
     }
-    let mut builder = SessionStateBuilder::new().with_config(config).with_default_features();
-    if !options.without_rules.is_empty() {
-        let mut rules = Optimizer::new().rules;
-        rules.retain(|rule| !options.without_rules.contains(rule.name()));
-        builder = builder.with_optimizer_rules(rules);
-    }
+    // Without the engine's functions, formats and planners of SQL: a scan names none of them.
+    let mut rules = logical_rules();
+    rules.retain(|rule| !options.without_rules.contains(rule.name()));
+    let mut builder = SessionStateBuilder::new().with_config(config).with_optimizer_rules(rules);
     if !options.without_physical_rules.is_empty() {
         let mut rules = PhysicalOptimizer::new().rules;
         rules.retain(|rule| !options.without_physical_rules.contains(rule.name()));
         builder = builder.with_physical_optimizer_rules(rules);
     }
     Ok(builder.build())
+}
+
+/// The rules of [`LOGICAL_RULES`], in the engine's order.
+fn logical_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
+    let mut rules = Optimizer::new().rules;
+    rules.retain(|rule| LOGICAL_RULES.contains(&rule.name()));
+    rules
 }
 
 fn unknown(rows: &RowPlan, column: &Name) -> Fault {

@@ -18,6 +18,8 @@ pub mod message;
 pub mod proof;
 /// Which approvals count, and whether they make a quorum.
 pub mod quorum;
+/// What was found of documents before, by digest.
+pub mod recent;
 
 pub use bundle::Bundle;
 pub use canonical::{canonical, sha256};
@@ -26,3 +28,4 @@ pub use dsse::{Document, DsseError, Envelope, Opened};
 pub use key::{KeyError, KeyFile, SigningKey};
 pub use proof::ProofError;
 pub use quorum::{QuorumState, count_approvals};
+pub use recent::Recent;

@@ -156,7 +156,7 @@ fn may_answer_in(calendar: Calendar, requested_at_s: i64, epoch: u64) -> bool {
 }
 
 /// Whether `request` names this approval by digest: what a node is shown beside it.
-pub fn names(request: &RunRequest, approval: &Envelope) -> bool {
+fn names(request: &RunRequest, approval: &Envelope) -> bool {
     let digest: Option<Digest> =
         approval.open::<cloister_terms::Approval>().ok().map(|opened| opened.digest());
     digest.is_some_and(|digest| request.approvals.contains(&digest))
