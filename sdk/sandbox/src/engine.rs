@@ -13,7 +13,7 @@ use crate::limits::{
     ABI_VERSION, MEMORY_PAGES_MAX, PAGE_BYTES, TABLE_ELEMENTS_MAX, WASM_STACK_BYTES,
 };
 use crate::recheck::{RecheckError, recheck};
-use crate::rewrite::{GLOBAL, MARKS, RewriteError, card_bytes_log2, rewrite};
+use crate::rewrite::{GLOBAL, MARKS, RewriteError, rewrite};
 use crate::shape::Shape;
 use crate::tier::Tier;
 use crate::vet::{FEATURES, MEMORY, PERSON_MAP, Vetted};
@@ -56,10 +56,7 @@ pub(crate) enum Restore {
     /// Copy these ranges of memory, set the globals.
     Ranges(Vec<(usize, usize)>),
     /// Copy the marked cards, set the globals.
-    Cards {
-        /// log2 of a card's bytes.
-        card_bytes_log2: u32,
-    },
+    Cards,
     /// Throw the instance away.
     Instance,
 }
@@ -226,7 +223,7 @@ pub(crate) fn compile_by(
     let restore = match tier {
         Tier::Pure => Restore::Nothing,
         Tier::Window => Restore::Ranges(vetted.writes().window().unwrap_or_default()),
-        Tier::Cards => Restore::Cards { card_bytes_log2: card_bytes_log2(vetted.memory_bytes()) },
+        Tier::Cards => Restore::Cards,
         Tier::Fresh => Restore::Instance,
     };
     let (input, output) = read_layout(&engine, &ready, &memory, vetted)?;

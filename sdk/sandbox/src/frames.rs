@@ -6,7 +6,7 @@
 //! ready or refused, outputs or aborted, finished. Both sides read as if the other were hostile: the worker
 //! because a library may be misused, the client because a module may have broken out of the worker.
 
-use std::io::{self, Read, Write};
+use std::io::{self, IoSlice, Read, Write};
 
 use crate::batch::PersonBatch;
 use crate::limits::{
@@ -249,7 +249,7 @@ pub(crate) fn write_finish(output: &mut impl Write) -> io::Result<()> {
 /// Writes a worker's answer.
 pub(crate) fn write_answer(output: &mut impl Write, answer: &Answer) -> io::Result<()> {
     match answer {
-        Answer::Ready { sha256 } => write_frame(output, TAG_READY, &[sha256]),
+        Answer::Ready { sha256 } => write_in_one(output, TAG_READY, &[sha256]),
         Answer::Refused(refusal) => {
             let mut body = Vec::new();
             for text in [&refusal.reason, &refusal.detail] {
@@ -257,11 +257,11 @@ pub(crate) fn write_answer(output: &mut impl Write, answer: &Answer) -> io::Resu
                 body.extend_from_slice(&(text.len() as u32).to_le_bytes());
                 body.extend_from_slice(text);
             }
-            write_frame(output, TAG_REFUSED, &[&body])
+            write_in_one(output, TAG_REFUSED, &[&body])
         }
         Answer::Outputs(outputs) => {
             let persons = (outputs.len() as u32).to_le_bytes();
-            write_frame(output, TAG_OUTPUTS, &[&persons, &outputs.encode()])
+            write_in_one(output, TAG_OUTPUTS, &[&persons, &outputs.encode()])
         }
         Answer::Aborted(abort) => {
             let code = match abort {
@@ -269,11 +269,11 @@ pub(crate) fn write_answer(output: &mut impl Write, answer: &Answer) -> io::Resu
                 Abort::Sandbox => 2,
                 Abort::Protocol => 3,
             };
-            write_frame(output, TAG_ABORTED, &[&[code]])
+            write_in_one(output, TAG_ABORTED, &[&[code]])
         }
         Answer::Finished(c) => {
             let counts = [c.persons, c.traps, c.out_of_fuel, c.stack_overflows, c.bad_returns];
-            write_frame(output, TAG_FINISHED, &[counts.map(u64::to_le_bytes).as_flattened()])
+            write_in_one(output, TAG_FINISHED, &[counts.map(u64::to_le_bytes).as_flattened()])
         }
     }
 }
@@ -385,17 +385,39 @@ fn read_outputs(
     Ok(Outputs::decoded(counts, bytes.as_chunks().0))
 }
 
-/// Length word, tag, parts of the body.
+/// Length word, tag, parts of the body, in one call where the system takes them: a worker that waits is woken
+/// for the whole frame, not for its length.
 fn write_frame(output: &mut impl Write, tag: u8, parts: &[&[u8]]) -> io::Result<()> {
-    let bytes = parts.iter().map(|part| part.len()).sum::<usize>() + 1;
-    let length = u32::try_from(bytes).ok().filter(|bytes| *bytes <= FRAME_BYTES_MAX);
-    let length = length.ok_or(io::ErrorKind::FileTooLarge)?;
-    output.write_all(&length.to_le_bytes())?;
-    output.write_all(&[tag])?;
-    for part in parts {
-        output.write_all(part)?;
+    let head = head(tag, parts)?;
+    let slices = [&head[..]].into_iter().chain(parts.iter().copied());
+    let mut slices: Vec<IoSlice<'_>> = slices.map(IoSlice::new).collect();
+    let mut rest = slices.as_mut_slice();
+    IoSlice::advance_slices(&mut rest, 0);
+    while !rest.is_empty() {
+        match output.write_vectored(rest) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => IoSlice::advance_slices(&mut rest, written),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
     }
     output.flush()
+}
+
+/// The same in one piece: a worker may write, but not gather.
+fn write_in_one(output: &mut impl Write, tag: u8, parts: &[&[u8]]) -> io::Result<()> {
+    let mut frame = head(tag, parts)?.to_vec();
+    frame.reserve_exact(parts.iter().map(|part| part.len()).sum());
+    parts.iter().for_each(|part| frame.extend_from_slice(part));
+    output.write_all(&frame)?;
+    output.flush()
+}
+
+fn head(tag: u8, parts: &[&[u8]]) -> io::Result<[u8; 5]> {
+    let bytes = parts.iter().map(|part| part.len()).sum::<usize>() + 1;
+    let length = u32::try_from(bytes).ok().filter(|bytes| *bytes <= FRAME_BYTES_MAX);
+    let [l0, l1, l2, l3] = length.ok_or(io::ErrorKind::FileTooLarge)?.to_le_bytes();
+    Ok([l0, l1, l2, l3, tag])
 }
 
 fn bounded(what: &'static str, found: u64, max: u64) -> Result<(), FrameError> {
