@@ -20,6 +20,10 @@ use crate::vet::{FEATURES, MEMORY, PERSON_MAP, Vetted};
 
 /// Bytes of the four layout words.
 const LAYOUT_BYTES: usize = 16;
+/// The first bytes of an instance's memory, and of its table, that are written back when it goes rather than
+/// given back to the system: a page that is touched anew costs more than 4 KiB written.
+const KEPT_MEMORY_BYTES: usize = PAGE_BYTES as usize;
+const KEPT_TABLE_BYTES: usize = TABLE_ELEMENTS_MAX as usize * size_of::<usize>();
 /// Fuel for the trial instance: it runs no code of the module.
 const TRIAL_FUEL: u64 = 1_000_000;
 
@@ -292,6 +296,8 @@ fn config(has_marks: bool) -> Config {
         .max_memory_size((MEMORY_PAGES_MAX * PAGE_BYTES) as usize)
         .table_elements(TABLE_ELEMENTS_MAX as usize)
         .max_unused_warm_slots(1)
+        .linear_memory_keep_resident(KEPT_MEMORY_BYTES)
+        .table_keep_resident(KEPT_TABLE_BYTES)
         .pagemap_scan(Enabled::No);
     // Memory protection keys are off because the crate feature is.
     let mut config = Config::new();

@@ -21,8 +21,8 @@ const COMPARED_BYTES: usize = 64;
 pub(crate) struct Image {
     memory: Vec<u8>,
     globals: Vec<Val>,
-    /// Runs of marked cards, kept for its room: the first one and how many.
-    dirty: Vec<(usize, usize)>,
+    /// Groups with marked cards, kept for its room: the first card, and a bit for each that is marked.
+    dirty: Vec<(usize, u64)>,
 }
 
 impl Image {
@@ -57,11 +57,8 @@ impl Image {
                 let marks = live.marks.ok_or_else(gone)?.data_mut(&mut live.store);
                 take_marks(marks, self.memory.len(), &mut self.dirty).ok_or_else(gone)?;
                 let data = live.memory.data_mut(&mut live.store);
-                for (first, cards) in &self.dirty {
-                    // What is marked past the end of memory is no card; it stands behind an empty range.
-                    let start = (first << CARD_BYTES_LOG2).min(self.memory.len());
-                    let end = ((first + cards) << CARD_BYTES_LOG2) + REACH_BYTES;
-                    copy(data, &self.memory, start, end.min(self.memory.len())).ok_or_else(gone)?;
+                for (first, marked) in &self.dirty {
+                    copy_cards(data, &self.memory, *first, *marked).ok_or_else(gone)?;
                 }
             }
         }
@@ -85,30 +82,26 @@ impl Image {
     }
 }
 
-/// Lists the runs of marked cards, group by group, and clears all marks. A return leaves marks for existing
+/// Lists the groups with marked cards and clears all marks. A return leaves marks for existing
 /// cards only, and for the one past them: a mark farther on stands before a write past the end of memory,
 /// which traps.
-fn take_marks(
-    marks: &mut [u8],
-    memory_bytes: usize,
-    dirty: &mut Vec<(usize, usize)>,
-) -> Option<()> {
+fn take_marks(marks: &mut [u8], memory_bytes: usize, dirty: &mut Vec<(usize, u64)>) -> Option<()> {
     dirty.clear();
     let groups = (memory_bytes >> (CARD_BYTES_LOG2 + GROUP_CARDS_LOG2)) + 1;
     let (group_marks, card_marks) = marks.split_at_mut_checked(MARKS_START as usize)?;
     let (words, _) = group_marks.as_chunks_mut::<8>();
     let (cards, _) = card_marks.as_chunks_mut::<GROUP_CARDS>();
     for (word_nth, word) in words.get_mut(..groups.div_ceil(8))?.iter_mut().enumerate() {
-        let mut marked = bits(*word);
-        if marked == 0 {
+        if *word == [0; 8] {
             continue;
         }
+        let mut marked = bits(*word);
         *word = [0; 8];
         while marked != 0 {
             let group = word_nth * 8 + marked.trailing_zeros() as usize;
             marked &= marked - 1;
             let chunk = cards.get_mut(group)?;
-            push_runs(group * GROUP_CARDS, bits_of_group(chunk), dirty);
+            dirty.push((group * GROUP_CARDS, bits_of_group(chunk)));
             *chunk = [0; GROUP_CARDS];
         }
     }
@@ -118,7 +111,10 @@ fn take_marks(
 /// Bit i: byte i of the group is not zero.
 fn bits_of_group(chunk: &[u8; GROUP_CARDS]) -> u64 {
     let (words, _) = chunk.as_chunks::<8>();
-    words.iter().rev().fold(0, |mask, word| mask << 8 | bits(*word))
+    words.iter().zip((0..).step_by(8)).fold(0, |mask, (word, shift)| {
+        // Most words hold no mark.
+        if *word == [0; 8] { mask } else { mask | bits(*word) << shift }
+    })
 }
 
 /// Bit i, of eight: byte i is not zero.
@@ -131,17 +127,23 @@ fn bits(word: [u8; 8]) -> u64 {
     (top >> 7).wrapping_mul(0x0102_0408_1020_4080) >> 56
 }
 
-fn push_runs(first: usize, mut marked: u64, dirty: &mut Vec<(usize, usize)>) {
-    let mut at = first;
+/// Copies back the marked cards of a group, those next to each other together, and what a store into the
+/// last of them may have reached behind it. What is marked past the end of memory is no card: a mark there
+/// stands before an empty range.
+fn copy_cards(data: &mut [u8], image: &[u8], first: usize, marked: u64) -> Option<()> {
+    let (mut card, mut marked) = (first, marked);
     while marked != 0 {
         let skipped = marked.trailing_zeros();
         marked >>= skipped;
         let cards = marked.trailing_ones();
-        at += skipped as usize;
-        dirty.push((at, cards as usize));
-        at += cards as usize;
         marked = marked.checked_shr(cards).unwrap_or(0);
+        card += skipped as usize;
+        let start = card << CARD_BYTES_LOG2;
+        card += cards as usize;
+        let end = ((card << CARD_BYTES_LOG2) + REACH_BYTES).min(image.len());
+        copy(data, image, start.min(end), end)?;
     }
+    Some(())
 }
 
 fn copy(data: &mut [u8], image: &[u8], start: usize, end: usize) -> Option<()> {
@@ -169,7 +171,11 @@ mod tests {
     fn found(marks: &mut [u8], memory_bytes: usize) -> Vec<usize> {
         let mut dirty = vec![(7, 7)];
         take_marks(marks, memory_bytes, &mut dirty).unwrap();
-        dirty.iter().flat_map(|(first, cards)| *first..first + cards).collect()
+        let cards = dirty.iter().flat_map(|(first, marked)| {
+            let bits = (0..u64::BITS as usize).filter(move |nth| marked >> nth & 1 == 1);
+            bits.map(move |nth| first + nth)
+        });
+        cards.collect()
     }
 
     #[test]
@@ -197,6 +203,31 @@ mod tests {
             marks[start + group * GROUP_CARDS..][..GROUP_CARDS].fill(1);
         }
         assert_eq!(found(&mut marks, memory_bytes), (0..last).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn marked_cards_come_back_with_what_a_store_reaches_behind_them_and_no_other() {
+        let (cards, card_bytes) = (GROUP_CARDS + 3, 1 << CARD_BYTES_LOG2);
+        let image: Vec<u8> = (0..cards * card_bytes).map(|byte| (byte % 251) as u8).collect();
+        let last = cards - 1;
+        for marked in
+            [&[0][..], &[1, 2], &[0, 2, 3, 31], &[last], &[3, 5, last, last + 1], &[last + 1]]
+        {
+            let mut data = vec![0xff; image.len()];
+            let mut want = data.clone();
+            for first in [0, GROUP_CARDS] {
+                let of_group = marked.iter().filter_map(|card| card.checked_sub(first));
+                let of_group = of_group.filter(|nth| *nth < GROUP_CARDS);
+                let bits = of_group.fold(0, |bits, nth| bits | 1 << nth);
+                copy_cards(&mut data, &image, first, bits).unwrap();
+            }
+            for card in marked.iter().filter(|card| **card < cards) {
+                let end = ((card + 1) * card_bytes + 15).min(image.len());
+                let bytes = card * card_bytes..end;
+                want[bytes.clone()].copy_from_slice(&image[bytes]);
+            }
+            assert_eq!(data, want, "{marked:?}");
+        }
     }
 
     #[test]

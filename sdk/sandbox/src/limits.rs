@@ -53,7 +53,7 @@ pub const WINDOW_LINE_BYTES: u64 = 64;
 /// log2 of the bytes of a card: what one mark stands for.
 pub const CARD_BYTES_LOG2: u32 = 8;
 /// log2 of the cards of a group: what one group's mark stands for, so that few bytes tell of all cards.
-pub const GROUP_CARDS_LOG2: u32 = 6;
+pub const GROUP_CARDS_LOG2: u32 = 5;
 /// Most bytes that one store writes (a v128).
 pub const STORE_BYTES_MAX: usize = 16;
 /// Longest module after marks were added; a longer one runs in fresh instances instead.

@@ -5,8 +5,8 @@
 //! of that write. So only marks name the second memory, and none is missing.
 
 use wasmparser::{
-    BlockType, Export, ExternalKind, FunctionBody, MemArg, MemoryType, Operator, Parser, Payload, ValType,
-    Validator, WasmFeatures,
+    BlockType, Export, ExternalKind, FunctionBody, MemArg, MemoryType, Operator, Parser, Payload,
+    ValType, Validator, WasmFeatures,
 };
 
 use crate::limits::{

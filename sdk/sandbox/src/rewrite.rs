@@ -5,8 +5,8 @@
 //! had written it. Everything but memories, exports and code is copied byte for byte; custom sections go.
 
 use wasm_encoder::{
-    BlockType, CodeSection, ExportKind, ExportSection, Function, Instruction, MemArg, MemorySection,
-    MemoryType, RawSection, ValType,
+    BlockType, CodeSection, ExportKind, ExportSection, Function, Instruction, MemArg,
+    MemorySection, MemoryType, RawSection, ValType,
 };
 use wasmparser::{FunctionBody, Parser, Payload};
 
@@ -22,7 +22,7 @@ pub(crate) const GLOBAL: &str = "cloister_global_";
 /// Index of the second memory.
 pub(crate) const MARKS_INDEX: u32 = 1;
 /// Where the marks of cards start; those of groups stand before.
-pub(crate) const MARKS_START: u64 = 2048;
+pub(crate) const MARKS_START: u64 = 4096;
 /// Pages of the second memory: more bytes than there are groups and cards.
 pub(crate) const MARKS_PAGES: u64 = 2;
 
