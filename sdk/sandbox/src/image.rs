@@ -122,7 +122,7 @@ fn bits(word: [u8; 8]) -> u64 {
     const LOW_SEVEN: u64 = 0x7f7f_7f7f_7f7f_7f7f;
     let word = u64::from_le_bytes(word);
     // The top bit of each byte; no byte's sum reaches into the next.
-    let top = ((word & LOW_SEVEN) + LOW_SEVEN | word) & !LOW_SEVEN;
+    let top = (((word & LOW_SEVEN) + LOW_SEVEN) | word) & !LOW_SEVEN;
     // Brings the bit of byte i to bit 56 + i; no two products meet.
     (top >> 7).wrapping_mul(0x0102_0408_1020_4080) >> 56
 }
