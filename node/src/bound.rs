@@ -25,6 +25,9 @@ use std::sync::Arc;
 /// The cell of a row whose key is null or outside the public domain: the row is dropped.
 pub const NO_CELL: u32 = u32::MAX;
 
+/// Outputs of one person that are compared each with each to see whether an index comes twice.
+const FEW_OUTPUTS: usize = 8;
+
 /// PRF domains of this file; those of `sample` are others. A secret is used in these only.
 const DOMAIN_SECRET: u8 = 1;
 const DOMAIN_CELL: u8 = 4;
@@ -277,6 +280,20 @@ impl Bounder {
         cut: Told,
         exact: &mut Exact,
     ) -> Result<(), SumOverflow> {
+        let limit = self.caps.sensitivity_steps.first().copied().unwrap_or(0);
+        let clamp = |sum: i128| sum.clamp(value.min_steps().into(), value.max_steps().into());
+        // Mostly a person has a few cells, each once: then nothing is ranked, summed or put in order.
+        if outputs.len() <= self.caps.group_cap.min(FEW_OUTPUTS) && are_distinct(outputs) {
+            let mut told = cut;
+            for pair in outputs.iter().filter(|pair| self.caps.takes(pair.index)) {
+                let clamped = clamp(pair.value.into());
+                let (cell, steps) = (CellOf::Public(pair.index as usize), [within(clamped, limit)]);
+                exact.add(Bounded { cell, steps: &steps })?;
+                told.contributing = true;
+                told.clipped |= clamped != i128::from(pair.value);
+            }
+            return exact.tell(told);
+        }
         self.unit.clear();
         self.unit.extend_from_slice(unit);
         self.placed.clear();
@@ -285,7 +302,6 @@ impl Bounder {
         self.placed.sort_unstable();
         let kept = self.kept_cells(|cell| Some(CellOf::Public(cell as usize)));
         let mut told = cut | Told::capped(kept.is_some());
-        let limit = self.caps.sensitivity_steps.first().copied().unwrap_or(0);
         for group in self.placed.chunk_by(|left, right| left.0 == right.0) {
             let Some((cell, _)) = group.first() else { continue };
             if kept.as_ref().is_some_and(|kept| kept.binary_search(cell).is_err()) {
@@ -294,7 +310,7 @@ impl Bounder {
             let values = group.iter().filter_map(|(_, place)| outputs.get(*place));
             // At most 2^16 pairs of 64 bits: far inside i128.
             let sum: i128 = values.map(|pair| i128::from(pair.value)).sum();
-            let clamped = sum.clamp(value.min_steps().into(), value.max_steps().into());
+            let clamped = clamp(sum);
             let steps = [within(clamped, limit)];
             let cell = CellOf::Public(*cell as usize);
             exact.add(Bounded { cell, steps: &steps })?;
@@ -359,6 +375,18 @@ impl Bounder {
         kept.sort_unstable();
         Some(kept)
     }
+}
+
+/// Whether no index comes twice; for few outputs.
+fn are_distinct(outputs: &[Pair]) -> bool {
+    let mut later = outputs;
+    while let Some((first, rest)) = later.split_first() {
+        if rest.iter().any(|pair| pair.index == first.index) {
+            return false;
+        }
+        later = rest;
+    }
+    true
 }
 
 /// Each value in grid steps: rounded to the nearest (ties to even), clamped to the bounds; null is 0.

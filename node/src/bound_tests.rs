@@ -233,6 +233,9 @@ fn module_outputs_are_merged_clamped_and_capped() {
     );
     assert_eq!(sums[..4], [0, -5, 6, 7]);
     assert_eq!(sums.iter().sum::<i128>(), 8);
+    // The same with each index once.
+    let once = add(&[(3, i64::MAX), (1, i64::MIN), (2, 6), (1_000, 1), (u32::MAX, 1)], 9);
+    assert_eq!(once, sums);
     let many: Vec<(u32, i64)> = (0..900).map(|index| (index, 1)).collect();
     assert_eq!(add(&many, 5).iter().sum::<i128>(), 5);
     let mut turned = many.clone();

@@ -270,9 +270,9 @@ impl ModuleRows {
             batch.clear();
             (runner, batch, outputs)
         };
-        let (runner, batch, outputs) = blocking(run).await?;
-        self.job = Some((runner, batch));
-        for ((unit, is_cut), pairs) in self.units.iter().zip(outputs?.iter()) {
+        let (mut runner, batch, outputs) = blocking(run).await?;
+        let outputs = outputs?;
+        for ((unit, is_cut), pairs) in self.units.iter().zip(outputs.iter()) {
             let cut = Told::capped(is_cut);
             match pairs {
                 Some(pairs) => self.bounder.add_outputs(unit, pairs, self.value, cut, exact)?,
@@ -282,6 +282,8 @@ impl ModuleRows {
             }
         }
         self.units.clear();
+        runner.give_back(outputs);
+        self.job = Some((runner, batch));
         Ok(())
     }
 }

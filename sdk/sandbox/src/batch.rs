@@ -231,15 +231,22 @@ impl ColumnBytes {
             | ColumnData::Float { valid, .. }
             | ColumnData::Code { valid, .. } => *valid,
         };
-        self.push_valid(rows, valid.get(..count).unwrap_or(valid));
+        let valid = valid.get(..count).unwrap_or(valid);
+        let all_valid = !valid.contains(&false);
+        self.has_invalid |= !all_valid;
+        self.push_valid(rows, valid, all_valid);
         match column {
+            ColumnData::Int { values, .. } | ColumnData::Code { values, .. } if all_valid => {
+                let values = values.get(..count).unwrap_or(values);
+                self.values.extend(values.iter().map(|value| value.to_le_bytes()));
+            }
             ColumnData::Int { values, .. } | ColumnData::Code { values, .. } => {
-                let known = values.iter().zip(valid).take(count);
+                let known = values.iter().zip(valid);
                 let number = |(value, valid): (&i64, &bool)| if *valid { *value } else { 0 };
                 self.values.extend(known.map(|row| number(row).to_le_bytes()));
             }
             ColumnData::Float { values, .. } => {
-                let known = values.iter().zip(valid).take(count);
+                let known = values.iter().zip(valid);
                 let number = |(value, valid): (&f64, &bool)| {
                     if *valid { one_nan_one_zero(*value) } else { 0.0 }
                 };
@@ -248,12 +255,16 @@ impl ColumnBytes {
         }
     }
 
-    fn push_valid(&mut self, rows: usize, valid: &[bool]) {
-        self.has_invalid |= valid.contains(&false);
+    /// `all_valid`: no flag is false.
+    fn push_valid(&mut self, rows: usize, valid: &[bool], all_valid: bool) {
         let (mut used, mut rest) = (rows % 64, valid);
         while !rest.is_empty() {
             let (now, later) = rest.split_at_checked(64 - used).unwrap_or((rest, &[]));
-            let bits = now.iter().rev().fold(0_u64, |bits, valid| bits << 1 | u64::from(*valid));
+            let bits = if all_valid {
+                u64::MAX >> (64 - now.len())
+            } else {
+                now.iter().rev().fold(0_u64, |bits, valid| bits << 1 | u64::from(*valid))
+            };
             match self.valid.last_mut() {
                 Some(word) if used > 0 => {
                     *word = (u64::from_le_bytes(*word) | bits << used).to_le_bytes();

@@ -12,7 +12,7 @@ use crate::batch::PersonBatch;
 use crate::cache::CompileCache;
 use crate::frames::{
     Abort, Answer, Counters, FrameError, Outputs, PersonOutput, ReadError, Refusal, Setup,
-    read_answer, read_frame, write_batch, write_finish, write_setup,
+    read_answer_into, read_frame, write_batch, write_finish, write_setup,
 };
 use crate::isolation::Protections;
 use crate::limits::{SETUP_MS_MAX, SILENCE_MS_MAX, WORKER_STACK_BYTES};
@@ -53,6 +53,8 @@ pub struct Runner {
     to_worker: Option<PipeWriter>,
     from_worker: PipeReader,
     frame: Vec<u8>,
+    /// For the next outputs.
+    room: Outputs,
     worker: Worker,
 }
 
@@ -237,6 +239,7 @@ impl Runner {
             to_worker: Some(to_worker),
             from_worker,
             frame: Vec::new(),
+            room: Outputs::default(),
             worker,
         }
     }
@@ -299,6 +302,11 @@ impl Runner {
         }
     }
 
+    /// Takes outputs that nobody needs any more: the next batch's are written over them.
+    pub fn give_back(&mut self, outputs: Outputs) {
+        self.room = outputs;
+    }
+
     /// Ends the job and returns its local counters, which must stay inside the node.
     ///
     /// # Errors
@@ -324,7 +332,9 @@ impl Runner {
             let answer = read_frame(&mut runner.from_worker, &mut runner.frame)
                 .map_err(RunnerError::from)
                 .and_then(|()| {
-                    Ok(read_answer(&runner.frame, persons, runner.shape.outputs_max())?)
+                    let room = std::mem::take(&mut runner.room);
+                    let outputs_max = runner.shape.outputs_max();
+                    Ok(read_answer_into(room, &runner.frame, persons, outputs_max)?)
                 });
             match (answer, written) {
                 (Ok(answer), _) => Ok(answer),

@@ -13,13 +13,17 @@ use crate::limits::{
     ABI_VERSION, MEMORY_PAGES_MAX, PAGE_BYTES, TABLE_ELEMENTS_MAX, WASM_STACK_BYTES,
 };
 use crate::recheck::{RecheckError, recheck};
-use crate::rewrite::{GLOBAL, MARKS, RewriteError, card_bytes_log2, rewrite};
+use crate::rewrite::{GLOBAL, MARKS, RewriteError, rewrite};
 use crate::shape::Shape;
 use crate::tier::Tier;
 use crate::vet::{FEATURES, MEMORY, PERSON_MAP, Vetted};
 
 /// Bytes of the four layout words.
 const LAYOUT_BYTES: usize = 16;
+/// The first bytes of an instance's memory, and of its table, that are written back when it goes rather than
+/// given back to the system: a page that is touched anew costs more than 4 KiB written.
+const KEPT_MEMORY_BYTES: usize = PAGE_BYTES as usize;
+const KEPT_TABLE_BYTES: usize = TABLE_ELEMENTS_MAX as usize * size_of::<usize>();
 /// Fuel for the trial instance: it runs no code of the module.
 const TRIAL_FUEL: u64 = 1_000_000;
 
@@ -56,10 +60,7 @@ pub(crate) enum Restore {
     /// Copy these ranges of memory, set the globals.
     Ranges(Vec<(usize, usize)>),
     /// Copy the marked cards, set the globals.
-    Cards {
-        /// log2 of a card's bytes.
-        card_bytes_log2: u32,
-    },
+    Cards,
     /// Throw the instance away.
     Instance,
 }
@@ -226,7 +227,7 @@ pub(crate) fn compile_by(
     let restore = match tier {
         Tier::Pure => Restore::Nothing,
         Tier::Window => Restore::Ranges(vetted.writes().window().unwrap_or_default()),
-        Tier::Cards => Restore::Cards { card_bytes_log2: card_bytes_log2(vetted.memory_bytes()) },
+        Tier::Cards => Restore::Cards,
         Tier::Fresh => Restore::Instance,
     };
     let (input, output) = read_layout(&engine, &ready, &memory, vetted)?;
@@ -295,6 +296,8 @@ fn config(has_marks: bool) -> Config {
         .max_memory_size((MEMORY_PAGES_MAX * PAGE_BYTES) as usize)
         .table_elements(TABLE_ELEMENTS_MAX as usize)
         .max_unused_warm_slots(1)
+        .linear_memory_keep_resident(KEPT_MEMORY_BYTES)
+        .table_keep_resident(KEPT_TABLE_BYTES)
         .pagemap_scan(Enabled::No);
     // Memory protection keys are off because the crate feature is.
     let mut config = Config::new();

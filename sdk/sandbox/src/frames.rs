@@ -6,7 +6,7 @@
 //! ready or refused, outputs or aborted, finished. Both sides read as if the other were hostile: the worker
 //! because a library may be misused, the client because a module may have broken out of the worker.
 
-use std::io::{self, Read, Write};
+use std::io::{self, IoSlice, Read, Write};
 
 use crate::batch::PersonBatch;
 use crate::limits::{
@@ -249,7 +249,7 @@ pub(crate) fn write_finish(output: &mut impl Write) -> io::Result<()> {
 /// Writes a worker's answer.
 pub(crate) fn write_answer(output: &mut impl Write, answer: &Answer) -> io::Result<()> {
     match answer {
-        Answer::Ready { sha256 } => write_frame(output, TAG_READY, &[sha256]),
+        Answer::Ready { sha256 } => write_in_one(output, TAG_READY, &[sha256]),
         Answer::Refused(refusal) => {
             let mut body = Vec::new();
             for text in [&refusal.reason, &refusal.detail] {
@@ -257,25 +257,37 @@ pub(crate) fn write_answer(output: &mut impl Write, answer: &Answer) -> io::Resu
                 body.extend_from_slice(&(text.len() as u32).to_le_bytes());
                 body.extend_from_slice(text);
             }
-            write_frame(output, TAG_REFUSED, &[&body])
+            write_in_one(output, TAG_REFUSED, &[&body])
         }
-        Answer::Outputs(outputs) => {
-            let persons = (outputs.len() as u32).to_le_bytes();
-            write_frame(output, TAG_OUTPUTS, &[&persons, &outputs.encode()])
-        }
+        Answer::Outputs(outputs) => write_outputs(output, outputs, &mut Vec::new()),
         Answer::Aborted(abort) => {
             let code = match abort {
                 Abort::Watchdog => 1,
                 Abort::Sandbox => 2,
                 Abort::Protocol => 3,
             };
-            write_frame(output, TAG_ABORTED, &[&[code]])
+            write_in_one(output, TAG_ABORTED, &[&[code]])
         }
         Answer::Finished(c) => {
             let counts = [c.persons, c.traps, c.out_of_fuel, c.stack_overflows, c.bad_returns];
-            write_frame(output, TAG_FINISHED, &[counts.map(u64::to_le_bytes).as_flattened()])
+            write_in_one(output, TAG_FINISHED, &[counts.map(u64::to_le_bytes).as_flattened()])
         }
     }
+}
+
+/// Writes the answer to a batch, put together in `frame`.
+pub(crate) fn write_outputs(
+    output: &mut impl Write,
+    outputs: &Outputs,
+    frame: &mut Vec<u8>,
+) -> io::Result<()> {
+    let persons = (outputs.len() as u32).to_le_bytes();
+    frame.clear();
+    frame.extend(head(TAG_OUTPUTS, persons.len().saturating_add(outputs.encoded_bytes()))?);
+    frame.extend(persons);
+    outputs.encode_into(frame);
+    output.write_all(frame)?;
+    output.flush()
 }
 
 /// Decodes what a client sent.
@@ -296,8 +308,20 @@ pub(crate) fn read_request(frame: &[u8]) -> Result<Request<'_>, FrameError> {
     }
 }
 
-/// Decodes what a worker sent; `persons` and `outputs_max` are what the client asked for.
+/// As [`read_answer_into`], without room.
+#[cfg(any(test, feature = "for-tests"))]
 pub(crate) fn read_answer(
+    frame: &[u8],
+    persons: usize,
+    outputs_max: u32,
+) -> Result<Answer, FrameError> {
+    read_answer_into(Outputs::default(), frame, persons, outputs_max)
+}
+
+/// Decodes what a worker sent; `persons` and `outputs_max` are what the client asked for, `room` is for
+/// outputs, whatever it holds.
+pub(crate) fn read_answer_into(
+    room: Outputs,
     frame: &[u8],
     persons: usize,
     outputs_max: u32,
@@ -306,7 +330,7 @@ pub(crate) fn read_answer(
     let answer = match at.byte()? {
         TAG_READY => Answer::Ready { sha256: at.array()? },
         TAG_REFUSED => Answer::Refused(Refusal { reason: at.text()?, detail: at.text()? }),
-        TAG_OUTPUTS => Answer::Outputs(read_outputs(&mut at, persons, outputs_max)?),
+        TAG_OUTPUTS => Answer::Outputs(read_outputs(room, &mut at, persons, outputs_max)?),
         TAG_ABORTED => Answer::Aborted(match at.byte()? {
             1 => Abort::Watchdog,
             2 => Abort::Sandbox,
@@ -362,6 +386,7 @@ fn read_setup(at: &mut Cursor<'_>) -> Result<Setup, FrameError> {
 }
 
 fn read_outputs(
+    mut outputs: Outputs,
     at: &mut Cursor<'_>,
     persons: usize,
     outputs_max: u32,
@@ -371,7 +396,7 @@ fn read_outputs(
         return Err(FrameError::Persons { found: found.into(), want: persons as u64 });
     }
     let (encoded, _) = at.bytes(persons.saturating_mul(4))?.as_chunks::<4>();
-    let mut counts = Vec::with_capacity(encoded.len());
+    outputs.clear();
     let mut pairs = 0_usize;
     for count in encoded {
         let count = u32::from_le_bytes(*count);
@@ -379,23 +404,46 @@ fn read_outputs(
             bounded("pairs", count.into(), outputs_max.into())?;
             pairs = pairs.saturating_add(count as usize);
         }
-        counts.push(count);
+        outputs.push_count(count);
     }
     let bytes = at.bytes(pairs.saturating_mul(Pair::ENCODED_BYTES))?;
-    Ok(Outputs::decoded(counts, bytes.as_chunks().0))
+    outputs.push_encoded(bytes.as_chunks().0);
+    Ok(outputs)
 }
 
-/// Length word, tag, parts of the body.
+/// Length word, tag, parts of the body, in one call where the system takes them: a worker that waits is woken
+/// for the whole frame, not for its length.
 fn write_frame(output: &mut impl Write, tag: u8, parts: &[&[u8]]) -> io::Result<()> {
-    let bytes = parts.iter().map(|part| part.len()).sum::<usize>() + 1;
-    let length = u32::try_from(bytes).ok().filter(|bytes| *bytes <= FRAME_BYTES_MAX);
-    let length = length.ok_or(io::ErrorKind::FileTooLarge)?;
-    output.write_all(&length.to_le_bytes())?;
-    output.write_all(&[tag])?;
-    for part in parts {
-        output.write_all(part)?;
+    let head = head(tag, parts.iter().map(|part| part.len()).sum())?;
+    let slices = [&head[..]].into_iter().chain(parts.iter().copied());
+    let mut slices: Vec<IoSlice<'_>> = slices.map(IoSlice::new).collect();
+    let mut rest = slices.as_mut_slice();
+    IoSlice::advance_slices(&mut rest, 0);
+    while !rest.is_empty() {
+        match output.write_vectored(rest) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => IoSlice::advance_slices(&mut rest, written),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
     }
     output.flush()
+}
+
+/// The same in one piece: a worker may write, but not gather.
+fn write_in_one(output: &mut impl Write, tag: u8, parts: &[&[u8]]) -> io::Result<()> {
+    let body = parts.concat();
+    let frame = [&head(tag, body.len())?[..], &body].concat();
+    output.write_all(&frame)?;
+    output.flush()
+}
+
+/// Length word and tag of a frame with a body of so many bytes.
+fn head(tag: u8, body_bytes: usize) -> io::Result<[u8; 5]> {
+    let length = u32::try_from(body_bytes.saturating_add(1)).ok();
+    let length = length.filter(|bytes| *bytes <= FRAME_BYTES_MAX);
+    let [l0, l1, l2, l3] = length.ok_or(io::ErrorKind::FileTooLarge)?.to_le_bytes();
+    Ok([l0, l1, l2, l3, tag])
 }
 
 fn bounded(what: &'static str, found: u64, max: u64) -> Result<(), FrameError> {

@@ -117,6 +117,7 @@ impl Job {
         self.watchdog.arm();
         let ran = persons.iter().try_for_each(|person| self.run_person(persons, person, outputs));
         self.watchdog.disarm();
+        let ran = ran.and_then(|()| self.erase_input());
         if self.watchdog.expired() {
             return Err(JobError::Watchdog);
         }
@@ -133,12 +134,29 @@ impl Job {
             return Err(JobError::Watchdog);
         }
         self.counters.persons += 1;
-        let mut live = match self.live.take() {
-            Some(live) => live,
-            None => self.start()?,
-        };
-        let input = input_of(&mut live, self.input)?;
-        persons.write(person, &self.shape, input).ok_or_else(no_buffer)?;
+        let kept = self.run_in_instance(persons, person, outputs);
+        if !matches!(kept, Ok(true)) {
+            // The instance goes: whatever was half done goes with it.
+            self.live = None;
+        }
+        kept.map(|_| ())
+    }
+
+    /// Whether the instance is as the image says again, but for the rows in its input buffer: the next
+    /// person's are written over them.
+    fn run_in_instance(
+        &mut self,
+        persons: &Persons<'_>,
+        person: PersonRows,
+        outputs: &mut Outputs,
+    ) -> Result<bool, JobError> {
+        if self.live.is_none() {
+            self.live = Some(self.start()?);
+        }
+        let Some(live) = &mut self.live else { return Err(no_buffer()) };
+        let rows_before = std::mem::replace(&mut live.rows_left, person.rows);
+        let input = input_of(live, self.input)?;
+        persons.write(person, rows_before, &self.shape, input).ok_or_else(no_buffer)?;
         live.store.set_fuel(self.fuel_per_person).map_err(sandbox)?;
         // The row cap is far below i32's range.
         match live.person_map.call(&mut live.store, person.rows as i32) {
@@ -149,13 +167,12 @@ impl Job {
                 if !outputs.push_returned(count, buffer) {
                     self.counters.bad_returns += 1;
                 }
-                self.keep(live, person)
+                self.restore()
             }
             Err(error) => {
-                // The instance goes: whatever was half done goes with it.
-                drop(live);
                 outputs.push_default();
-                self.trapped(&error)
+                self.trapped(&error)?;
+                Ok(false)
             }
         }
     }
@@ -170,25 +187,43 @@ impl Job {
         Ok(live)
     }
 
-    /// Restores the instance for the next person and, on a sample, compares it with the image.
-    fn keep(&mut self, mut live: Live, person: PersonRows) -> Result<(), JobError> {
-        let Some(image) = &mut self.image else { return Ok(()) };
+    /// Restores the instance for the next person and, on a sample, compares it with the image. False: it
+    /// serves nobody else.
+    fn restore(&mut self) -> Result<bool, JobError> {
+        let (Some(image), Some(live)) = (&mut self.image, &mut self.live) else {
+            return Ok(false);
+        };
         #[cfg(feature = "for-tests")]
         let restores = !self.keeps_state;
         #[cfg(not(feature = "for-tests"))]
         let restores = true;
-        let input = input_of(&mut live, self.input)?;
-        Persons::erase(person, &self.shape, input).ok_or_else(no_buffer)?;
         if restores {
-            image.restore(&mut live, &self.compiled.restore)?;
+            image.restore(live, &self.compiled.restore)?;
         }
-        let compares = (self.counters.persons - 1).is_multiple_of(self.compared_every);
-        if compares && !image.matches(&mut live) {
-            let detail = format!("a person left state behind in the tier `{}`", self.tier());
-            return Err(JobError::Sandbox { detail });
+        if (self.counters.persons - 1).is_multiple_of(self.compared_every) {
+            self.compare()?;
         }
-        self.live = Some(live);
-        Ok(())
+        Ok(true)
+    }
+
+    /// # Errors
+    /// [`JobError::Sandbox`] when memory or a global is not the image's.
+    fn compare(&mut self) -> Result<(), JobError> {
+        self.erase_input()?;
+        let (Some(image), Some(live)) = (&self.image, &mut self.live) else { return Ok(()) };
+        if image.matches(live) {
+            return Ok(());
+        }
+        let detail = format!("a person left state behind in the tier `{}`", self.tier());
+        Err(JobError::Sandbox { detail })
+    }
+
+    /// Zeroes what the last person's rows left in the input buffer, so that the instance is as the image says.
+    fn erase_input(&mut self) -> Result<(), JobError> {
+        let Some(live) = &mut self.live else { return Ok(()) };
+        let rows = std::mem::take(&mut live.rows_left);
+        let input = input_of(live, self.input)?;
+        Persons::erase(rows, &self.shape, input).ok_or_else(no_buffer)
     }
 
     /// How this job forgets one person before the next.

@@ -68,6 +68,8 @@ pub use job::{Job, JobError};
 pub use limits::{Limit, Limits};
 pub use outputs::{Outputs, Pair, PersonOutput};
 pub use persons::Persons;
+#[cfg(feature = "for-tests")]
+pub use precompiled::{Artefact, compile_again};
 pub use process::{WorkerLease, WorkerProgram, worker_main, worker_main_if_asked};
 pub use rewrite::RewriteError;
 pub use shape::{ColumnKind, Shape, ShapeError};

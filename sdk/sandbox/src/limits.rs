@@ -50,10 +50,12 @@ pub const PAGE_BYTES: u64 = 64 << 10;
 pub const WINDOW_BYTES_MAX: u64 = 16 << 10;
 /// Bytes by which the window tier reckons what a write reaches.
 pub const WINDOW_LINE_BYTES: u64 = 64;
-/// log2 of the bytes of the smallest card: what one mark stands for.
-pub const CARD_BYTES_LOG2_MIN: u32 = 9;
-/// log2 of the most cards: cards grow with memory, so that looking through all marks stays cheap.
-pub const CARDS_LOG2_MAX: u32 = 12;
+/// log2 of the bytes of a card: what one mark stands for.
+pub const CARD_BYTES_LOG2: u32 = 8;
+/// log2 of the cards of a group: what one group's mark stands for, so that few bytes tell of all cards.
+pub const GROUP_CARDS_LOG2: u32 = 5;
+/// Most bytes that one store writes (a v128).
+pub const STORE_BYTES_MAX: usize = 16;
 /// Longest module after marks were added; a longer one runs in fresh instances instead.
 pub const REWRITTEN_BYTES_MAX: usize = 4 << 20;
 /// Most code bytes in one function after marks were added; a module past it runs in fresh instances.

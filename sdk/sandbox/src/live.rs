@@ -17,6 +17,8 @@ pub(crate) struct Live {
     /// The mutable globals, in the module's order; none when the instance serves one person.
     pub(crate) globals: Vec<Global>,
     pub(crate) person_map: TypedFunc<i32, i32>,
+    /// Rows of the last person that still stand in the input buffer.
+    pub(crate) rows_left: usize,
 }
 
 impl Live {
@@ -46,7 +48,7 @@ impl Live {
             }
         }
         let person_map = function.typed::<i32, i32>(&store).map_err(sandbox)?;
-        Ok(Live { store, memory, marks, globals, person_map })
+        Ok(Live { store, memory, marks, globals, person_map, rows_left: 0 })
     }
 }
 

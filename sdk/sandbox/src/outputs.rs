@@ -108,28 +108,35 @@ impl Outputs {
         whole
     }
 
-    /// Counts, then pairs, little-endian.
-    pub(crate) fn encode(&self) -> Vec<u8> {
-        let room = self.counts.len() * 4 + self.pairs.len() * Pair::ENCODED_BYTES;
-        let mut bytes = Vec::with_capacity(room);
-        for count in &self.counts {
-            bytes.extend_from_slice(&count.to_le_bytes());
-        }
+    /// Appends counts, then pairs, little-endian.
+    pub(crate) fn encode_into(&self, bytes: &mut Vec<u8>) {
+        bytes.reserve(self.encoded_bytes());
+        bytes.extend(self.counts.iter().flat_map(|count| count.to_le_bytes()));
         for pair in &self.pairs {
-            bytes.extend_from_slice(&pair.index.to_le_bytes());
-            bytes.extend_from_slice(&pair.value.to_le_bytes());
+            let [i0, i1, i2, i3] = pair.index.to_le_bytes();
+            let [v0, v1, v2, v3, v4, v5, v6, v7] = pair.value.to_le_bytes();
+            bytes.extend_from_slice(&[i0, i1, i2, i3, v0, v1, v2, v3, v4, v5, v6, v7]);
         }
-        bytes
     }
 
-    /// From checked counts and as many encoded pairs as they add up to.
-    pub(crate) fn decoded(counts: Vec<u32>, pairs: &[[u8; Pair::ENCODED_BYTES]]) -> Outputs {
+    /// Bytes that [`Outputs::encode_into`] appends.
+    pub(crate) fn encoded_bytes(&self) -> usize {
+        self.counts.len() * 4 + self.pairs.len() * Pair::ENCODED_BYTES
+    }
+
+    /// Adds a count as it was encoded; its pairs follow by [`Outputs::push_encoded`].
+    pub(crate) fn push_count(&mut self, count: u32) {
+        self.counts.push(count);
+    }
+
+    /// Adds as many encoded pairs as the counts add up to.
+    pub(crate) fn push_encoded(&mut self, pairs: &[[u8; Pair::ENCODED_BYTES]]) {
         let pairs = pairs.iter().map(|pair| {
             let [i0, i1, i2, i3, value @ ..] = *pair;
             let index = u32::from_le_bytes([i0, i1, i2, i3]);
             Pair { index, value: i64::from_le_bytes(value) }
         });
-        Outputs { counts, pairs: pairs.collect() }
+        self.pairs.extend(pairs);
     }
 }
 

@@ -96,11 +96,24 @@ impl<'b> Persons<'b> {
         })
     }
 
-    /// Writes a person's rows into an input buffer that is zero; `None` when it is too small.
-    pub(crate) fn write(&self, person: PersonRows, shape: &Shape, input: &mut [u8]) -> Option<()> {
-        let places = input.chunks_exact_mut(shape.column_bytes());
-        for (place, column) in places.zip(&self.columns) {
-            let (bitmap, values) = place.split_at_mut_checked(shape.values_offset())?;
+    /// Writes a person's rows into an input buffer that is zero but for the first `rows_before` rows, and
+    /// zeroes what is left of those; `None` when it is too small.
+    pub(crate) fn write(
+        &self,
+        person: PersonRows,
+        rows_before: usize,
+        shape: &Shape,
+        input: &mut [u8],
+    ) -> Option<()> {
+        let (column_bytes, values_offset) = (shape.column_bytes(), shape.values_offset());
+        let from = person.first.checked_mul(VALUE_BYTES)?;
+        let bytes = person.rows.checked_mul(VALUE_BYTES)?;
+        let to = from.checked_add(bytes)?;
+        let mut rest = input;
+        for column in &self.columns {
+            let (place, after) = rest.split_at_mut_checked(column_bytes)?;
+            rest = after;
+            let (bitmap, values) = place.split_at_mut_checked(values_offset)?;
             let (words, _) = bitmap.as_chunks_mut::<8>();
             let (mut first, mut left) = (person.first, person.rows);
             for word in words.get_mut(..person.rows.div_ceil(64))? {
@@ -108,23 +121,31 @@ impl<'b> Persons<'b> {
                 first = first.saturating_add(64);
                 left = left.saturating_sub(64);
             }
-            let from = person.first.checked_mul(VALUE_BYTES)?;
-            let bytes = person.rows.checked_mul(VALUE_BYTES)?;
-            let rows = column.values.get(from..from.checked_add(bytes)?)?;
-            values.get_mut(..bytes)?.copy_from_slice(rows);
+            values.get_mut(..bytes)?.copy_from_slice(column.values.get(from..to)?);
+            if rows_before > person.rows {
+                zero_rows(person.rows, rows_before, words, values)?;
+            }
         }
         Some(())
     }
 
-    /// Zeroes what [`Persons::write`] wrote for a person.
-    pub(crate) fn erase(person: PersonRows, shape: &Shape, input: &mut [u8]) -> Option<()> {
+    /// Zeroes the first `rows` rows.
+    pub(crate) fn erase(rows: usize, shape: &Shape, input: &mut [u8]) -> Option<()> {
         for place in input.chunks_exact_mut(shape.column_bytes()) {
             let (bitmap, values) = place.split_at_mut_checked(shape.values_offset())?;
-            bitmap.get_mut(..bitmap_bytes(person.rows))?.fill(0);
-            values.get_mut(..person.rows.checked_mul(VALUE_BYTES)?)?.fill(0);
+            zero_rows(0, rows, bitmap.as_chunks_mut().0, values)?;
         }
         Some(())
     }
+}
+
+/// Zeroes the values of rows `from..to` and the bitmap's words that hold no earlier row's bit; in the word
+/// before them no later row's bit is set.
+fn zero_rows(from: usize, to: usize, words: &mut [[u8; 8]], values: &mut [u8]) -> Option<()> {
+    words.get_mut(from.div_ceil(64)..to.div_ceil(64))?.fill([0; 8]);
+    let (from, to) = (from.checked_mul(VALUE_BYTES)?, to.checked_mul(VALUE_BYTES)?);
+    values.get_mut(from..to)?.fill(0);
+    Some(())
 }
 
 impl Column<'_> {
@@ -184,14 +205,38 @@ mod tests {
         let mut input = vec![0; shape.input_bytes()];
         for rows in [0, 1, 63, 64, 65, 70] {
             let person = PersonRows { first: 3, rows };
-            persons.write(person, &shape, &mut input).unwrap();
+            persons.write(person, 0, &shape, &mut input).unwrap();
             let written = input.iter().filter(|byte| **byte == 0xff).count();
             assert!(written >= 2 * 8 * rows, "{rows}");
-            Persons::erase(person, &shape, &mut input).unwrap();
+            Persons::erase(rows, &shape, &mut input).unwrap();
             assert!(input.iter().all(|byte| *byte == 0), "{rows}");
         }
         let too_many = PersonRows { first: 0, rows: 71 };
-        assert_eq!(persons.write(too_many, &shape, &mut input), None);
-        assert_eq!(persons.write(PersonRows { first: 99, rows: 2 }, &shape, &mut input), None);
+        assert_eq!(persons.write(too_many, 0, &shape, &mut input), None);
+        assert_eq!(persons.write(PersonRows { first: 99, rows: 2 }, 0, &shape, &mut input), None);
+    }
+
+    #[test]
+    fn nothing_of_the_person_before_is_left_whoever_comes_next() {
+        let shape = Shape::new(130, vec![ColumnKind::Int; 2], 1).unwrap();
+        let values: Vec<u8> = (0..200 * 8).map(|byte| byte as u8 | 1).collect();
+        let column = Column { valid: None, values: &values };
+        let persons = Persons { rows: &[], columns: vec![column; 2] };
+        let sizes = [0, 1, 2, 63, 64, 65, 127, 128, 129, 130];
+        for before in sizes {
+            for rows in sizes {
+                let mut input = vec![0; shape.input_bytes()];
+                let mut want = input.clone();
+                let one = PersonRows { first: 5, rows: before };
+                let next = PersonRows { first: 9, rows };
+                persons.write(one, 0, &shape, &mut input).unwrap();
+                persons.write(next, before, &shape, &mut input).unwrap();
+                persons.write(next, 0, &shape, &mut want).unwrap();
+                assert_eq!(input, want, "{rows} after {before}");
+            }
+        }
+        let mut input = vec![0; shape.input_bytes()];
+        let one = PersonRows { first: 0, rows: 1 };
+        assert_eq!(persons.write(one, 131, &shape, &mut input), None);
     }
 }

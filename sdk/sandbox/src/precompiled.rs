@@ -44,6 +44,24 @@ pub(crate) fn compile_or_load(
     Ok((compiled, fresh))
 }
 
+/// Machine code as this process made it: nobody else can make one.
+#[cfg(feature = "for-tests")]
+pub struct Artefact(Vec<u8>);
+
+/// Compiles as a worker does, with what an earlier call made of the same module in place of the cache.
+///
+/// # Errors
+/// [`CompileError`], as [`crate::compile`].
+#[cfg(feature = "for-tests")]
+pub fn compile_again(
+    vetted: &Vetted,
+    earlier: Option<&Artefact>,
+) -> Result<(Compiled, Option<Artefact>), CompileError> {
+    let earlier = earlier.map_or(&[][..], |artefact| &artefact.0);
+    let (compiled, fresh) = compile_or_load(vetted, earlier)?;
+    Ok((compiled, fresh.map(Artefact)))
+}
+
 /// The module of an artefact with the right label.
 fn module_from(engine: &Engine, label: &[u8; LABEL_BYTES], cached: &[u8]) -> Option<Module> {
     let machine_code = cached.strip_prefix(label)?;

@@ -5,12 +5,15 @@
 //! of that write. So only marks name the second memory, and none is missing.
 
 use wasmparser::{
-    Export, ExternalKind, FunctionBody, MemArg, MemoryType, Operator, Parser, Payload, ValType,
-    Validator, WasmFeatures,
+    BlockType, Export, ExternalKind, FunctionBody, MemArg, MemoryType, Operator, Parser, Payload,
+    ValType, Validator, WasmFeatures,
 };
 
-use crate::limits::{PAGE_BYTES, REWRITTEN_BYTES_MAX, REWRITTEN_FUNCTION_BYTES_MAX};
-use crate::rewrite::{GLOBAL, MARKS, MARKS_INDEX, MARKS_PAGES, SCRATCH, card_bytes_log2};
+use crate::limits::{
+    CARD_BYTES_LOG2, GROUP_CARDS_LOG2, PAGE_BYTES, REWRITTEN_BYTES_MAX,
+    REWRITTEN_FUNCTION_BYTES_MAX, STORE_BYTES_MAX,
+};
+use crate::rewrite::{GLOBAL, MARKS, MARKS_INDEX, MARKS_PAGES, MARKS_START, SCRATCH};
 use crate::vet::{FEATURES, Vetted};
 use crate::writes::{MemoryWrite, StoreFact, memory_write};
 
@@ -48,19 +51,16 @@ pub(crate) fn recheck(vetted: &Vetted, rewritten: &[u8], marks: bool) -> Result<
     if before.bodies.len() != after.bodies.len() {
         return differs("the number of functions");
     }
-    let marked = marks.then(|| card_bytes_log2(vetted.memory_bytes()));
     for (nth, (before_body, after_body)) in before.bodies.iter().zip(&after.bodies).enumerate() {
         if after_body.range().len() > REWRITTEN_FUNCTION_BYTES_MAX {
             return Err(RecheckError::TooLarge);
         }
-        match marked {
-            None if before_body.as_bytes() == after_body.as_bytes() => {}
-            None => return differs("a function"),
-            Some(card_bytes_log2) => {
-                let params = before.params.get(nth).copied();
-                let params = params.ok_or(RecheckError::Differs("a type is missing".to_owned()))?;
-                check_body(before_body, after_body, params, card_bytes_log2)?;
-            }
+        if marks {
+            let params = before.params.get(nth).copied();
+            let params = params.ok_or(RecheckError::Differs("a type is missing".to_owned()))?;
+            check_body(before_body, after_body, params)?;
+        } else if before_body.as_bytes() != after_body.as_bytes() {
+            return differs("a function");
         }
     }
     Ok(())
@@ -165,7 +165,6 @@ fn check_body(
     before: &FunctionBody<'_>,
     after: &FunctionBody<'_>,
     params: u32,
-    card_bytes_log2: u32,
 ) -> Result<(), RecheckError> {
     let groups = |body: &FunctionBody<'_>| -> Result<Vec<(u32, ValType)>, RecheckError> {
         Ok(body.get_locals_reader()?.into_iter().collect::<Result<_, _>>()?)
@@ -185,7 +184,7 @@ fn check_body(
     let mut originals = before.get_operators_reader()?;
     while !originals.eof() {
         let operator = originals.read()?;
-        for mark in marks_before(&operator, own, card_bytes_log2) {
+        for mark in marks_before(&operator, own)? {
             same(&mark)?;
         }
         same(&operator)?;
@@ -194,28 +193,65 @@ fn check_body(
 }
 
 /// The operators that must stand before this one, operands on the stack, scratch locals from `own` on.
-fn marks_before(operator: &Operator<'_>, own: u32, card_bytes_log2: u32) -> Vec<Operator<'static>> {
+fn marks_before(operator: &Operator<'_>, own: u32) -> Result<Vec<Operator<'static>>, RecheckError> {
     match memory_write(operator) {
-        None => Vec::new(),
-        Some(MemoryWrite::Store(store)) => before_store(&store, own, card_bytes_log2),
-        Some(MemoryWrite::Bulk) => before_bulk(own, card_bytes_log2),
+        None => Ok(Vec::new()),
+        // The bytes that are restored behind a card would not hold all of it.
+        Some(MemoryWrite::Store(store)) if store.bytes > STORE_BYTES_MAX as u64 => {
+            differs("the width of a store")
+        }
+        Some(MemoryWrite::Store(store)) => Ok(before_store(&store, own)),
+        Some(MemoryWrite::Bulk) => Ok(before_bulk(own)),
     }
 }
 
-/// i64 address -> 1 in its card's byte.
-fn mark_card(card_bytes_log2: u32) -> [Operator<'static>; 5] {
-    let memarg = MemArg { align: 0, max_align: 0, offset: 0, memory: MARKS_INDEX };
+fn get(local_index: u32) -> Operator<'static> {
+    Operator::LocalGet { local_index }
+}
+
+fn tee(local_index: u32) -> Operator<'static> {
+    Operator::LocalTee { local_index }
+}
+
+fn set(local_index: u32) -> Operator<'static> {
+    Operator::LocalSet { local_index }
+}
+
+fn number(value: u64) -> Operator<'static> {
+    Operator::I32Const { value: i32::try_from(value).unwrap_or(i32::MAX) }
+}
+
+/// i64 address -> its card in a local, 1 in the card's byte and in its group's.
+fn mark_card(card: u32) -> [Operator<'static>; 11] {
+    let one_at = |offset| {
+        let memarg = MemArg { align: 0, max_align: 0, offset, memory: MARKS_INDEX };
+        [number(1), Operator::I32Store8 { memarg }]
+    };
+    let ([one, mark], [again, mark_group]) = (one_at(MARKS_START), one_at(0));
+    let shift = Operator::I64Const { value: CARD_BYTES_LOG2.into() };
+    let [card_again, group_shift, to_group] = group_of(card);
     [
-        Operator::I64Const { value: card_bytes_log2.into() },
+        shift,
         Operator::I64ShrU,
         Operator::I32WrapI64,
-        Operator::I32Const { value: 1 },
-        Operator::I32Store8 { memarg },
+        tee(card),
+        one,
+        mark,
+        card_again,
+        group_shift,
+        to_group,
+        again,
+        mark_group,
     ]
 }
 
-/// First the card of the first byte, then that of the last.
-fn before_store(store: &StoreFact, own: u32, card_bytes_log2: u32) -> Vec<Operator<'static>> {
+/// The group of the card in a local.
+fn group_of(card: u32) -> [Operator<'static>; 3] {
+    [get(card), number(GROUP_CARDS_LOG2.into()), Operator::I32ShrU]
+}
+
+/// The card of the first byte.
+fn before_store(store: &StoreFact, own: u32) -> Vec<Operator<'static>> {
     let value = match store.value {
         ValType::I32 => own,
         ValType::I64 => own + 1,
@@ -223,67 +259,46 @@ fn before_store(store: &StoreFact, own: u32, card_bytes_log2: u32) -> Vec<Operat
         ValType::F64 => own + 3,
         _ => own + 4,
     };
-    let (address, first_byte) = (own + 5, own + 7);
-    let mut marks = vec![
-        Operator::LocalSet { local_index: value },
-        Operator::LocalTee { local_index: address },
-        Operator::I64ExtendI32U,
-    ];
+    let (address, card) = (own + 5, own + 7);
+    let mut marks = vec![set(value), tee(address), Operator::I64ExtendI32U];
     if store.offset != 0 {
         marks.push(Operator::I64Const { value: store.offset.cast_signed() });
         marks.push(Operator::I64Add);
     }
-    if store.bytes != 1 {
-        marks.push(Operator::LocalTee { local_index: first_byte });
-    }
-    marks.extend(mark_card(card_bytes_log2));
-    if store.bytes != 1 {
-        marks.push(Operator::LocalGet { local_index: first_byte });
-        marks.push(Operator::I64Const { value: store.bytes.cast_signed().saturating_sub(1) });
-        marks.push(Operator::I64Add);
-        marks.extend(mark_card(card_bytes_log2));
-    }
-    marks.push(Operator::LocalGet { local_index: address });
-    marks.push(Operator::LocalGet { local_index: value });
+    marks.extend(mark_card(card));
+    marks.extend([get(address), get(value)]);
     marks
 }
 
-/// One fill over the cards from `to >> log2` up to `(to + length + card - 1) >> log2`, that one excluded.
-fn before_bulk(own: u32, card_bytes_log2: u32) -> Vec<Operator<'static>> {
-    let get = |local_index| Operator::LocalGet { local_index };
-    let tee = |local_index| Operator::LocalTee { local_index };
-    let set = |local_index| Operator::LocalSet { local_index };
-    let (source, address, length, first_byte, first_card) =
-        (own, own + 5, own + 6, own + 7, own + 8);
-    let shift = || Operator::I64Const { value: card_bytes_log2.into() };
-    let round_up = 1_i64.checked_shl(card_bytes_log2).unwrap_or(0).saturating_sub(1);
-    vec![
-        set(length),
-        set(source),
-        tee(address),
-        Operator::I64ExtendI32U,
-        tee(first_byte),
-        shift(),
-        Operator::I64ShrU,
-        tee(first_card),
-        Operator::I32WrapI64,
-        Operator::I32Const { value: 1 },
-        get(first_byte),
-        get(length),
-        Operator::I64ExtendI32U,
-        Operator::I64Add,
-        Operator::I64Const { value: round_up },
-        Operator::I64Add,
-        shift(),
-        Operator::I64ShrU,
-        get(first_card),
-        Operator::I64Sub,
-        Operator::I32WrapI64,
+/// The cards of `to` and of `to + length`; when others lie between, one fill from the first card up to the
+/// last and one from the first group up to the last, those last ones excluded: they are marked already.
+fn before_bulk(own: u32) -> Vec<Operator<'static>> {
+    let (source, address, length) = (own, own + 5, own + 6);
+    let (first, last, first_byte) = (own + 7, own + 8, own + 9);
+    let apart = || [get(last), get(first), Operator::I32Sub];
+    let mut marks =
+        vec![set(length), set(source), tee(address), Operator::I64ExtendI32U, tee(first_byte)];
+    marks.extend(mark_card(first));
+    marks.extend([get(first_byte), get(length), Operator::I64ExtendI32U, Operator::I64Add]);
+    marks.extend(mark_card(last));
+    marks.extend(apart());
+    marks.extend([number(1), Operator::I32GtU, Operator::If { blockty: BlockType::Empty }]);
+    marks.extend([get(first), number(MARKS_START), Operator::I32Add, number(1)]);
+    marks.extend(apart());
+    marks.push(Operator::MemoryFill { mem: MARKS_INDEX });
+    marks.extend(group_of(first));
+    marks.push(number(1));
+    marks.extend(group_of(last));
+    marks.extend(group_of(first));
+    marks.extend([
+        Operator::I32Sub,
         Operator::MemoryFill { mem: MARKS_INDEX },
+        Operator::End,
         get(address),
         get(source),
         get(length),
-    ]
+    ]);
+    marks
 }
 
 #[cfg(test)]

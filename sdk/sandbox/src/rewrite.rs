@@ -5,35 +5,44 @@
 //! had written it. Everything but memories, exports and code is copied byte for byte; custom sections go.
 
 use wasm_encoder::{
-    CodeSection, ExportKind, ExportSection, Function, Instruction, MemArg, MemorySection,
-    MemoryType, RawSection, ValType,
+    BlockType, CodeSection, ExportKind, ExportSection, Function, Instruction, MemArg,
+    MemorySection, MemoryType, RawSection, ValType,
 };
 use wasmparser::{FunctionBody, Parser, Payload};
 
-use crate::limits::{CARD_BYTES_LOG2_MIN, CARDS_LOG2_MAX, PAGE_BYTES};
+use crate::limits::{CARD_BYTES_LOG2, GROUP_CARDS_LOG2, MEMORY_PAGES_MAX, PAGE_BYTES};
 use crate::vet::Vetted;
 use crate::writes::{MemoryWrite, StoreFact, memory_write};
 
-/// Export name of the second memory: one byte a card, 1 when the card may differ from the image.
+/// Export name of the second memory: one byte a group of cards, then from [`MARKS_START`] on one byte a card,
+/// 1 when the card, or a card of the group, may differ from the image.
 pub(crate) const MARKS: &str = "cloister_marks";
 /// Export name of a mutable global, followed by its index.
 pub(crate) const GLOBAL: &str = "cloister_global_";
 /// Index of the second memory.
 pub(crate) const MARKS_INDEX: u32 = 1;
-/// Pages of the second memory: more bytes than there are cards.
-pub(crate) const MARKS_PAGES: u64 = 1;
+/// Where the marks of cards start; those of groups stand before.
+pub(crate) const MARKS_START: u64 = 4096;
+/// Pages of the second memory: more bytes than there are groups and cards.
+pub(crate) const MARKS_PAGES: u64 = 2;
+
+/// One card and its group past the end of the largest memory are marked before an empty range there.
+const CARDS_MAX: u64 = ((MEMORY_PAGES_MAX * PAGE_BYTES) >> CARD_BYTES_LOG2) + 1;
+const _: () = assert!(CARDS_MAX.div_ceil(1 << GROUP_CARDS_LOG2) <= MARKS_START);
+const _: () = assert!(MARKS_START + CARDS_MAX <= MARKS_PAGES * PAGE_BYTES);
 
 /// Types of the locals that each function gets beside its own, in this order.
-pub(crate) const SCRATCH: [wasmparser::ValType; 9] = [
+pub(crate) const SCRATCH: [wasmparser::ValType; 10] = [
     wasmparser::ValType::I32,
     wasmparser::ValType::I64,
     wasmparser::ValType::F32,
     wasmparser::ValType::F64,
     wasmparser::ValType::V128,
-    // Address, length; in 64 bits the first byte's address and its card.
+    // Address, length, first and last card; in 64 bits the first byte's address.
     wasmparser::ValType::I32,
     wasmparser::ValType::I32,
-    wasmparser::ValType::I64,
+    wasmparser::ValType::I32,
+    wasmparser::ValType::I32,
     wasmparser::ValType::I64,
 ];
 
@@ -48,12 +57,6 @@ impl From<wasmparser::BinaryReaderError> for RewriteError {
     }
 }
 
-/// log2 of the bytes of a card: as small as [`CARD_BYTES_LOG2_MIN`], unless there would be too many.
-pub(crate) fn card_bytes_log2(memory_bytes: u64) -> u32 {
-    let pages_log2 = memory_bytes.max(1).next_power_of_two().ilog2();
-    pages_log2.saturating_sub(CARDS_LOG2_MAX).max(CARD_BYTES_LOG2_MIN)
-}
-
 /// The module with its mutable globals exported and, if `marks`, a mark before every write.
 ///
 /// # Errors
@@ -64,7 +67,6 @@ pub(crate) fn rewrite(vetted: &Vetted, marks: bool) -> Result<Vec<u8>, RewriteEr
     let mut code = CodeSection::new();
     let mut bodies_left = 0;
     let mut types = FunctionTypes::default();
-    let marker = Marker { card_bytes_log2: card_bytes_log2(vetted.memory_bytes()) };
     for payload in Parser::new(0).parse_all(bytes) {
         let payload = payload?;
         types.note(&payload)?;
@@ -89,7 +91,7 @@ pub(crate) fn rewrite(vetted: &Vetted, marks: bool) -> Result<Vec<u8>, RewriteEr
             Payload::CodeSectionEntry(body) => {
                 if marks {
                     let params = types.params(code.len())?;
-                    code.function(&marker.function(bytes, body, params)?);
+                    code.function(&marked_function(bytes, body, params)?);
                     bodies_left = bodies_left.saturating_sub(1);
                     if bodies_left == 0 {
                         module.section(&code);
@@ -179,11 +181,6 @@ impl FunctionTypes {
     }
 }
 
-/// Puts marks into functions.
-struct Marker {
-    card_bytes_log2: u32,
-}
-
 /// Indices of a function's scratch locals.
 struct Scratch {
     first: u32,
@@ -203,142 +200,153 @@ impl Scratch {
         self.first + 6
     }
 
-    fn first_byte(&self) -> u32 {
+    fn first_card(&self) -> u32 {
         self.first + 7
     }
 
-    fn first_card(&self) -> u32 {
+    fn last_card(&self) -> u32 {
         self.first + 8
+    }
+
+    fn first_byte(&self) -> u32 {
+        self.first + 9
     }
 }
 
-impl Marker {
-    /// The body with scratch locals after its own and marks before its writes; all else byte for byte.
-    fn function(
-        &self,
-        bytes: &[u8],
-        body: &FunctionBody<'_>,
-        params: u32,
-    ) -> Result<Function, RewriteError> {
-        let mut groups = Vec::new();
-        let mut locals = params;
-        for group in body.get_locals_reader()? {
-            let (count, ty) = group?;
-            groups.push((count, value_type(ty)?));
-            locals = locals.checked_add(count).ok_or_else(|| torn("local"))?;
-        }
-        for ty in SCRATCH {
-            groups.push((1, value_type(ty)?));
-        }
-        let scratch = Scratch { first: locals };
-        let mut function = Function::new(groups);
-        let mut operators = body.get_operators_reader()?;
-        let mut copied = operators.original_position();
-        while !operators.eof() {
-            let (operator, offset) = operators.read_with_offset()?;
-            let Some(write) = memory_write(&operator) else { continue };
-            let before = bytes.get(copied..offset).ok_or_else(|| torn("function"))?;
-            function.raw(before.iter().copied());
-            self.mark(&mut function, write, &scratch)?;
-            copied = offset;
-        }
-        let rest = bytes.get(copied..body.range().end).ok_or_else(|| torn("function"))?;
-        function.raw(rest.iter().copied());
-        Ok(function)
+/// The body with scratch locals after its own and marks before its writes; all else byte for byte.
+fn marked_function(
+    bytes: &[u8],
+    body: &FunctionBody<'_>,
+    params: u32,
+) -> Result<Function, RewriteError> {
+    let mut groups = Vec::new();
+    let mut locals = params;
+    for group in body.get_locals_reader()? {
+        let (count, ty) = group?;
+        groups.push((count, value_type(ty)?));
+        locals = locals.checked_add(count).ok_or_else(|| torn("local"))?;
     }
-
-    fn mark(
-        &self,
-        function: &mut Function,
-        write: MemoryWrite,
-        scratch: &Scratch,
-    ) -> Result<(), RewriteError> {
+    for ty in SCRATCH {
+        groups.push((1, value_type(ty)?));
+    }
+    let scratch = Scratch { first: locals };
+    let mut function = Function::new(groups);
+    let mut operators = body.get_operators_reader()?;
+    let mut copied = operators.original_position();
+    while !operators.eof() {
+        let (operator, offset) = operators.read_with_offset()?;
+        let Some(write) = memory_write(&operator) else { continue };
+        let before = bytes.get(copied..offset).ok_or_else(|| torn("function"))?;
+        function.raw(before.iter().copied());
         let steps = match write {
-            MemoryWrite::Store(store) => self.before_store(&store, scratch)?,
-            MemoryWrite::Bulk => self.before_bulk(scratch)?,
+            MemoryWrite::Store(store) => before_store(&store, &scratch)?,
+            MemoryWrite::Bulk => before_bulk(&scratch)?,
         };
         for step in &steps {
             function.instruction(step);
         }
-        Ok(())
+        copied = offset;
     }
+    let rest = bytes.get(copied..body.range().end).ok_or_else(|| torn("function"))?;
+    function.raw(rest.iter().copied());
+    Ok(function)
+}
 
-    /// Marks the cards of the first and of the last byte. Addresses are 33 bits wide: in i64 nothing wraps.
-    fn before_store(
-        &self,
-        store: &StoreFact,
-        scratch: &Scratch,
-    ) -> Result<Vec<Instruction<'static>>, RewriteError> {
-        let value = scratch.value(store.value)?;
-        let (address, first) = (scratch.address(), scratch.first_byte());
-        let mut steps = vec![
-            Instruction::LocalSet(value),
-            Instruction::LocalTee(address),
-            Instruction::I64ExtendI32U,
-        ];
-        if store.offset > 0 {
-            steps.extend([Instruction::I64Const(store.offset as i64), Instruction::I64Add]);
-        }
-        if store.bytes > 1 {
-            steps.push(Instruction::LocalTee(first));
-        }
-        steps.extend(self.mark_card());
-        if store.bytes > 1 {
-            let last = Instruction::I64Const(store.bytes as i64 - 1);
-            steps.extend([Instruction::LocalGet(first), last, Instruction::I64Add]);
-            steps.extend(self.mark_card());
-        }
-        steps.extend([Instruction::LocalGet(address), Instruction::LocalGet(value)]);
-        Ok(steps)
+/// Marks the card of the first byte; the restore takes the bytes behind a card with it, as far as one store
+/// reaches. Addresses are 33 bits wide: in i64 nothing wraps.
+fn before_store(
+    store: &StoreFact,
+    scratch: &Scratch,
+) -> Result<Vec<Instruction<'static>>, RewriteError> {
+    let value = scratch.value(store.value)?;
+    let address = scratch.address();
+    let mut steps = vec![
+        Instruction::LocalSet(value),
+        Instruction::LocalTee(address),
+        Instruction::I64ExtendI32U,
+    ];
+    if store.offset > 0 {
+        steps.extend([Instruction::I64Const(store.offset as i64), Instruction::I64Add]);
     }
+    steps.extend(mark_card(scratch.first_card()));
+    steps.extend([Instruction::LocalGet(address), Instruction::LocalGet(value)]);
+    Ok(steps)
+}
 
-    /// An address in i64 on the stack -> its card's byte is 1.
-    fn mark_card(&self) -> [Instruction<'static>; 5] {
+/// An address in i64 on the stack -> its card is in the local, and the bytes of card and group are 1.
+fn mark_card(card: u32) -> [Instruction<'static>; 11] {
+    let byte = |offset| MemArg { offset, align: 0, memory_index: MARKS_INDEX };
+    [
+        Instruction::I64Const(CARD_BYTES_LOG2.into()),
+        Instruction::I64ShrU,
+        Instruction::I32WrapI64,
+        Instruction::LocalTee(card),
+        Instruction::I32Const(1),
+        Instruction::I32Store8(byte(MARKS_START)),
+        Instruction::LocalGet(card),
+        Instruction::I32Const(GROUP_CARDS_LOG2 as i32),
+        Instruction::I32ShrU,
+        Instruction::I32Const(1),
+        Instruction::I32Store8(byte(0)),
+    ]
+}
+
+/// Marks the card of the first byte and that of the byte after the last, and by two fills those between, if
+/// any. An empty range marks one card too; a range past the end of memory traps here as it would below.
+fn before_bulk(scratch: &Scratch) -> Result<Vec<Instruction<'static>>, RewriteError> {
+    let source = scratch.value(wasmparser::ValType::I32)?;
+    let (address, length) = (scratch.address(), scratch.length());
+    let (first, last, first_byte) =
+        (scratch.first_card(), scratch.last_card(), scratch.first_byte());
+    let group = |card| {
         [
-            Instruction::I64Const(self.card_bytes_log2.into()),
-            Instruction::I64ShrU,
-            Instruction::I32WrapI64,
-            Instruction::I32Const(1),
-            Instruction::I32Store8(MemArg { offset: 0, align: 0, memory_index: MARKS_INDEX }),
+            Instruction::LocalGet(card),
+            Instruction::I32Const(GROUP_CARDS_LOG2 as i32),
+            Instruction::I32ShrU,
         ]
-    }
-
-    /// Marks every card from the destination's first byte to its last by one fill. An empty range marks one
-    /// card at most; a range past the end of memory traps here as it would below.
-    fn before_bulk(&self, scratch: &Scratch) -> Result<Vec<Instruction<'static>>, RewriteError> {
-        let source = scratch.value(wasmparser::ValType::I32)?;
-        let (address, length) = (scratch.address(), scratch.length());
-        let (first_byte, first_card) = (scratch.first_byte(), scratch.first_card());
-        let shift = Instruction::I64Const(self.card_bytes_log2.into());
-        let round_up = (1_i64 << self.card_bytes_log2) - 1;
-        Ok(vec![
-            Instruction::LocalSet(length),
-            Instruction::LocalSet(source),
-            Instruction::LocalTee(address),
-            Instruction::I64ExtendI32U,
-            Instruction::LocalTee(first_byte),
-            shift.clone(),
-            Instruction::I64ShrU,
-            Instruction::LocalTee(first_card),
-            Instruction::I32WrapI64,
-            Instruction::I32Const(1),
-            Instruction::LocalGet(first_byte),
-            Instruction::LocalGet(length),
-            Instruction::I64ExtendI32U,
-            Instruction::I64Add,
-            Instruction::I64Const(round_up),
-            Instruction::I64Add,
-            shift,
-            Instruction::I64ShrU,
-            Instruction::LocalGet(first_card),
-            Instruction::I64Sub,
-            Instruction::I32WrapI64,
-            Instruction::MemoryFill(MARKS_INDEX),
-            Instruction::LocalGet(address),
-            Instruction::LocalGet(source),
-            Instruction::LocalGet(length),
-        ])
-    }
+    };
+    let cards_between =
+        || [Instruction::LocalGet(last), Instruction::LocalGet(first), Instruction::I32Sub];
+    let mut steps = vec![
+        Instruction::LocalSet(length),
+        Instruction::LocalSet(source),
+        Instruction::LocalTee(address),
+        Instruction::I64ExtendI32U,
+        Instruction::LocalTee(first_byte),
+    ];
+    steps.extend(mark_card(first));
+    steps.extend([
+        Instruction::LocalGet(first_byte),
+        Instruction::LocalGet(length),
+        Instruction::I64ExtendI32U,
+        Instruction::I64Add,
+    ]);
+    steps.extend(mark_card(last));
+    steps.extend(cards_between());
+    steps.extend([
+        Instruction::I32Const(1),
+        Instruction::I32GtU,
+        Instruction::If(BlockType::Empty),
+        Instruction::LocalGet(first),
+        Instruction::I32Const(MARKS_START as i32),
+        Instruction::I32Add,
+        Instruction::I32Const(1),
+    ]);
+    steps.extend(cards_between());
+    steps.push(Instruction::MemoryFill(MARKS_INDEX));
+    steps.extend(group(first));
+    steps.push(Instruction::I32Const(1));
+    steps.extend(group(last));
+    steps.extend(group(first));
+    steps.extend([
+        Instruction::I32Sub,
+        Instruction::MemoryFill(MARKS_INDEX),
+        Instruction::End,
+        Instruction::LocalGet(address),
+        Instruction::LocalGet(source),
+        Instruction::LocalGet(length),
+    ]);
+    Ok(steps)
 }
 
 fn value_type(ty: wasmparser::ValType) -> Result<ValType, RewriteError> {

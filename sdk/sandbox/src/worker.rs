@@ -8,7 +8,7 @@ use std::io::{self, Read, Write};
 use crate::engine::{CompileError, Compiled, compile};
 use crate::frames::{
     Abort, Answer, FrameError, Outputs, ReadError, Refusal, Request, Setup, read_frame,
-    read_request, write_answer,
+    read_request, write_answer, write_outputs,
 };
 use crate::isolation::{NotLimited, Streams, filter_before_persons};
 use crate::job::{Job, JobError};
@@ -119,7 +119,7 @@ fn serve_frames(
         Err(error) => return answer(output, &Answer::Refused(error.refusal())),
     };
     // Batches and answers are of one size mostly: their room is kept.
-    let mut outputs = Outputs::default();
+    let (mut outputs, mut written) = (Outputs::default(), Vec::new());
     loop {
         read_frame(input, &mut frame)?;
         match read_request(&frame)? {
@@ -128,10 +128,8 @@ fn serve_frames(
                 let persons = Persons::read(body, job.shape())?;
                 outputs.clear();
                 job.run_batch(&persons, &mut outputs)?;
-                let answered = Answer::Outputs(outputs);
-                answer(output, &answered)?;
-                let Answer::Outputs(room) = answered else { return Ok(()) };
-                outputs = room;
+                write_outputs(output, &outputs, &mut written)
+                    .map_err(|error| WorkerError::Write(error.kind()))?;
             }
             Request::Finish => return answer(output, &Answer::Finished(*job.counters())),
         }
