@@ -2,6 +2,7 @@
 //! the agreement does not name.
 
 use crate::evaluate::EvaluateError;
+use crate::mix::TextHash;
 use cloister_terms::KeyValue;
 use datafusion::arrow::array::{ArrayRef, AsArray};
 use datafusion::arrow::datatypes::{Int64Type, TimestampMicrosecondType};
@@ -14,7 +15,7 @@ pub const NO_CODE: u32 = u32::MAX;
 #[derive(Debug, Clone)]
 pub enum DomainIndex {
     /// Text values.
-    Text(HashMap<String, u32>),
+    Text(HashMap<String, u32, TextHash>),
     /// Integers.
     Int(HashMap<i64, u32>),
     /// Timestamps, in microseconds.
@@ -70,7 +71,7 @@ impl DomainIndex {
                 let (mut last, mut last_code) = ("", codes.get("").copied().unwrap_or(NO_CODE));
                 let code = |text: Option<_>| {
                     let Some(text) = text else { return NO_CODE };
-                    // One person's rows often repeat a value.
+                    // Rows side by side often repeat a value.
                     if text != last {
                         last = text;
                         last_code = codes.get(text).copied().unwrap_or(NO_CODE);
