@@ -37,6 +37,7 @@ async fn compare() {
     let one_town = |row: i64| row.wrapping_mul(7_919).rem_euclid(GROUPS);
     // A person's rows are `PERSONS` apart: each is in another group than the one before.
     let many_towns = |row: i64| (row.wrapping_mul(7_919) + row / PERSONS * 3).rem_euclid(GROUPS);
+    // `one` or `many`, then `plain`, `ready`, `ours` or `through`, measure these alone.
     let which = std::env::args().nth(1).unwrap_or_default();
     if which != "many" {
         compare_over("each person in one group", &one_town).await;
@@ -66,10 +67,18 @@ async fn compare_over(title: &str, town: &dyn Fn(i64) -> i64) {
     let mut times = [const { Vec::new() }; 4];
     for _ in 0..TURNS {
         let [plain, ready, ours, through] = &mut times;
-        plain.push(plainly(None, folder.path()).await);
-        ready.push(plainly(Some(&known), folder.path()).await);
-        ours.push(noised(&direct, &catalog).await);
-        through.push(noised(&related, &catalog).await);
+        if is_wanted("plain") {
+            plain.push(plainly(None, folder.path()).await);
+        }
+        if is_wanted("ready") {
+            ready.push(plainly(Some(&known), folder.path()).await);
+        }
+        if is_wanted("ours") {
+            ours.push(noised(&direct, &catalog).await);
+        }
+        if is_wanted("through") {
+            through.push(noised(&related, &catalog).await);
+        }
     }
     let [plain, ready, ours, through] = times.map(median);
     println!("{title}: plain DataFusion {plain:?}, with its table known before {ready:?}");
@@ -77,6 +86,10 @@ async fn compare_over(title: &str, town: &dyn Fn(i64) -> i64) {
         let ratio = |plain: Duration| time.as_secs_f64() / plain.as_secs_f64();
         println!("  {name}: {time:?}, {:.2} x plain, {:.2} x", ratio(plain), ratio(ready));
     }
+}
+
+fn is_wanted(name: &str) -> bool {
+    std::env::args().nth(2).is_none_or(|only| only == name)
 }
 
 async fn noised(plan: &ContributionPlan, catalog: &Catalog) -> Duration {

@@ -194,19 +194,17 @@ impl Bounder {
         cut: Told,
         exact: &mut Exact,
     ) -> Result<(), SumOverflow> {
-        // With no more rows than the smallest cap nothing is ranked, and the unit is not needed.
-        let table_row_cap = self.caps.table_row_cap(0);
-        if person.len() > table_row_cap.min(self.caps.row_cap).min(self.caps.group_cap) {
-            bytes.unit(person.start, &mut self.unit);
-        }
-        let of = RowsOf::Table(0);
+        let (table_row_cap, of, unit_row) =
+            (self.caps.table_row_cap(0), RowsOf::Table(0), person.start);
         if person.len() <= table_row_cap {
-            let told = cut | self.add_kept(person, of, bytes, values, exact)?;
+            let told = cut | self.add_kept(person, of, (bytes, unit_row), values, exact)?;
             return exact.tell(told);
         }
+        bytes.unit(unit_row, &mut self.unit);
         let mut rows: Vec<usize> = person.collect();
         self.sampler.keep(&mut rows, table_row_cap, of, &self.unit, bytes);
-        let told = cut | Told::capped(true) | self.add_kept(rows, of, bytes, values, exact)?;
+        let told =
+            cut | Told::capped(true) | self.add_kept(rows, of, (bytes, unit_row), values, exact)?;
         exact.tell(told)
     }
 
@@ -222,19 +220,18 @@ impl Bounder {
         cut: Told,
         exact: &mut Exact,
     ) -> Result<(), SumOverflow> {
-        if person.len() > self.caps.row_cap.min(self.caps.group_cap) {
-            bytes.unit(unit_row, &mut self.unit);
-        }
-        let told = cut | self.add_kept(person, RowsOf::Relation, bytes, values, exact)?;
+        let of = RowsOf::Relation;
+        let told = cut | self.add_kept(person, of, (bytes, unit_row), values, exact)?;
         exact.tell(told)
     }
 
-    /// Adds rows that are left of one person; what happened to her here.
+    /// Adds rows that are left of one person, whose unit stands at a row of `bytes`; what happened to her here.
+    /// The unit is looked at where a cap chooses alone.
     fn add_kept(
         &mut self,
         rows: impl IntoIterator<Item = usize>,
         of: RowsOf,
-        bytes: &dyn CanonicalRows,
+        (bytes, unit_row): (&dyn CanonicalRows, usize),
         values: &RowValues,
         exact: &mut Exact,
     ) -> Result<Told, SumOverflow> {
@@ -246,12 +243,17 @@ impl Bounder {
         let count = placed.len();
         if count > caps.row_cap {
             let mut rows: Vec<usize> = placed.iter().map(|(_, row)| *row).collect();
+            bytes.unit(unit_row, &mut self.unit);
             self.sampler.keep(&mut rows, caps.row_cap, of, &self.unit, bytes);
             placed.clear();
             placed.extend(rows.iter().map(|row| (cell_of(*row), *row)));
         }
         placed.sort_unstable_by_key(|(cell, _)| *cell);
-        let is_over = self.cap_groups(|cell| values.cell(cell));
+        let is_over = self.is_over_groups();
+        if is_over {
+            bytes.unit(unit_row, &mut self.unit);
+            self.choose_groups(|cell| values.cell(cell));
+        }
         let mut told = Told::capped(self.placed.len() < count || is_over);
         for group in self.placed.chunk_by(|left, right| left.0 == right.0) {
             let Some((cell, _)) = group.first() else { continue };
@@ -288,7 +290,10 @@ impl Bounder {
         let inside = outputs.iter().enumerate().filter(|(_, pair)| self.caps.takes(pair.index));
         self.placed.extend(inside.map(|(place, pair)| (pair.index, place)));
         self.placed.sort_unstable();
-        let is_over = self.cap_groups(|cell| Some(CellOf::Public(cell as usize)));
+        let is_over = self.is_over_groups();
+        if is_over {
+            self.choose_groups(|cell| Some(CellOf::Public(cell as usize)));
+        }
         let mut told = cut | Told::capped(is_over);
         let limit = self.caps.sensitivity_steps.first().copied().unwrap_or(0);
         for group in self.placed.chunk_by(|left, right| left.0 == right.0) {
@@ -344,19 +349,19 @@ impl Bounder {
         self.caps.table_row_cap(0).min(self.caps.row_cap)
     }
 
-    /// Whether `placed` touches more cells than the group cap; then `kept` has those to keep, sorted: those
-    /// with the smallest PRF of (unit, cell), a private cell by the bytes of its key, since its number tells
-    /// of other persons' rows.
-    fn cap_groups<'k>(&mut self, name: impl Fn(u32) -> Option<CellOf<'k>>) -> bool {
-        let Self { caps, unit, placed, ranked, kept, .. } = self;
+    /// Whether `placed` touches more cells than the group cap.
+    fn is_over_groups(&self) -> bool {
         // Fewer rows touch fewer cells.
-        if placed.len() <= caps.group_cap {
-            return false;
-        }
+        let cap = self.caps.group_cap;
+        let distinct = self.placed.chunk_by(|left, right| left.0 == right.0);
+        self.placed.len() > cap && distinct.take(cap.saturating_add(1)).count() > cap
+    }
+
+    /// Fills `kept` with the cells of `placed` to keep, sorted: those with the smallest PRF of (`unit`, cell),
+    /// a private cell by the bytes of its key, since its number tells of other persons' rows.
+    fn choose_groups<'k>(&mut self, name: impl Fn(u32) -> Option<CellOf<'k>>) {
+        let Self { caps, unit, placed, ranked, kept, .. } = self;
         let distinct = placed.chunk_by(|left, right| left.0 == right.0);
-        if distinct.clone().count() <= caps.group_cap {
-            return false;
-        }
         let rank = |domain, cell: &[u8]| prf_wide(&caps.secret, domain, &[unit, cell]);
         ranked.clear();
         ranked.extend(distinct.filter_map(|group| group.first()).filter_map(|(cell, _)| {
@@ -370,7 +375,6 @@ impl Bounder {
         kept.clear();
         kept.extend(ranked.iter().map(|(_, cell)| *cell));
         kept.sort_unstable();
-        true
     }
 }
 

@@ -16,13 +16,30 @@ pub fn mixed(word: u64) -> u64 {
 
 /// A mixture of bytes; different ones may share it.
 pub fn mixed_bytes(seed: u64, bytes: &[u8]) -> u64 {
-    let (words, end) = bytes.as_chunks::<8>();
-    let mut sum = seed ^ bytes.len() as u64;
+    let (words, _) = bytes.as_chunks::<8>();
+    let mut sum = seed ^ (bytes.len() as u64).wrapping_mul(FACTOR);
     for word in words {
         sum = folded(sum ^ u64::from_le_bytes(*word));
     }
-    let end = end.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte));
-    mixed(folded(sum ^ end))
+    mixed(folded(sum ^ last_word(bytes)))
+}
+
+/// The last eight bytes, in part those of the word before; fewer where there are no more.
+fn last_word(bytes: &[u8]) -> u64 {
+    match (bytes.last_chunk::<8>(), bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
+        (Some(last), ..) => u64::from_le_bytes(*last),
+        (None, Some(first), Some(last)) => {
+            u64::from(u32::from_le_bytes(*first)) | u64::from(u32::from_le_bytes(*last)) << 32
+        }
+        _ => bytes.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte)),
+    }
+}
+
+/// A text of at most 16 bytes as numbers that no other text has; `None` for a longer one.
+pub fn packed(text: &str) -> Option<(u64, u64, u64)> {
+    let bytes = text.as_bytes();
+    let first = bytes.first_chunk::<8>().map_or(0, |first| u64::from_le_bytes(*first));
+    (bytes.len() <= 16).then(|| (first, last_word(bytes), bytes.len() as u64))
 }
 
 /// Both halves of a product, so that high bits reach low ones.
@@ -56,11 +73,15 @@ pub struct TextHasher(u64);
 
 impl Hasher for TextHasher {
     fn finish(&self) -> u64 {
-        self.0
+        mixed(self.0)
     }
 
     fn write(&mut self, bytes: &[u8]) {
         self.0 = mixed_bytes(self.0, bytes);
+    }
+
+    fn write_u64(&mut self, word: u64) {
+        self.0 = folded(self.0 ^ word).wrapping_add(FACTOR);
     }
 
     /// The mark behind a text, which its length makes needless.
@@ -102,6 +123,25 @@ mod tests {
             .collect();
         let mixtures: HashSet<u64> = texts.iter().map(|text| mixed_bytes(7, text)).collect();
         assert_eq!(mixtures.len(), texts.len());
+    }
+
+    #[test]
+    fn short_texts_are_told_apart_by_their_numbers() {
+        let mut texts: Vec<String> = vec![String::new(), "\0".into(), "\0\0".into()];
+        for length in 1..=16 {
+            for place in 0..length {
+                for letter in ["b", "c"] {
+                    let (before, after) = ("a".repeat(place), "a".repeat(length - place - 1));
+                    texts.push(format!("{before}{letter}{after}"));
+                }
+            }
+            texts.push("a".repeat(length));
+            texts.push("\0".repeat(length + 3).chars().take(length.max(3)).collect());
+        }
+        let texts: HashSet<String> = texts.into_iter().collect();
+        let numbers: HashSet<_> = texts.iter().map(|text| packed(text).unwrap()).collect();
+        assert_eq!(numbers.len(), texts.len());
+        assert_eq!(packed("a text of 17 char"), None);
     }
 
     #[test]

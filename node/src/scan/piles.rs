@@ -17,9 +17,12 @@ use std::ops::Range;
 use std::sync::Arc;
 
 /// The first bits of a unit's mixture name its pile.
-const PILE_BITS: u32 = 8;
+const PILE_BITS: u32 = 7;
 /// Piles that rows are dealt to.
 pub const PILES: usize = 1 << PILE_BITS;
+/// The bits behind them by which a pile is put in order first.
+const HEAP_BITS: u32 = 12;
+const HEAPS: usize = 1 << HEAP_BITS;
 
 /// Rows of some streams on their piles. No `Debug`: it holds records.
 pub struct Dealt {
@@ -124,6 +127,36 @@ fn by_pile(keys: &[u64], is_known: impl Fn(usize) -> bool) -> (Vec<u32>, [usize;
         rows = known;
     }
     (rows, ends)
+}
+
+/// The keys of one pile in order, each with its place. Counted into heaps first: mostly a heap then holds
+/// one key.
+fn in_order(keys: &[u64]) -> Vec<(u64, usize)> {
+    let heap = |key: u64| (key << PILE_BITS >> (u64::BITS - HEAP_BITS)) as usize;
+    let mut starts = vec![0usize; HEAPS];
+    for key in keys {
+        if let Some(count) = starts.get_mut(heap(*key)) {
+            *count += 1;
+        }
+    }
+    let mut sum = 0;
+    for start in &mut starts {
+        sum += std::mem::replace(start, sum);
+    }
+    let mut keyed = vec![(0u64, 0usize); keys.len()];
+    for (place, key) in keys.iter().enumerate() {
+        let Some(next) = starts.get_mut(heap(*key)) else { continue };
+        if let Some(slot) = keyed.get_mut(*next) {
+            *slot = (*key, place);
+        }
+        *next += 1;
+    }
+    for heap in keyed.chunk_by_mut(|left, right| heap(left.0) == heap(right.0)) {
+        if heap.first().is_some_and(|first| heap.iter().any(|other| other.0 != first.0)) {
+            heap.sort_unstable_by_key(|(key, _)| *key);
+        }
+    }
+    keyed
 }
 
 /// A mixture of each unit; equal units share it.
@@ -253,13 +286,12 @@ impl<'a> PilePersons<'a> {
     /// The persons of one of the [`PILES`].
     pub fn new(dealt: &'a [Dealt], pile: usize) -> Self {
         let mut whole = Pile::default();
-        let mut keyed: Vec<(u64, usize)> = Vec::new();
+        let mut keys: Vec<u64> = Vec::new();
         for pile in dealt.iter().filter_map(|dealt| dealt.piles.get(pile)) {
-            let start = keyed.len();
-            keyed.extend(pile.keys.iter().copied().zip(start..));
+            keys.extend_from_slice(&pile.keys);
             pile.append_to(&mut whole);
         }
-        keyed.sort_unstable();
+        let keyed = in_order(&keys);
         let mut found = Self {
             dealt,
             pile,

@@ -7,7 +7,7 @@ use cloister_plan::{Contribute, ContributionPlan, Expr, Literal, Relation};
 
 /// Every kind of lane, by a key that many rows do not have.
 const EVERY_LANE: &str = "SELECT town, COUNT(*) AS rows, COUNT(DISTINCT rider) AS riders, COUNT(n) AS known, \
-     SUM(n) AS total, SUM(x) AS xs FROM trips GROUP BY town";
+     SUM(n) AS total, SUM(clamp(x, 0, 8)) AS xs FROM trips GROUP BY town";
 const BY_ZONE: &str = "SELECT zone, COUNT(*) AS rows, SUM(n) AS total FROM trips WHERE n > -600 OR n IS NULL GROUP BY zone";
 
 /// The same through a step above the table that keeps every row: its rows are sorted.
