@@ -10,8 +10,8 @@ use crate::aggregate::{Exact, SumOverflow};
 use crate::fault::Fault;
 use crate::one_of::Groups;
 use crate::private_cells::BatchKeys;
-use crate::row_bytes::RowBytes;
-use crate::sample::{RowsOf, Sampler, smallest};
+use crate::row_bytes::{CanonicalRows, RowBytes};
+use crate::sample::{RowsOf, Sampler, keep_smallest};
 use crate::told::Told;
 use cloister_dp::{PrfKey, prf_wide};
 use cloister_plan::ContributionPlan;
@@ -173,40 +173,41 @@ pub struct Bounder {
     caps: Arc<Caps>,
     sampler: Sampler,
     unit: Vec<u8>,
-    rows: Vec<usize>,
     placed: Vec<(u32, usize)>,
+    ranked: Vec<(u128, u32)>,
+    kept: Vec<u32>,
     steps: Vec<i64>,
 }
 
 impl Bounder {
     /// For one partition.
     pub fn new(caps: Arc<Caps>) -> Self {
-        let (unit, rows, placed, steps) = Default::default();
+        let (unit, placed, ranked, kept, steps) = Default::default();
         let sampler = caps.sampler();
-        Self { caps, sampler, unit, rows, placed, steps }
+        Self { caps, sampler, unit, placed, ranked, kept, steps }
     }
 
     /// Adds one person of a SQL plan that reads one table as it is to `exact`: rows `person` of the
     /// batch behind `bytes`, whose units are one a row. `cut`: what happened to her rows before.
     pub fn add_rows(
         &mut self,
-        bytes: &RowBytes,
+        bytes: &dyn CanonicalRows,
         person: Range<usize>,
         values: &RowValues,
         cut: Told,
         exact: &mut Exact,
     ) -> Result<(), SumOverflow> {
-        let mut rows = std::mem::take(&mut self.rows);
-        rows.clear();
-        rows.extend(person.clone());
-        let table_row_cap = self.caps.table_row_cap(0);
-        // With no more rows than the smallest cap nothing is ranked, and the unit is not needed.
-        if person.len() > table_row_cap.min(self.caps.row_cap).min(self.caps.group_cap) {
-            bytes.unit(person.start, &mut self.unit);
+        let (table_row_cap, of, unit_row) =
+            (self.caps.table_row_cap(0), RowsOf::Table(0), person.start);
+        if person.len() <= table_row_cap {
+            let told = cut | self.add_kept(person, of, (bytes, unit_row), values, exact)?;
+            return exact.tell(told);
         }
-        self.sampler.keep(&mut rows, table_row_cap, RowsOf::Table(0), &self.unit, bytes);
-        let told = cut | Told::capped(rows.len() < person.len());
-        let told = told | self.add_kept(rows, RowsOf::Table(0), bytes, values, exact)?;
+        bytes.unit(unit_row, &mut self.unit);
+        let mut rows: Vec<usize> = person.collect();
+        self.sampler.keep(&mut rows, table_row_cap, of, &self.unit, bytes);
+        let told =
+            cut | Told::capped(true) | self.add_kept(rows, of, (bytes, unit_row), values, exact)?;
         exact.tell(told)
     }
 
@@ -215,45 +216,51 @@ impl Bounder {
     /// her rows before.
     pub fn add_made(
         &mut self,
-        bytes: &RowBytes,
+        bytes: &dyn CanonicalRows,
         unit_row: usize,
         person: Range<usize>,
         values: &RowValues,
         cut: Told,
         exact: &mut Exact,
     ) -> Result<(), SumOverflow> {
-        let mut rows = std::mem::take(&mut self.rows);
-        rows.clear();
-        rows.extend(person.clone());
-        if person.len() > self.caps.row_cap.min(self.caps.group_cap) {
-            bytes.unit(unit_row, &mut self.unit);
-        }
-        let told = cut | self.add_kept(rows, RowsOf::Relation, bytes, values, exact)?;
+        let of = RowsOf::Relation;
+        let told = cut | self.add_kept(person, of, (bytes, unit_row), values, exact)?;
         exact.tell(told)
     }
 
-    /// Adds rows that are left of one person; what happened to her here.
+    /// Adds rows that are left of one person, whose unit stands at a row of `bytes`; what happened to her here.
+    /// The unit is looked at where a cap chooses alone.
     fn add_kept(
         &mut self,
-        mut rows: Vec<usize>,
+        rows: impl IntoIterator<Item = usize>,
         of: RowsOf,
-        bytes: &RowBytes,
+        (bytes, unit_row): (&dyn CanonicalRows, usize),
         values: &RowValues,
         exact: &mut Exact,
     ) -> Result<Told, SumOverflow> {
         let cell_of = |row: usize| values.cells.get(row).copied().unwrap_or(NO_CELL);
-        rows.retain(|row| self.caps.takes(cell_of(*row)));
-        let placed = rows.len();
-        self.sampler.keep(&mut rows, self.caps.row_cap, of, &self.unit, bytes);
-        self.placed.clear();
-        self.placed.extend(rows.iter().map(|row| (cell_of(*row), *row)));
-        self.rows = rows;
-        self.placed.sort_unstable();
-        let kept = self.kept_cells(|cell| values.cell(cell));
-        let mut told = Told::capped(self.placed.len() < placed || kept.is_some());
+        let Self { caps, placed, .. } = self;
+        placed.clear();
+        let rows = rows.into_iter().map(|row| (cell_of(row), row));
+        placed.extend(rows.filter(|(cell, _)| caps.takes(*cell)));
+        let count = placed.len();
+        if count > caps.row_cap {
+            let mut rows: Vec<usize> = placed.iter().map(|(_, row)| *row).collect();
+            bytes.unit(unit_row, &mut self.unit);
+            self.sampler.keep(&mut rows, caps.row_cap, of, &self.unit, bytes);
+            placed.clear();
+            placed.extend(rows.iter().map(|row| (cell_of(*row), *row)));
+        }
+        placed.sort_unstable_by_key(|(cell, _)| *cell);
+        let is_over = self.is_over_groups();
+        if is_over {
+            bytes.unit(unit_row, &mut self.unit);
+            self.choose_groups(|cell| values.cell(cell));
+        }
+        let mut told = Told::capped(self.placed.len() < count || is_over);
         for group in self.placed.chunk_by(|left, right| left.0 == right.0) {
             let Some((cell, _)) = group.first() else { continue };
-            if kept.as_ref().is_some_and(|kept| kept.binary_search(cell).is_err()) {
+            if is_over && self.kept.binary_search(cell).is_err() {
                 continue;
             }
             let Some(cell) = values.cell(*cell) else { continue };
@@ -300,11 +307,14 @@ impl Bounder {
         let inside = outputs.iter().enumerate().filter(|(_, pair)| self.caps.takes(pair.index));
         self.placed.extend(inside.map(|(place, pair)| (pair.index, place)));
         self.placed.sort_unstable();
-        let kept = self.kept_cells(|cell| Some(CellOf::Public(cell as usize)));
-        let mut told = cut | Told::capped(kept.is_some());
+        let is_over = self.is_over_groups();
+        if is_over {
+            self.choose_groups(|cell| Some(CellOf::Public(cell as usize)));
+        }
+        let mut told = cut | Told::capped(is_over);
         for group in self.placed.chunk_by(|left, right| left.0 == right.0) {
             let Some((cell, _)) = group.first() else { continue };
-            if kept.as_ref().is_some_and(|kept| kept.binary_search(cell).is_err()) {
+            if is_over && self.kept.binary_search(cell).is_err() {
                 continue;
             }
             let values = group.iter().filter_map(|(_, place)| outputs.get(*place));
@@ -355,25 +365,32 @@ impl Bounder {
         self.caps.table_row_cap(0).min(self.caps.row_cap)
     }
 
-    /// The cells to keep, sorted, when `placed` touches more than the group cap: those with the
-    /// smallest PRF of (unit, cell), a private cell by the bytes of its key, since its number tells of other
-    /// persons' rows. `None` when all stay.
-    fn kept_cells<'k>(&self, name: impl Fn(u32) -> Option<CellOf<'k>>) -> Option<Vec<u32>> {
+    /// Whether `placed` touches more cells than the group cap.
+    fn is_over_groups(&self) -> bool {
+        // Fewer rows touch fewer cells.
+        let cap = self.caps.group_cap;
         let distinct = self.placed.chunk_by(|left, right| left.0 == right.0);
-        if distinct.clone().count() <= self.caps.group_cap {
-            return None;
-        }
-        let rank = |domain, cell: &[u8]| prf_wide(&self.caps.secret, domain, &[&self.unit, cell]);
-        let ranked = distinct.filter_map(|group| group.first()).filter_map(|(cell, _)| {
+        self.placed.len() > cap && distinct.take(cap.saturating_add(1)).count() > cap
+    }
+
+    /// Fills `kept` with the cells of `placed` to keep, sorted: those with the smallest PRF of (`unit`, cell),
+    /// a private cell by the bytes of its key, since its number tells of other persons' rows.
+    fn choose_groups<'k>(&mut self, name: impl Fn(u32) -> Option<CellOf<'k>>) {
+        let Self { caps, unit, placed, ranked, kept, .. } = self;
+        let distinct = placed.chunk_by(|left, right| left.0 == right.0);
+        let rank = |domain, cell: &[u8]| prf_wide(&caps.secret, domain, &[unit, cell]);
+        ranked.clear();
+        ranked.extend(distinct.filter_map(|group| group.first()).filter_map(|(cell, _)| {
             let rank = match name(*cell)? {
                 CellOf::Public(index) => rank(DOMAIN_CELL, &(index as u64).to_le_bytes()),
                 CellOf::Private(key) => rank(DOMAIN_KEY, key),
             };
             Some((rank, *cell))
-        });
-        let mut kept = smallest(ranked.collect(), self.caps.group_cap);
+        }));
+        keep_smallest(ranked, caps.group_cap);
+        kept.clear();
+        kept.extend(ranked.iter().map(|(_, cell)| *cell));
         kept.sort_unstable();
-        Some(kept)
     }
 }
 
@@ -399,17 +416,28 @@ pub fn float_steps(floats: &Float64Array, bounds: Bounds) -> Vec<i64> {
     let (min, max) = (bounds.min_steps() as f64, bounds.max_steps() as f64);
     let scale = (1u64 << bounds.grid_bits()) as f64;
     // A NaN passes `max` and `min` as the lower end; it is null in settled columns, and 0 here.
-    let steps = |value: f64| {
-        if value.is_nan() { 0 } else { (value * scale).max(min).min(max).round_ties_even() as i64 }
-    };
+    let clamped =
+        |value: &f64| if value.is_nan() { 0.0 } else { (value * scale).max(min).min(max) };
     let values = floats.values().iter();
-    match floats.nulls() {
-        None => values.map(|value| steps(*value)).collect(),
-        Some(nulls) => {
-            let known = values.zip(nulls.iter());
-            known.map(|(value, known)| if known { steps(*value) } else { 0 }).collect()
-        }
+    let mut steps: Vec<i64> = if min.abs().max(max.abs()) < ROUNDER / 3.0 {
+        values.map(|value| rounded(clamped(value))).collect()
+    } else {
+        values.map(|value| clamped(value).round_ties_even() as i64).collect()
+    };
+    if let Some(nulls) = floats.nulls() {
+        let rows = steps.iter_mut().zip(nulls.iter());
+        rows.filter(|(_, is_known)| !is_known).for_each(|(steps, _)| *steps = 0);
     }
+    steps
+}
+
+/// 1.5 * 2^52: a float of its size has no room for digits behind the point.
+const ROUNDER: f64 = 6_755_399_441_055_744.0;
+
+/// The nearest integer, ties to even, of a float below 2^51 in size: adding [`ROUNDER`] rounds so (IEEE 754,
+/// section 4.3.1) and leaves the integer in the sum's low bits. Several at once on every processor.
+fn rounded(value: f64) -> i64 {
+    (value + ROUNDER).to_bits().cast_signed().wrapping_sub(ROUNDER.to_bits().cast_signed())
 }
 
 /// As [`float_steps`], for integers: exact.

@@ -273,3 +273,119 @@ fn a20_cells_that_the_partner_does_not_answer_take_no_place_of_its_own() {
     assert_eq!(sums.iter().sum::<i128>(), 2, "two of the three own cells are kept");
     assert_eq!(sums[7] + sums[9] + sums[11], 2);
 }
+
+#[test]
+fn rounding_several_at_once_is_rounding_to_even() {
+    let (wide, max) = (1i64 << 51, (1i64 << 51) - 1);
+    let mut values: Vec<f64> = vec![0.0, -0.0, 0.5, -0.5, 1.5, 2.5, 5e-324, 1e300, -1e300];
+    for exponent in 0..52 {
+        let power = (1u64 << exponent) as f64;
+        values.extend([-2.0, -1.0, -0.5, -0.25, 0.25, 0.5, 1.0, 2.0].map(|near| power + near));
+    }
+    values.extend((1..2_000).map(|n| f64::from(n) * 1234.567_89 - 1e6));
+    values.extend(values.clone().iter().map(|value| -value));
+    values.extend([f64::INFINITY, f64::NEG_INFINITY, f64::NAN]);
+    // Below 2^51 one way of rounding is taken, from there on another.
+    for (low, high) in [(-max, max), (-wide, wide), (-3, max), (0, wide)] {
+        for grid_bits in [0, 1, 7, 30] {
+            let bounds = Bounds::from_steps(low, high, grid_bits).unwrap();
+            let want = values.iter().map(|value| {
+                let steps = (value * (1u64 << grid_bits) as f64).round_ties_even();
+                if steps.is_nan() { 0 } else { steps.clamp(low as f64, high as f64) as i64 }
+            });
+            let found = float_steps(&Float64Array::from(values.clone()), bounds);
+            assert_eq!(found, want.collect::<Vec<_>>(), "{low} to {high}, {grid_bits}");
+        }
+    }
+}
+
+/// Bytes of an integer's private key.
+fn key_of(int: i64) -> Vec<u8> {
+    let array: ArrayRef = Arc::new(Int64Array::from(vec![int]));
+    let mut rows = [Some(Vec::new())];
+    crate::private_cells::append(&array, &mut rows).unwrap();
+    rows[0].take().unwrap()
+}
+
+/// The private cells that are left of a person with a row in each of `keys`, in this order.
+fn kept_keys(unit: i64, keys: &[i64], secret: u8) -> Vec<cloister_terms::Key> {
+    let mut shape = OutputShape {
+        keys: vec![],
+        lanes: vec![],
+        columns: vec![],
+        served: vec![],
+        recipe: Default::default(),
+        private_keys: None,
+        diagnostics: vec![],
+    };
+    shape.private_keys = Some(cloister_terms::PrivateKeys {
+        types: vec![cloister_terms::ColumnType::Int64],
+        persons_lane: 0,
+        threshold: 1,
+        delta: "0.01".parse().unwrap(),
+        found: vec![],
+    });
+    let noise = Noise::DiscreteLaplace { scale: Ratio::new(1, 1).unwrap() };
+    shape.lanes = vec![LaneShape {
+        name: "n".into(),
+        grid_bits: 0,
+        sensitivity_steps: 1,
+        noise,
+        one_of: None,
+    }];
+    let mut numbered = BatchKeys::default();
+    let cells = keys.iter().map(|key| numbered.number(&key_of(*key))).collect();
+    let values = RowValues {
+        cells,
+        keys: Some(numbered),
+        lanes: vec![LaneValues::EveryRow],
+        clipped: vec![],
+    };
+    let texts: Vec<&str> = keys.iter().map(|_| "x").collect();
+    let mut exact = Exact::zero(&shape).unwrap();
+    Bounder::new(caps(100, 3, &[1], secret))
+        .add_rows(
+            &rows(&vec![unit; keys.len()], &texts),
+            0..keys.len(),
+            &values,
+            Told::default(),
+            &mut exact,
+        )
+        .unwrap();
+    match exact.into_sums().0 {
+        crate::aggregate::Sums::Private(sums) => {
+            sums.into_cells().unwrap().into_iter().map(|(key, _)| key).collect()
+        }
+        crate::aggregate::Sums::Public { .. } => panic!("private cells"),
+    }
+}
+
+#[test]
+fn a20_private_cells_are_ranked_by_their_keys_in_a_domain_of_their_own() {
+    let mut others = 0;
+    for unit in 0..20 {
+        let mut keys: Vec<i64> = (0..12).map(|key| key * 31 + unit).collect();
+        let smallest = |domain: u8| {
+            let mut unit_bytes = vec![];
+            rows(&[unit], &["x"]).unit(0, &mut unit_bytes);
+            let secret = PrfKey::from_bytes([9; 16]);
+            let rank = |key: &i64| prf_wide(&secret, domain, &[&unit_bytes, &key_of(*key)]);
+            let mut ranked: Vec<_> = keys.iter().map(|key| (rank(key), *key)).collect();
+            ranked.sort_unstable();
+            let mut kept: Vec<i64> = ranked.into_iter().take(3).map(|(_, key)| key).collect();
+            kept.sort_unstable();
+            kept.into_iter().map(|key| vec![cloister_terms::KeyValue::Int(key)]).collect::<Vec<_>>()
+        };
+        let want = smallest(6);
+        // The domains of rows, cells and secrets would choose otherwise.
+        others += usize::from((1..6).all(|domain| smallest(domain) != want));
+        assert_eq!(kept_keys(unit, &keys, 9), want, "{unit}");
+        // Numbers in the batch, which tell of other rows, do not.
+        keys.reverse();
+        assert_eq!(kept_keys(unit, &keys, 9), want);
+        keys.rotate_left(5);
+        assert_eq!(kept_keys(unit, &keys, 9), want);
+        assert_ne!(kept_keys(unit, &keys, 8), vec![] as Vec<cloister_terms::Key>);
+    }
+    assert!(others > 15, "{others}");
+}

@@ -39,8 +39,12 @@ pub mod fixtures;
 pub mod ledger;
 /// Scan, contribute, bound and aggregate in one.
 pub mod measure;
+/// The same for plain SQL over rows in any order, with numbers dealt out in place of rows sorted.
+mod measure_dealt;
 /// The same over rows that lie person by person already, without a sort.
 mod measure_standing;
+/// Bits mixed, for tables and piles.
+mod mix;
 /// Defences left out on purpose, for the tests that must miss them.
 #[cfg(feature = "for-tests")]
 pub mod mutant;

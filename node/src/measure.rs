@@ -9,6 +9,7 @@ use crate::contribute::sql::SqlRows;
 use crate::evaluate::Columns;
 use crate::fault::Fault;
 use crate::ledger::Charge;
+use crate::measure_dealt::measure_dealt;
 use crate::measure_standing::measure_standing;
 use crate::relate::{Made, RelationError, Relator, check, is_plain};
 use crate::row_bytes::{RowBytes, TypedColumn};
@@ -54,9 +55,13 @@ pub async fn measure(
         ..options.clone()
     };
     check(&plan)?;
-    let files = catalog.standing(plan.tables.iter().map(|table| &table.dataset))?;
+    let files = catalog.checked_files(plan.tables.iter().map(|table| &table.dataset))?;
     let wasm = charge.module();
     if let Some(exact) = measure_standing(&plan, &caps, wasm, catalog, &options).await? {
+        files.still()?;
+        return Ok(exact);
+    }
+    if let Some(exact) = measure_dealt(&plan, &caps, catalog, &options).await? {
         files.still()?;
         return Ok(exact);
     }

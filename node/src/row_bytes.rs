@@ -238,6 +238,24 @@ impl RowBytes {
     }
 }
 
+/// Rows that can be asked for their bytes, wherever they lie; by their numbers, as their maker gives them.
+pub trait CanonicalRows {
+    /// Overwrites `into` with the bytes of the unit of this row.
+    fn unit(&self, row: usize, into: &mut Vec<u8>);
+    /// Overwrites `into` with the row's bytes.
+    fn row(&self, row: usize, into: &mut Vec<u8>);
+}
+
+impl CanonicalRows for RowBytes {
+    fn unit(&self, row: usize, into: &mut Vec<u8>) {
+        self.unit(row, into);
+    }
+
+    fn row(&self, row: usize, into: &mut Vec<u8>) {
+        self.row(row, into);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

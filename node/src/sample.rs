@@ -1,7 +1,7 @@
 //! A fair sample of one person's rows: those with the smallest keyed PRF of (unit, row bytes, copy
 //! number). It depends on that person's rows and the charge's secret alone, and never on their order.
 
-use crate::row_bytes::RowBytes;
+use crate::row_bytes::CanonicalRows;
 use cloister_dp::{PrfKey, prf_wide};
 use std::sync::Arc;
 
@@ -40,7 +40,7 @@ impl Sampler {
         cap: usize,
         of: RowsOf,
         unit: &[u8],
-        bytes: &RowBytes,
+        bytes: &dyn CanonicalRows,
     ) {
         if rows.len() <= cap {
             return;
@@ -58,7 +58,9 @@ impl Sampler {
             let fields: [&[u8]; 2] = [&name.to_le_bytes(), &copy.to_le_bytes()];
             (prf_wide(&self.secret, DOMAIN_RANK, &fields), *place)
         });
-        let mut kept: Vec<usize> = smallest(ranked.collect(), cap);
+        let mut ranked: Vec<(u128, usize)> = ranked.collect();
+        keep_smallest(&mut ranked, cap);
+        let mut kept: Vec<usize> = ranked.into_iter().map(|(_, place)| place).collect();
         kept.sort_unstable();
         *rows = kept.into_iter().filter_map(|place| rows.get(place).copied()).collect();
     }
@@ -76,19 +78,18 @@ impl Sampler {
     }
 }
 
-/// The items of the `count` smallest ranks, in no order.
-pub(crate) fn smallest<T: Ord + Copy>(mut ranked: Vec<(u128, T)>, count: usize) -> Vec<T> {
+/// Leaves the items of the `count` smallest ranks, in no order.
+pub(crate) fn keep_smallest<T: Ord>(ranked: &mut Vec<(u128, T)>, count: usize) {
     if count < ranked.len() {
         ranked.select_nth_unstable(count);
         ranked.truncate(count);
     }
-    ranked.into_iter().map(|(_, item)| item).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::row_bytes::TypedColumn;
+    use crate::row_bytes::{RowBytes, TypedColumn};
     use datafusion::arrow::array::{ArrayRef, Int64Array};
 
     #[test]

@@ -24,7 +24,7 @@ mod watch;
 pub use config::{CsvConfig, FileFormat, SourceConfig};
 pub use error::{CatalogError, ExpressionProblem};
 pub use records::RecordProblem;
-pub use watch::Standing;
+pub use watch::CheckedFiles;
 
 use crate::evaluate::arrow_type;
 use crate::fault::Fault;
@@ -94,16 +94,16 @@ impl Catalog {
     }
 
     /// Checks the files of some datasets again where they changed; a scan of them must hold what this gives
-    /// and ask [`Standing::still`] at its end. Reads files that changed, so it may take long. Errors on
+    /// and ask [`CheckedFiles::still`] at its end. Reads files that changed, so it may take long. Errors on
     /// files that are missing or malformed.
-    pub fn standing<'a>(
+    pub fn checked_files<'a>(
         &self,
         datasets: impl Iterator<Item = &'a Name>,
-    ) -> Result<Standing, CatalogError> {
-        let (mut all, mut seen) = (Standing::empty(), BTreeSet::new());
+    ) -> Result<CheckedFiles, CatalogError> {
+        let (mut all, mut seen) = (CheckedFiles::empty(), BTreeSet::new());
         for dataset in datasets.filter(|dataset| seen.insert(*dataset)) {
             for source in self.sources(dataset) {
-                all.join(source.watch.standing(&source.paths)?);
+                all.join(source.watch.checked(&source.paths)?);
             }
         }
         Ok(all)

@@ -35,7 +35,7 @@ struct Stamp {
 
 /// Files as they stood before a scan.
 #[derive(Debug)]
-pub struct Standing {
+pub struct CheckedFiles {
     files: Vec<(PathBuf, Stamp)>,
     /// Sources whose files every scan lists anew, with those listed.
     listed: Vec<(SourceConfig, Vec<PathBuf>)>,
@@ -74,7 +74,7 @@ impl Watch {
 
     /// The files that a scan would read now, each checked since it last changed. Errors where one is
     /// missing or no longer well-formed.
-    pub(super) fn standing(&self, paths: &[PathBuf]) -> Result<Standing, CatalogError> {
+    pub(super) fn checked(&self, paths: &[PathBuf]) -> Result<CheckedFiles, CatalogError> {
         if self.config.hive_partitions.is_empty() {
             return self.settle(paths);
         }
@@ -86,15 +86,15 @@ impl Watch {
                 Err(CatalogError::Path { path: gone.clone(), kind })
             }
             None => {
-                let mut standing = self.settle(&now)?;
-                standing.listed.push((self.config.clone(), now));
-                Ok(standing)
+                let mut checked = self.settle(&now)?;
+                checked.listed.push((self.config.clone(), now));
+                Ok(checked)
             }
         }
     }
 
-    fn settle(&self, paths: &[PathBuf]) -> Result<Standing, CatalogError> {
-        let mut standing = Vec::with_capacity(paths.len());
+    fn settle(&self, paths: &[PathBuf]) -> Result<CheckedFiles, CatalogError> {
+        let mut checked = Vec::with_capacity(paths.len());
         for path in paths {
             // Before the check: what changes during it is seen by the next one.
             let stamp = Stamp::at(path)?;
@@ -103,9 +103,9 @@ impl Watch {
                 self.check(path)?;
                 known().insert(path.clone(), stamp);
             }
-            standing.push((path.clone(), stamp));
+            checked.push((path.clone(), stamp));
         }
-        Ok(Standing { files: standing, listed: Vec::new() })
+        Ok(CheckedFiles { files: checked, listed: Vec::new() })
     }
 
     fn check(&self, path: &Path) -> Result<(), CatalogError> {
@@ -127,7 +127,7 @@ impl Watch {
     }
 }
 
-impl Standing {
+impl CheckedFiles {
     /// Nothing was read yet.
     pub(super) fn empty() -> Self {
         Self { files: Vec::new(), listed: Vec::new() }
@@ -180,27 +180,27 @@ mod tests {
         fs::write(&file, "a,b\n1,2\n").unwrap();
         let (watch, paths) = watch(folder.path(), "");
         let watch = watch.unwrap();
-        let before = watch.standing(&paths).unwrap();
+        let before = watch.checked(&paths).unwrap();
         before.still().unwrap();
         // More good records are read, but not half-way through a scan.
         fs::write(&file, "a,b\n1,2\n3,4\n").unwrap();
         assert!(matches!(before.still(), Err(CatalogError::Changed { .. })));
-        watch.standing(&paths).unwrap().still().unwrap();
+        watch.checked(&paths).unwrap().still().unwrap();
         for (text, line) in [("a,b\n1,2\n3,\"4\n", 3), ("a,b\n1\n", 2)] {
             fs::write(&file, text).unwrap();
-            let found = watch.standing(&paths);
+            let found = watch.checked(&paths);
             let is_found =
                 matches!(found, Err(CatalogError::Record { line: found, .. }) if found == line);
             assert!(is_found, "{found:?}");
         }
         fs::write(&file, "b,a\n1,2\n").unwrap();
-        assert!(matches!(watch.standing(&paths), Err(CatalogError::Differs { .. })));
+        assert!(matches!(watch.checked(&paths), Err(CatalogError::Differs { .. })));
         fs::write(&file, "").unwrap();
-        assert!(matches!(watch.standing(&paths), Err(CatalogError::Unreadable { .. })));
+        assert!(matches!(watch.checked(&paths), Err(CatalogError::Unreadable { .. })));
         fs::write(&file, "a,b\n").unwrap();
-        watch.standing(&paths).unwrap();
+        watch.checked(&paths).unwrap();
         fs::remove_file(&file).unwrap();
-        assert!(matches!(watch.standing(&paths), Err(CatalogError::Path { .. })));
+        assert!(matches!(watch.checked(&paths), Err(CatalogError::Path { .. })));
     }
 
     #[test]
@@ -215,11 +215,34 @@ mod tests {
         let (watch, paths) = watch(folder.path(), "month = \"text\"");
         let watch = watch.unwrap();
         file("month=2/a.csv", "a,b\n1,2\n");
-        assert_eq!(watch.standing(&paths).unwrap().files.len(), 2);
+        assert_eq!(watch.checked(&paths).unwrap().files.len(), 2);
         file("month=3/a.csv", "a,b\n1,\"2\n");
-        assert!(matches!(watch.standing(&paths), Err(CatalogError::Record { line: 2, .. })));
+        assert!(matches!(watch.checked(&paths), Err(CatalogError::Record { line: 2, .. })));
         fs::remove_dir_all(folder.path().join("month=3")).unwrap();
         fs::remove_dir_all(folder.path().join("month=1")).unwrap();
-        assert!(matches!(watch.standing(&paths), Err(CatalogError::Path { .. })));
+        assert!(matches!(watch.checked(&paths), Err(CatalogError::Path { .. })));
+    }
+
+    #[test]
+    fn a_file_that_comes_into_partitioned_folders_during_a_scan_ends_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str| {
+            let path = folder.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(&path, "a,b\n1,2\n").unwrap();
+            path
+        };
+        let known = file("month=1/a.csv");
+        let (watch, paths) = watch(folder.path(), "month = \"text\"");
+        let before = watch.unwrap().checked(&paths).unwrap();
+        before.still().unwrap();
+        // A scan lists the folders anew: it may have read this one or not.
+        let new = file("month=2/a.csv");
+        let found = before.still();
+        assert!(matches!(&found, Err(CatalogError::Changed { path }) if *path == new), "{found:?}");
+        fs::remove_file(new).unwrap();
+        before.still().unwrap();
+        fs::remove_file(known).unwrap();
+        assert!(matches!(before.still(), Err(CatalogError::Path { .. })));
     }
 }

@@ -2,8 +2,9 @@
 //! the agreement does not name.
 
 use crate::evaluate::EvaluateError;
+use crate::mix::{TextHash, packed};
 use cloister_terms::KeyValue;
-use datafusion::arrow::array::{ArrayRef, AsArray};
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, StringArray};
 use datafusion::arrow::datatypes::{Int64Type, TimestampMicrosecondType};
 use std::collections::HashMap;
 
@@ -14,7 +15,7 @@ pub const NO_CODE: u32 = u32::MAX;
 #[derive(Debug, Clone)]
 pub enum DomainIndex {
     /// Text values.
-    Text(HashMap<String, u32>),
+    Text(TextCodes),
     /// Integers.
     Int(HashMap<i64, u32>),
     /// Timestamps, in microseconds.
@@ -23,17 +24,53 @@ pub enum DomainIndex {
     Bool([u32; 2]),
 }
 
+/// Positions of texts: short ones by numbers, which are compared faster.
+#[derive(Debug, Clone, Default)]
+pub struct TextCodes {
+    short: HashMap<(u64, u64, u64), u32, TextHash>,
+    long: HashMap<String, u32, TextHash>,
+}
+
+impl TextCodes {
+    fn insert(&mut self, text: &str, code: u32) {
+        match packed(text) {
+            Some(packed) => self.short.insert(packed, code),
+            None => self.long.insert(text.to_owned(), code),
+        };
+    }
+
+    fn get(&self, text: &str) -> u32 {
+        let code = match packed(text) {
+            Some(packed) => self.short.get(&packed),
+            None => self.long.get(text),
+        };
+        code.copied().unwrap_or(NO_CODE)
+    }
+
+    fn of_all(&self, texts: &StringArray) -> Vec<u32> {
+        let mut codes = Vec::with_capacity(texts.len());
+        match texts.nulls() {
+            None => codes.extend((0..texts.len()).map(|row| self.get(texts.value(row)))),
+            Some(nulls) => codes.extend(nulls.iter().enumerate().map(|(row, is_known)| {
+                if is_known { self.get(texts.value(row)) } else { NO_CODE }
+            })),
+        }
+        codes
+    }
+}
+
 impl DomainIndex {
     /// From a domain; `None` when its values are of mixed types, which a checked dictionary excludes.
     pub fn new(domain: &[KeyValue]) -> Option<Self> {
         let numbered = || domain.iter().zip(0u32..);
         match domain.first()? {
             KeyValue::Text(_) => {
-                let one = |(value, code): (&KeyValue, u32)| match value {
-                    KeyValue::Text(text) => Some((text.clone(), code)),
-                    _ => None,
-                };
-                numbered().map(one).collect::<Option<_>>().map(Self::Text)
+                let mut codes = TextCodes::default();
+                for (value, code) in numbered() {
+                    let KeyValue::Text(text) = value else { return None };
+                    codes.insert(text, code);
+                }
+                Some(Self::Text(codes))
             }
             KeyValue::Int(_) => {
                 let one = |(value, code): (&KeyValue, u32)| match value {
@@ -67,17 +104,7 @@ impl DomainIndex {
             Self::Text(codes) => {
                 let texts =
                     array.as_string_opt::<i32>().ok_or(EvaluateError::Type { expected: "text" })?;
-                let (mut last, mut last_code) = ("", codes.get("").copied().unwrap_or(NO_CODE));
-                let code = |text: Option<_>| {
-                    let Some(text) = text else { return NO_CODE };
-                    // One person's rows often repeat a value.
-                    if text != last {
-                        last = text;
-                        last_code = codes.get(text).copied().unwrap_or(NO_CODE);
-                    }
-                    last_code
-                };
-                Ok(texts.iter().map(code).collect())
+                Ok(codes.of_all(texts))
             }
             Self::Int(codes) => {
                 let ints = array

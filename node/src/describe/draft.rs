@@ -240,9 +240,11 @@ fn source_toml(observed: &Observed, names: &[String], path: &str) -> String {
         format!("dataset = \"events\" {CONFIRM}"),
         format!("format = \"{format}\""),
         format!("path = {} {CONFIRM}: a file, a folder or a pattern", quoted(path)),
-        String::new(),
-        "[source.columns]".to_owned(),
     ];
+    if observed.newlines {
+        lines.push(format!("csv = {{ newlines = true }} {CONFIRM}: quoted values hold line ends"));
+    }
+    lines.extend([String::new(), "[source.columns]".to_owned()]);
     for (column, name) in observed.columns.iter().zip(names) {
         if dictionary_type(&column.data_type).is_some() {
             // Quoted as SQL, since a column's name may be anything.

@@ -1,6 +1,8 @@
 //! Reads sample files and counts what each column holds. Local to the node: its figures are exact.
 
-use crate::catalog::config::FileFormat;
+use crate::catalog::CatalogError;
+use crate::catalog::config::{CsvConfig, FileFormat};
+use crate::catalog::records::{RecordError, RecordProblem, check_records};
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use datafusion::arrow::compute::{CastOptions, cast_with_options};
 use datafusion::arrow::csv::ReaderBuilder;
@@ -58,6 +60,9 @@ pub enum DescribeError {
         /// The reader's words.
         cause: ArrowError,
     },
+    /// A CSV record that the node would refuse when it opens the file.
+    #[error(transparent)]
+    Record(CatalogError),
     /// Nothing to describe.
     #[error("`{path}` holds no column: a CSV file begins with a line that names its columns", path = path.display())]
     NoColumns {
@@ -77,6 +82,8 @@ pub enum DescribeError {
 pub struct Observed {
     /// How the files are encoded.
     pub format: FileFormat,
+    /// Whether values of CSV files hold line ends, which a source must declare.
+    pub newlines: bool,
     /// Rows looked at.
     pub rows: usize,
     /// Columns, in the files' order.
@@ -103,7 +110,8 @@ pub struct ObservedColumn {
 /// Reads the files of one table. Errors name the file.
 pub fn observe(files: &[PathBuf]) -> Result<Observed, DescribeError> {
     let first = files.first().ok_or(DescribeError::NoFiles)?;
-    let mut observed = Observed { format: format_of(first)?, rows: 0, columns: Vec::new() };
+    let format = format_of(first)?;
+    let mut observed = Observed { format, newlines: false, rows: 0, columns: Vec::new() };
     for path in files {
         match format_of(path)? {
             FileFormat::Parquet => read_parquet(path, &mut observed)?,
@@ -142,6 +150,7 @@ fn read_csv(path: &Path, observed: &mut Observed) -> Result<(), DescribeError> {
     let wrong = |cause| DescribeError::Rows { path: path.to_owned(), cause };
     let format = Format::default().with_header(true);
     let (schema, _) = format.infer_schema(open(path)?, Some(GUESS_ROWS)).map_err(wrong)?;
+    observed.newlines |= holds_newlines(path, schema.fields().len())?;
     let texts =
         schema.fields().iter().map(|field| field.as_ref().clone().with_data_type(DataType::Utf8));
     let texts = Arc::new(datafusion::arrow::datatypes::Schema::new(texts.collect::<Vec<_>>()));
@@ -149,6 +158,32 @@ fn read_csv(path: &Path, observed: &mut Observed) -> Result<(), DescribeError> {
     let batches =
         ReaderBuilder::new(texts).with_format(format).build(open(path)?).map_err(wrong)?;
     observed.read(path, &Arc::new(schema), batches)
+}
+
+/// Whether a CSV file is well-formed only where values may hold line ends. Errors as opening it would.
+fn holds_newlines(path: &Path, fields: usize) -> Result<bool, DescribeError> {
+    let check = |newlines| {
+        let csv = CsvConfig { newlines, ..CsvConfig::default() };
+        check_records(open(path)?, &csv, fields).map_err(|error| match error {
+            RecordError::Read(cause) => DescribeError::Open { path: path.to_owned(), cause },
+            RecordError::Record { line, problem } => {
+                DescribeError::Record(CatalogError::Record { path: path.to_owned(), line, problem })
+            }
+        })
+    };
+    // Without a column there is nothing to describe, whatever the records are.
+    if fields == 0 {
+        return Ok(false);
+    }
+    match check(false) {
+        Ok(()) => Ok(false),
+        Err(DescribeError::Record(CatalogError::Record { problem, .. }))
+            if problem == RecordProblem::LineEnd && check(true).is_ok() =>
+        {
+            Ok(true)
+        }
+        Err(error) => Err(error),
+    }
 }
 
 impl Observed {

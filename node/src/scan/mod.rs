@@ -6,10 +6,12 @@
 //! - `persons`: sorted batches become whole persons
 //! - `merge`: the persons of several tables side by side
 //! - `standing`: rows that lie person by person already, without a sort
+//! - `piles`: what rows add, dealt to piles of whole persons, without a sort of the rows
 
 pub mod filter;
 pub mod merge;
 pub mod persons;
+pub mod piles;
 pub mod standing;
 
 use crate::catalog::Catalog;
@@ -20,6 +22,7 @@ use cloister_sandbox::Workers;
 use cloister_terms::Name;
 use datafusion::arrow::compute::SortOptions;
 use datafusion::error::DataFusionError;
+use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, ident};
@@ -170,6 +173,18 @@ pub async fn scan_standing(
     let (layout, physical) = unsorted(catalog, rows, &options, &state).await?;
     let streams = execute_stream_partitioned(physical, state.task_ctx())?;
     Standing::open(streams, layout, options.person_limits).await
+}
+
+/// The same rows in no order, as the files have them, for [`piles`]: the streams are as many as the engine
+/// likes, at most the partitions asked for and one a source.
+pub async fn scan_loose(
+    catalog: &Catalog,
+    rows: &RowPlan,
+    options: &EngineOptions,
+) -> Result<(Arc<Layout>, Vec<SendableRecordBatchStream>), Fault> {
+    let state = engine_state(options)?;
+    let (layout, physical) = unsorted(catalog, rows, options, &state).await?;
+    Ok((layout, execute_stream_partitioned(physical, state.task_ctx())?))
 }
 
 /// The rows of a plan as the files have them, and where their columns stand.

@@ -219,7 +219,8 @@ impl PersonLimits {
     }
 }
 
-fn typed(batch: &RecordBatch) -> Result<Vec<TypedColumn>, Fault> {
+/// The columns of a batch.
+pub(super) fn typed(batch: &RecordBatch) -> Result<Vec<TypedColumn>, Fault> {
     let columns = batch.columns().iter().enumerate();
     columns.map(|(index, array)| TypedColumn::new(array, index)).collect()
 }

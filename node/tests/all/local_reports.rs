@@ -153,3 +153,33 @@ fn hostile_files_are_not_described() {
     let two = [at("b.csv", b"a\n1\n"), at("c.csv", b"b\n1\n")];
     assert!(matches!(describe(&two), Err(DescribeError::Columns { .. })));
 }
+
+#[test]
+fn what_opening_would_refuse_is_not_described() {
+    let root = tempfile::tempdir().unwrap();
+    let path = root.path().join("visits.csv");
+    let body = (0..20).map(|n| format!("{},{n}\n", n % 4)).collect::<String>();
+    let source = |draft: &Draft| toml::from_str::<Sources>(&draft.source).unwrap().source;
+    let refused = |text: &str| {
+        fs::write(&path, text).unwrap();
+        let error = describe(std::slice::from_ref(&path)).unwrap_err();
+        assert!(matches!(error, DescribeError::Record(_)), "{error:?}");
+        // The same words as when the node opens it.
+        let good = "user_id,n\n1,2\n1,3\n2,4\n2,5\n";
+        fs::write(&path, good).unwrap();
+        let draft = describe(std::slice::from_ref(&path)).unwrap();
+        fs::write(&path, text).unwrap();
+        let opened = Catalog::open(&source(&draft), &dictionary_of(&draft)).unwrap_err();
+        assert_eq!(error.to_string(), opened.to_string());
+        error.to_string()
+    };
+    let open = refused(&format!("user_id,n\n{body}1,\"2\n{body}"));
+    assert!(open.contains("line 22") && open.contains("newlines = true"), "{open}");
+    let quote = refused(&format!("user_id,n\n{body}1,\"2\"3\n"));
+    assert!(quote.contains("line 22") && quote.contains("quote"), "{quote}");
+    // Line ends inside of quotes are declared in the draft, which then opens.
+    fs::write(&path, format!("user_id,n\n{body}1,\"2\n3\"\n{body}")).unwrap();
+    let draft = describe(std::slice::from_ref(&path)).unwrap();
+    assert!(draft.source.contains("newlines = true") && draft.source.contains("please confirm"));
+    Catalog::open(&source(&draft), &dictionary_of(&draft)).unwrap();
+}

@@ -21,6 +21,7 @@ mod runs;
 // The data path.
 mod caps;
 mod column_types;
+mod dealt;
 mod diagnostics;
 mod local_reports;
 mod modules;

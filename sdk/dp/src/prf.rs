@@ -84,25 +84,23 @@ impl Sip {
     }
 
     fn absorb(&mut self, bytes: &[u8]) {
-        let filled = (self.bytes % 8) as usize;
-        self.bytes = self.bytes.wrapping_add(bytes.len() as u64);
-        let (head, rest) = bytes.split_at(bytes.len().min((8 - filled) % 8));
-        self.pack(filled, head);
-        if filled + head.len() == 8 {
-            self.compress(self.tail);
-            self.tail = 0;
-        }
-        let (words, end) = rest.as_chunks::<8>();
+        let (words, end) = bytes.as_chunks::<8>();
         for word in words {
-            self.compress(u64::from_le_bytes(*word));
+            self.take(u64::from_le_bytes(*word), 8);
         }
-        self.pack(0, end);
+        let word = end.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte));
+        self.take(word, end.len() as u64);
     }
 
-    /// Adds fewer than eight bytes to the tail, from byte `at` on.
-    fn pack(&mut self, at: usize, bytes: &[u8]) {
-        for (place, byte) in (at..8).zip(bytes) {
-            self.tail |= u64::from(*byte) << (8 * place);
+    /// Takes in the lowest `count` bytes of a word, at most eight; the others are zero.
+    fn take(&mut self, word: u64, count: u64) {
+        let filled = self.bytes % 8;
+        self.bytes = self.bytes.wrapping_add(count);
+        self.tail |= word << (8 * filled);
+        if filled + count >= 8 {
+            self.compress(self.tail);
+            // What did not fit; nothing, where the word began the tail.
+            self.tail = word.checked_shr(64 - 8 * filled as u32).unwrap_or(0);
         }
     }
 

@@ -421,6 +421,19 @@ impl Expr {
             waiting.extend(expr.parts());
         }
     }
+
+    /// Whether it calls a function whose work or result may be many times the row that it is called for
+    /// ([`Function::is_dear`]).
+    pub fn is_dear(&self) -> bool {
+        let mut waiting = vec![self];
+        while let Some(expr) = waiting.pop() {
+            match expr {
+                Self::Call { function, .. } if function.is_dear() => return true,
+                _ => waiting.extend(expr.parts()),
+            }
+        }
+        false
+    }
 }
 
 impl fmt::Display for CompareOp {

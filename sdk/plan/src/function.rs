@@ -257,6 +257,12 @@ impl DateField {
 }
 
 impl Function {
+    /// Whether its work or its result may be many times the size of what it is given: joined and replaced
+    /// texts, and patterns. Where that matters, rows are capped before it is called.
+    pub fn is_dear(&self) -> bool {
+        matches!(self, Self::Join | Self::Concat | Self::Replace { .. } | Self::Like { .. })
+    }
+
     /// The type of its result from the types of its arguments; `None` when they do not fit.
     pub fn result_type(&self, of: &[ColumnType]) -> Option<ColumnType> {
         use ColumnType::{Bool, Float64, Int64, Text, Timestamp};

@@ -3,11 +3,13 @@
 
 use crate::aligned::{TextColumn, cut, line_width, render};
 use crate::cell::Cell;
-use crate::table::{Heading, Report, ReportError};
+use crate::table::{Heading, Report, ReportError, Row};
 use crate::text::{TextOptions, WIDTH_MIN, figure_text, shown_key, shown_name};
 
 /// What a noisy cell says in a grid.
 const NOISY: &str = "too noisy";
+/// What a cell says that no partner who answered holds.
+const NOBODY: &str = "none";
 /// Widest heading of a grid's column.
 const HEADING_WIDTH_MAX: usize = 24;
 
@@ -28,13 +30,13 @@ impl Report {
             return Err(not);
         }
         let lines: Vec<_> = self.rows.chunks(across_size).collect();
-        let label = |row: &[crate::Row]| row.first().map_or_else(String::new, |r| shown_key(r, 0));
+        let label = |row: &[Row]| row.first().map_or_else(String::new, |r| shown_key(r, 0));
         let corner = format!("{} \\ {}", shown_name(down), shown_name(across));
         let labels = TextColumn::words(corner, lines.iter().map(|line| label(line)).collect());
         let columns: Vec<TextColumn> = (0..across_size)
             .map(|place| {
                 let cells = lines.iter().map(|line| line.get(place));
-                let entries = cells.map(|row| entry(row.and_then(|r| r.figures.first()), heading));
+                let entries = cells.map(|row| entry(row, heading));
                 let first = lines.first().and_then(|line| line.get(place));
                 let name = first.map_or_else(String::new, |row| shown_key(row, 1));
                 TextColumn::numbers(cut(&name, HEADING_WIDTH_MAX), entries.collect())
@@ -48,7 +50,11 @@ impl Report {
     }
 }
 
-fn entry(cell: Option<&Cell>, heading: &Heading) -> String {
+fn entry(row: Option<&Row>, heading: &Heading) -> String {
+    if row.is_some_and(|row| row.behind.answered == 0) {
+        return NOBODY.to_owned();
+    }
+    let cell = row.and_then(|row| row.figures.first());
     match cell {
         Some(Cell::Said(_)) => figure_text(cell, heading.is_whole()),
         Some(Cell::TooNoisy(_)) | None => NOISY.to_owned(),

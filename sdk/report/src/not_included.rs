@@ -1,6 +1,8 @@
 //! What an interval does not include, in plain words. Intervals hold what the noise did; nothing here may
 //! promise more.
 
+use crate::cell::{Cell, TOO_NOISY};
+use crate::table::{Report, Row};
 use cloister_terms::Formula;
 
 const SAMPLING: &str = "chance in who and what was recorded";
@@ -20,4 +22,23 @@ pub(crate) fn not_included(formula: &Formula) -> Vec<&'static str> {
         _ => reasons.push(CLIPPING),
     }
     reasons
+}
+
+/// What must be known of the rows as a whole, in plain words: which share of the intervals that are shown may
+/// hold, and how many keys have no figure because nobody holds them.
+pub(crate) fn notes_on_rows(report: &Report) -> Vec<String> {
+    let mut notes = Vec::new();
+    let is_noisy = |row: &Row| row.figures.iter().any(Cell::is_too_noisy);
+    if report.rows_with_partners().any(is_noisy) {
+        let percent = report.confidence_percent();
+        notes.push(format!(
+            "of the intervals beside figures that are said, fewer than {percent} of 100 may hold: {percent} of 100 do over all figures, those that are `{TOO_NOISY}` included"
+        ));
+    }
+    let without = report.rows.len().saturating_sub(report.rows_with_partners().count());
+    if without > 0 {
+        let (keys, them) = if without == 1 { ("key has", "it") } else { ("keys have", "them") };
+        notes.push(format!("{without} {keys} no figure: no partner that answered holds {them}"));
+    }
+    notes
 }

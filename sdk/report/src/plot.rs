@@ -24,13 +24,12 @@ impl Report {
             out.push_str(&format!("no bars: the answer has no figure{name}\n"));
             return;
         };
-        let bars = self.rows.iter().filter_map(|row| said(row, place));
+        let bars = self.rows_with_partners().filter_map(|row| said(row, place));
         let (low, high) =
             bars.fold((0f64, 0f64), |(low, high), e| (low.min(e.low), high.max(e.high)));
-        let labels: Vec<String> = self.rows.iter().map(|row| self.label(row)).collect();
+        let labels: Vec<String> = self.rows_with_partners().map(|row| self.label(row)).collect();
         let figures: Vec<String> = self
-            .rows
-            .iter()
+            .rows_with_partners()
             .map(|row| figure_text(row.figures.get(place), heading.is_whole()))
             .collect();
         let widest = |texts: &[String]| texts.iter().map(|t| terminal_width(t)).max().unwrap_or(0);
@@ -40,7 +39,7 @@ impl Report {
         let taken = label_width + figure_width + 4;
         let scale = Scale { low, high, cells: width.saturating_sub(taken).max(BAR_WIDTH_MIN) };
         out.push_str(&title(heading));
-        for ((row, label), figure) in self.rows.iter().zip(&labels).zip(&figures) {
+        for ((row, label), figure) in self.rows_with_partners().zip(&labels).zip(&figures) {
             let bar = said(row, place).map_or_else(String::new, |estimate| scale.bar(estimate));
             let label = pad(&cut(label, label_width), label_width, false);
             let bar = pad(&bar, scale.cells, false);

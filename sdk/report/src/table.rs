@@ -6,7 +6,7 @@ use crate::cell::Cell;
 use crate::combine::{Behind, Combined};
 use crate::figure::Figure;
 use crate::lane_error::LaneError;
-use crate::not_included::not_included;
+use crate::not_included::{not_included, notes_on_rows};
 use crate::people::{PeopleFigure, people};
 use crate::quantile::{Confidence, NoiseError};
 use crate::rows::{Choice, Placed, chosen};
@@ -47,6 +47,9 @@ pub struct Report {
     pub diagnostics: Vec<PeopleFigure>,
     /// What was done to the figures on request, after the noise, in plain words; last what holds then.
     pub adjusted: Vec<String>,
+    /// What must be known of the rows as a whole, in plain words.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
     /// The lanes behind the figures, for experts.
     pub lanes: Vec<LaneNote>,
     /// Sizes of the key dimensions.
@@ -227,12 +230,14 @@ pub fn report_with(
         shown_from: shape.private_keys.as_ref().map(|private| private.threshold),
         diagnostics: people(shape, combined, confidence)?,
         adjusted: Vec::new(),
+        notes: Vec::new(),
         lanes: notes,
         sizes: shape.keys.iter().map(|key| key.values.len()).collect(),
         is_ordered: !shape.recipe.order.is_empty() || shape.private_keys.is_some(),
     };
     report.left_out = all.saturating_sub(report.rows.len()) as u64;
     adjust(&mut report, shape, &lanes, options)?;
+    report.notes = notes_on_rows(&report);
     Ok(report)
 }
 
@@ -264,6 +269,12 @@ impl Report {
     pub fn to_json(&self) -> Result<String, ReportError> {
         let json = serde_json::to_string_pretty(self).map_err(|_| ReportError::Json)?;
         Ok(crate::escape::json_printable(&json))
+    }
+
+    /// The rows that a partner who answered stands behind; people are shown these alone. JSON and CSV have the
+    /// others, too: a public key is never silently missing.
+    pub(crate) fn rows_with_partners(&self) -> impl Iterator<Item = &Row> {
+        self.rows.iter().filter(|row| row.behind.answered > 0)
     }
 
     /// Headings of the figures, in the order of [`Row::figures`].

@@ -75,7 +75,8 @@ impl Report {
                 columns.push(self.key_column(heading, dimension));
                 continue;
             }
-            let texts = self.rows.iter().map(|row| figure_texts(row, place, heading, verbose));
+            let rows = self.rows_with_partners();
+            let texts = rows.map(|row| figure_texts(row, place, heading, verbose));
             let (values, errors, intervals) = unzip(texts);
             columns.push(TextColumn::numbers(shown_name(&heading.name), values));
             columns.push(TextColumn::numbers("±", errors));
@@ -84,7 +85,7 @@ impl Report {
             }
             place += 1;
         }
-        let partners = self.rows.iter().map(|row| row.behind.to_string()).collect();
+        let partners = self.rows_with_partners().map(|row| row.behind.to_string()).collect();
         columns.push(TextColumn::words("partners", partners));
         columns
     }
@@ -105,7 +106,7 @@ impl Report {
             }
         }
         let (mut names, mut texts, mut partners) = (Vec::new(), Vec::new(), Vec::new());
-        for row in &self.rows {
+        for row in self.rows_with_partners() {
             for (place, heading) in headings.iter().enumerate() {
                 names.push(shown_name(&heading.name));
                 texts.push(figure_texts(row, place, heading, verbose));
@@ -122,7 +123,7 @@ impl Report {
     }
 
     fn key_column(&self, heading: &Heading, dimension: usize) -> TextColumn {
-        let entries = self.rows.iter().map(|row| shown_key(row, dimension)).collect();
+        let entries = self.rows_with_partners().map(|row| shown_key(row, dimension)).collect();
         TextColumn::words(shown_name(&heading.name), entries)
     }
 
@@ -141,8 +142,11 @@ impl Report {
         out.push_str(&format!(
             "\n± and intervals: {percent} of 100 hold the figure as it stands without the noise that protects people.\n"
         ));
-        if self.rows.iter().any(|row| row.figures.iter().any(Cell::is_too_noisy)) {
+        if self.rows_with_partners().any(|row| row.figures.iter().any(Cell::is_too_noisy)) {
             out.push_str(&format!("{TOO_NOISY}: the noise may be larger than the figure.\n"));
+        }
+        for words in &self.notes {
+            out.push_str(&format!("{words}.\n"));
         }
         let mut left_out: Vec<&str> = Vec::new();
         for words in self.columns.iter().flat_map(|column| &column.not_included) {

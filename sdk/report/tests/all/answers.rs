@@ -7,6 +7,7 @@ use cloister_report::{
 };
 use cloister_terms::{
     Formula, KeyDimension, KeyValue, LaneShape, Name, Noise, OutputShape, Ratio, ResultColumn,
+    Served,
 };
 
 fn texts(values: &[&str]) -> Vec<KeyValue> {
@@ -356,4 +357,84 @@ fn higher_confidence_is_wider() {
         report_at(&shape, &sums, level).unwrap().rows[0].figures[0].estimate().unwrap().plus_minus
     };
     assert!(width(0.5) < width(0.95) && width(0.95) < width(0.999));
+}
+
+#[test]
+fn where_figures_drown_in_noise_the_share_of_intervals_is_told_of_all() {
+    let shape = regions(texts(&["north", "south"]));
+    let noisy = answer(&shape, &[1_753, 70_120, 3, 90]);
+    let [note] = noisy.notes.as_slice() else { panic!("{:?}", noisy.notes) };
+    assert!(note.contains("fewer than 95 of 100") && note.contains("too noisy to say"), "{note}");
+    assert!(noisy.to_text(&TextOptions::default()).contains(&format!("{note}.\n")));
+    let json: serde_json::Value = serde_json::from_str(&noisy.to_json().unwrap()).unwrap();
+    assert_eq!(json["notes"][0], note.as_str());
+    // Where every figure is said, nothing is left out, and nothing of it is told.
+    let clear = answer(&shape, &[1_753, 70_120, 2_000, 90_000]);
+    assert!(clear.notes.is_empty() && !clear.to_json().unwrap().contains("notes"));
+    assert!(!clear.to_text(&TextOptions::default()).contains("fewer than"));
+}
+
+/// The trips of [`trips`], of which `a` holds those from the north and `b`, who does not answer, those from
+/// the south.
+fn trips_of_partners() -> Report {
+    let mut shape = regions(texts(&["north", "south", "east"]));
+    let serve = |partner: &str, positions: &[u32]| Served {
+        partner: Name::new(partner).unwrap(),
+        positions: vec![positions.to_vec()],
+    };
+    shape.served = vec![serve("a", &[0]), serve("b", &[1])];
+    let names = ["a", "b"].map(|name| Name::new(name).unwrap());
+    let [a, _] = &names;
+    let sums = Combined::new(&shape, &names, &[(a.clone(), vec![1_753, 70_120])]).unwrap();
+    report(&shape, &sums).unwrap()
+}
+
+#[test]
+fn keys_that_no_partner_holds_are_counted_beside_the_table() {
+    let found = trips_of_partners();
+    let note = "2 keys have no figure: no partner that answered holds them";
+    assert_eq!(found.notes, [note], "nothing that has a partner is noisy");
+    for plot in [false, true] {
+        let text = found.to_text(&TextOptions { plot, ..TextOptions::default() });
+        assert!(text.contains("1 of 1") && text.contains(note), "{text}");
+        for word in ["0 of", "south", "east", "too noisy to say:"] {
+            assert!(!text.contains(word), "{word:?}:\n{text}");
+        }
+    }
+    let narrow = found.to_text(&TextOptions { width: 40, ..TextOptions::default() });
+    assert!(narrow.contains("figure") && !narrow.contains("south"), "{narrow}");
+    // Programs get every public key, and who stands behind it.
+    assert_eq!(found.rows.len(), 3);
+    let json: serde_json::Value = serde_json::from_str(&found.to_json().unwrap()).unwrap();
+    assert_eq!(
+        (json["rows"][2]["behind"]["answered"].as_u64(), json["notes"][0].as_str()),
+        (Some(0), Some(note))
+    );
+    assert_eq!(found.to_csv().lines().count(), 4);
+}
+
+#[test]
+fn a_grid_keeps_its_shape_and_says_none_where_no_partner_holds_a_key() {
+    let places = texts(&["north", "south"]);
+    let dimension = |name: &str| KeyDimension { name: name.into(), values: places.clone() };
+    let mut shape = OutputShape {
+        keys: vec![dimension("from"), dimension("to")],
+        lanes: vec![lane("trips", 12, 0)],
+        columns: vec![
+            column("from", Formula::Key { dimension: 0 }),
+            column("to", Formula::Key { dimension: 1 }),
+            column("trips", Formula::Total { lane: 0 }),
+        ],
+        served: vec![],
+        recipe: Default::default(),
+        private_keys: None,
+        diagnostics: vec![],
+    };
+    let a = Name::new("a").unwrap();
+    shape.served = vec![Served { partner: a.clone(), positions: vec![vec![0], vec![0, 1]] }];
+    let sums = Combined::new(&shape, &[a.clone()], &[(a, vec![500, 700])]).unwrap();
+    let grid = report(&shape, &sums).unwrap().to_matrix_text(&TextOptions::default()).unwrap();
+    assert!(grid.contains("500") && grid.contains("2 keys have no figure"), "{grid}");
+    let south = grid.lines().find(|line| line.starts_with("south")).unwrap();
+    assert_eq!(south.split_whitespace().collect::<Vec<_>>(), ["south", "none", "none"]);
 }
