@@ -21,11 +21,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::task::JoinSet;
 
-/// Most lanes: their numbers stay in memory for every row.
+/// Most lanes, and most sums among them: their numbers stay in memory for every row.
 const LANES_MAX: usize = 16;
+const SUMS_MAX: usize = 4;
 
 /// The sums, or `None` when the rows must be sorted: the plan relates tables, its keys are private, it has
-/// many lanes, or it calls dear functions, which rows over a cap must not cost.
+/// many lanes, or its expressions are dear, which rows over a cap must not cost.
 pub(crate) async fn measure_dealt(
     plan: &Arc<ContributionPlan>,
     caps: &Arc<Caps>,
@@ -40,7 +41,7 @@ pub(crate) async fn measure_dealt(
     }
     let rows = SqlRows::new(sql, &plan.shape)?;
     let (layout, streams) = scan_loose(catalog, table, options).await?;
-    let at_once = options.partitions.max(1);
+    let at_once = options.partitions.clamp(1, PILES);
     let queue: Queue = Arc::new(Mutex::new(streams));
     let mut dealing = JoinSet::new();
     for _ in 0..at_once {
@@ -51,11 +52,14 @@ pub(crate) async fn measure_dealt(
         dealt.push(part.map_err(|_| Fault::Worker)??);
     }
     let (dealt, next) = (Arc::new(dealt), Arc::new(AtomicUsize::new(0)));
+    let _given_up = NoMore(Arc::clone(&next));
     let mut bounding = JoinSet::new();
     for _ in 0..at_once {
         let piles = Piles { dealt: Arc::clone(&dealt), next: Arc::clone(&next) };
+        let (caps, limits) = (Arc::clone(caps), options.person_limits);
         let exact = Exact::zero(&plan.shape)?;
-        bounding.spawn(piles.bound(Arc::clone(caps), options.person_limits, exact));
+        // A pile may take long, and nothing else may wait for it: off the runtime's own threads.
+        bounding.spawn_blocking(move || piles.bound(caps, limits, exact));
     }
     let mut whole = Exact::zero(&plan.shape)?;
     while let Some(part) = bounding.join_next().await {
@@ -71,9 +75,11 @@ fn suits(plan: &ContributionPlan, sql: &SqlContribution) -> bool {
         | LaneExpr::CountNonNull { expr }
         | LaneExpr::SumClamped { expr, .. } => expr.is_dear(),
     };
+    let is_sum = |lane: &&LaneExpr| matches!(lane, LaneExpr::SumClamped { .. });
     is_plain(plan, &sql.relation)
         && plan.shape.private_keys.is_none()
         && sql.lanes.len() <= LANES_MAX
+        && sql.lanes.iter().filter(is_sum).count() <= SUMS_MAX
         && !sql.keys.iter().any(|key| key.expr.is_dear())
         && !sql.lanes.iter().any(is_dear)
 }
@@ -101,9 +107,18 @@ struct Piles {
     next: Arc<AtomicUsize>,
 }
 
+/// Whoever still works on piles ends when this goes: with the run, at its end or when it is given up.
+struct NoMore(Arc<AtomicUsize>);
+
+impl Drop for NoMore {
+    fn drop(&mut self) {
+        self.0.store(PILES, Ordering::Relaxed);
+    }
+}
+
 impl Piles {
     /// Adds the persons of pile after pile.
-    async fn bound(
+    fn bound(
         self,
         caps: Arc<Caps>,
         limits: PersonLimits,
@@ -124,8 +139,6 @@ impl Piles {
                     exact.tell(Told::capped(true))?;
                 }
             }
-            // A run that is given up ends here.
-            tokio::task::yield_now().await;
         }
     }
 }

@@ -150,10 +150,12 @@ mod tests {
         let outcomes: Vec<Outcome> = nodes.iter().map(outcome).collect();
         write(&mut store.lock(), &outcomes);
         assert!(outcomes.iter().all(|of| matches!(of.written.get(), Some(Err(_)))));
-        assert!(store.set_outcome(REQUEST, &nodes[0], &withheld).is_err());
         store.lock().execute_batch("ALTER TABLE lost RENAME TO runs").unwrap();
         let run = store.run(REQUEST).unwrap().unwrap();
         assert!(run.progress.nodes.iter().all(|(_, state)| *state == NodeState::Away));
+        store.lock().execute_batch("ALTER TABLE outcomes RENAME TO lost").unwrap();
+        assert!(store.set_outcome(REQUEST, &nodes[0], &withheld).is_err());
+        store.lock().execute_batch("ALTER TABLE lost RENAME TO outcomes").unwrap();
         assert!(store.set_outcome(REQUEST, &nodes[0], &withheld).unwrap());
     }
 }

@@ -26,7 +26,7 @@ use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, ident};
-use datafusion::optimizer::{Optimizer, OptimizerRule};
+use datafusion::optimizer::Optimizer;
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::{LexOrdering, PhysicalSortExpr};
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
@@ -67,7 +67,7 @@ pub struct EngineOptions {
     pub person_limits: PersonLimits,
     /// Settings of the engine, by name.
     pub settings: Vec<(String, String)>,
-    /// Logical rules left out, by name.
+    /// Logical rules left out, by name. By default all that no scan needs.
     pub without_rules: BTreeSet<String>,
     /// Physical rules left out, by name.
     pub without_physical_rules: BTreeSet<String>,
@@ -85,7 +85,7 @@ impl Default for EngineOptions {
             batch_rows: BATCH_ROWS,
             person_limits: PersonLimits::default(),
             settings: Vec::new(),
-            without_rules: BTreeSet::new(),
+            without_rules: rule_names().0.into_iter().filter(is_needless).collect(),
             without_physical_rules: BTreeSet::new(),
             #[cfg(feature = "for-tests")]
             mutant: None,
@@ -94,9 +94,13 @@ impl Default for EngineOptions {
     }
 }
 
-/// Names of every logical and every physical rule that is used, for tests that leave each out.
+fn is_needless(rule: &String) -> bool {
+    !LOGICAL_RULES.contains(&rule.as_str())
+}
+
+/// Names of every logical and every physical rule, for tests that leave each out.
 pub fn rule_names() -> (BTreeSet<String>, BTreeSet<String>) {
-    let logical = logical_rules().iter().map(|rule| rule.name().to_owned()).collect();
+    let logical = Optimizer::new().rules.iter().map(|rule| rule.name().to_owned()).collect();
     let physical =
         PhysicalOptimizer::new().rules.iter().map(|rule| rule.name().to_owned()).collect();
     (logical, physical)
@@ -232,7 +236,7 @@ pub fn engine_state(options: &EngineOptions) -> Result<SessionState, DataFusionE
         config.options_mut().set(name, value)?;
     }
     // Without the engine's functions, formats and planners of SQL: a scan names none of them.
-    let mut rules = logical_rules();
+    let mut rules = Optimizer::new().rules;
     rules.retain(|rule| !options.without_rules.contains(rule.name()));
     let mut builder = SessionStateBuilder::new().with_config(config).with_optimizer_rules(rules);
     if !options.without_physical_rules.is_empty() {
@@ -241,13 +245,6 @@ pub fn engine_state(options: &EngineOptions) -> Result<SessionState, DataFusionE
         builder = builder.with_physical_optimizer_rules(rules);
     }
     Ok(builder.build())
-}
-
-/// The rules of [`LOGICAL_RULES`], in the engine's order.
-fn logical_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
-    let mut rules = Optimizer::new().rules;
-    rules.retain(|rule| LOGICAL_RULES.contains(&rule.name()));
-    rules
 }
 
 fn unknown(rows: &RowPlan, column: &Name) -> Fault {

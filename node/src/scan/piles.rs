@@ -353,6 +353,9 @@ impl<'a> PilePersons<'a> {
     fn fits(&self, rows: Range<usize>, limits: PersonLimits) -> bool {
         let some = self.dealt.iter().find_map(|dealt| dealt.batches.first());
         let columns = some.map_or(0, Vec::len);
+        if !limits.hold(rows.len(), 0, columns) {
+            return false;
+        }
         // No value is longer, so mostly nothing need be counted.
         let most = rows.len().saturating_mul(columns).saturating_mul(TEXT_VALUE_BYTES_MAX);
         limits.hold(rows.len(), most, columns)

@@ -45,6 +45,44 @@ async fn a03_dealt_rows_give_the_sums_of_sorted_ones() {
     }
 }
 
+/// The same with more sums than are dealt: its rows are sorted, without a step above the table.
+const PADDED: &str = "SELECT town, COUNT(*) AS rows, COUNT(DISTINCT rider) AS riders, COUNT(n) AS known, \
+     SUM(n) AS total, SUM(clamp(x, 0, 8)) AS xs, SUM(clamp(x, 0, 1)) AS a, SUM(clamp(x, 0, 2)) AS b, \
+     SUM(clamp(x, 0, 3)) AS c FROM trips GROUP BY town";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a03_the_plans_row_cap_keeps_the_same_rows_dealt_and_sorted() {
+    let mut draws = Draws(80);
+    for (turn, (row_cap, table_cap)) in [(1, 50), (3, 50), (2, 5), (4, 4)].into_iter().enumerate() {
+        let mut rows = draws.rows(0..40, 9);
+        // Copies of rows, of which a cap keeps some.
+        rows.extend_from_within(..rows.len() / 3);
+        draws.shuffle(&mut rows);
+        let world = World::new(&rows, 1 + turn % 3, table_cap);
+        for group_cap in [1, 2, 60] {
+            let plain = world.plan(EVERY_LANE, row_cap, group_cap);
+            let padded = world.plan(PADDED, row_cap, group_cap);
+            let (Contribute::Sql(few), Contribute::Sql(many)) =
+                (&plain.contribute, &padded.contribute)
+            else {
+                panic!("not SQL")
+            };
+            let place = |lane| many.lanes.iter().position(|other| other == lane).unwrap();
+            let places: Vec<usize> = few.lanes.iter().map(place).collect();
+            assert!(many.lanes.len() > few.lanes.len());
+            let secret = 9 + turn as u8;
+            let sorted = lanes(&padded, &world.catalog, &options(2, 64), secret).await;
+            let cells = sorted.chunks(many.lanes.len());
+            let want: Vec<i128> =
+                cells.flat_map(|cell| places.iter().map(|place| cell[*place])).collect();
+            for engine in [options(1, 8_192), options(3, 7)] {
+                let found = lanes(&plain, &world.catalog, &engine, secret).await;
+                assert_eq!(found, want, "{row_cap} of {table_cap}, {group_cap}, {engine:?}");
+            }
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a26_dealt_rows_in_another_order_or_without_a_person_move_nobody_else() {
     let mut draws = Draws(78);

@@ -15,6 +15,7 @@
 //! - Text compares by its UTF-8 bytes; FALSE is below TRUE.
 
 use crate::function::Function;
+use crate::limits::CHEAP_PARTS_MAX;
 use crate::row::Datum;
 use cloister_terms::{ColumnType, KeyValue, Name};
 use serde::{Deserialize, Serialize};
@@ -422,15 +423,21 @@ impl Expr {
         }
     }
 
-    /// Whether it calls a function whose work or result may be many times the row that it is called for
-    /// ([`Function::is_dear`]).
+    /// Whether working it out may cost many times the row that it is worked out for: it calls a function
+    /// that does ([`Function::is_dear`]), or has many parts and terms of lists.
     pub fn is_dear(&self) -> bool {
-        let mut waiting = vec![self];
+        let (mut waiting, mut parts) = (vec![self], 0usize);
         while let Some(expr) = waiting.pop() {
-            match expr {
+            let terms = match expr {
                 Self::Call { function, .. } if function.is_dear() => return true,
-                _ => waiting.extend(expr.parts()),
+                Self::InList { list, .. } => list.len(),
+                _ => 0,
+            };
+            parts = parts.saturating_add(terms).saturating_add(1);
+            if parts > CHEAP_PARTS_MAX {
+                return true;
             }
+            waiting.extend(expr.parts());
         }
         false
     }

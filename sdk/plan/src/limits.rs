@@ -70,6 +70,8 @@ pub const FUEL_MAX: u64 = 1_000_000_000_000;
 pub const QUANTILE_LEAVES_MAX: u32 = 64;
 /// Most parts of all lanes' expressions together: histograms repeat what they count in every leaf.
 pub const LANE_PARTS_MAX: usize = 200_000;
+/// Parts and terms of an expression that every row may cost; one with more is worked out after row caps.
+pub const CHEAP_PARTS_MAX: usize = 64;
 /// Most levels of JSON of one lane's expression: readers stop at 127, the plan's own six included.
 pub const EXPRESSION_JSON_LEVELS_MAX: usize = 121;
 /// Decimal places of a quantile's share.

@@ -7,7 +7,7 @@ use wasmparser::{
     FuncToValidate, FuncValidatorAllocations, FunctionBody, Operator, ValidatorResources,
 };
 
-use crate::limits::{LOCALS_RECKONED, Limit, Limits};
+use crate::limits::{BULK_BRANCHES, LOCALS_RECKONED, Limit, Limits};
 use crate::vet::{VetError, bounded};
 use crate::writes::{OperandStack, Writes};
 
@@ -50,6 +50,12 @@ pub(crate) fn vet_body(
             Operator::BrTable { targets } => {
                 branches = branches.saturating_add(u64::from(targets.len()).saturating_add(1));
             }
+            Operator::MemoryFill { .. }
+            | Operator::MemoryCopy { .. }
+            | Operator::MemoryInit { .. }
+            | Operator::TableFill { .. }
+            | Operator::TableCopy { .. }
+            | Operator::TableInit { .. } => branches = branches.saturating_add(BULK_BRANCHES),
             _ => {}
         }
         bounded(Limit::Nesting, depth, limits.nesting)?;

@@ -118,8 +118,10 @@ impl Job {
         let ran = persons.iter().try_for_each(|person| self.run_person(persons, person, outputs));
         self.watchdog.disarm();
         let ran = ran.and_then(|()| self.erase_input());
-        if self.watchdog.expired() {
-            return Err(JobError::Watchdog);
+        let ran = if self.watchdog.expired() { Err(JobError::Watchdog) } else { ran };
+        if ran.is_err() {
+            // What stopped half-way is used for nobody any more.
+            self.live = None;
         }
         ran
     }

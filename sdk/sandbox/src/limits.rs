@@ -37,6 +37,9 @@ pub const LOCALS_MAX: u64 = 1024;
 pub const NESTING_MAX: u64 = 256;
 /// Most branch points of one function: compile time grows faster than their number.
 pub const BRANCHES_MAX: u64 = 4096;
+/// Branch points that one bulk memory operation is taken for: the compiler makes a call with checks of fuel
+/// and time around it, and another one or two where it is marked.
+pub const BULK_BRANCHES: u64 = 8;
 /// Locals that every function is taken to have, when its complexity is reckoned.
 pub const LOCALS_RECKONED: u64 = 16;
 /// Most (branch points x locals) of one function: what the compiler's SSA form can grow to.

@@ -338,6 +338,13 @@ fn e_compile_bomb() {
     let loops = "(loop (br_if 0 (i32.const 0)))".repeat(100);
     let bomb = format!("(module {})", format!("(func (local{locals}) {loops})").repeat(12));
     assert_eq!(past_limit(&bomb), Limit::ModuleComplexity);
+    // Bulk operations, each a call with checks around it.
+    let fills = "(memory.fill (i32.const 0) (i32.const 0) (i32.const 129))".repeat(20);
+    let bulk = |count| {
+        let body = format!("(func (local{locals}) {fills})").repeat(count);
+        format!("(module (memory 1 1) {body})")
+    };
+    assert_eq!(past_limit(&bulk(13)), Limit::ModuleComplexity);
     let locals = " i64".repeat(1025);
     assert_eq!(past_limit(&format!("(module (func (local{locals})))")), Limit::Locals);
     let nested = format!("(module (func {} {}))", "(block ".repeat(300), ")".repeat(300));

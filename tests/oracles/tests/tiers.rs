@@ -196,7 +196,8 @@ fn a12_every_write_at_every_border_is_undone() {
     .into();
     writes.extend([8, 16, 32, 64].map(lane));
     let mut places: Vec<i64> = vec![0, 1, 1040, 1056, 32768, 0x7fff_ffff, 0xffff_ffff, 0xffff_fff8];
-    for border in [4096, 4608, 5120, 33_280, 65_024, 65_536] {
+    // Borders of cards, of groups of them, of both, and the end.
+    for border in [4096, 4352, 4608, 5120, 8192, 32_768, 33_280, 65_024, 65_536] {
         places.extend((-17..=1).map(|off| border + off));
     }
     let persons: Vec<Vec<i64>> = places.iter().map(|place| vec![*place, -1]).collect();
