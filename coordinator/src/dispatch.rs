@@ -4,7 +4,7 @@
 
 use crate::hub::Hub;
 use crate::intake::{AcceptedRun, RejectionOr, analysis_of, request_of};
-use crate::store::{RunState, Store, StoreError, StoredAnalysis, StoredVote};
+use crate::store::{RunState, Store, StoreError, StoredVote};
 use cloister_net::{Clock, Connection};
 use cloister_terms::{Digest, Name, Refusal, RunRequest};
 use cloister_wire::dsse::Envelope;
@@ -84,27 +84,28 @@ pub async fn resume(shared: &Shared) {
 
 /// Offers an analysis to every connected node that it asks.
 pub async fn offer(shared: &Shared, analysis: Digest) {
-    let found = shared.on_store(move |store| waiting_offer(store, analysis)).await;
-    let Some(Some((stored, nodes))) = found else { return };
-    let Some(frame) = offer_frame(stored) else { return };
-    for node in &nodes {
+    let found = shared.on_store(move |store| analysis_of(store, analysis)).await;
+    let Some(Ok((_, opened))) = found else { return };
+    for node in &opened.document().nodes {
         let Some(connection) = shared.hub.node(node) else { continue };
-        let frame = Arc::clone(&frame);
-        tokio::spawn(async move { push(&connection, &frame).await });
+        let (shared, node) = (shared.clone(), node.clone());
+        tokio::spawn(async move { offer_to(&shared, &node, &connection, analysis).await });
     }
 }
 
-/// A stored analysis and the nodes that it asks.
-fn waiting_offer(store: &Store, analysis: Digest) -> Option<(StoredAnalysis, Vec<Name>)> {
-    let (_, opened) = analysis_of(store, analysis).ok()?;
-    Some((store.analysis(analysis).ok()??, opened.document().nodes.clone()))
-}
-
-/// The message that offers an analysis, encoded.
-fn offer_frame(stored: StoredAnalysis) -> Option<Arc<Vec<u8>>> {
+/// Offers an analysis with the votes that are there when it is this offer's turn, so that what arrives
+/// last has them all.
+async fn offer_to(shared: &Shared, node: &Name, connection: &Connection, analysis: Digest) {
+    let turn = shared.hub.turn(node);
+    let _mine = turn.lock().await;
+    let stored = shared.on_store(move |store| store.analysis(analysis)).await;
+    let Some(stored) = report_fault("offer", stored).flatten() else { return };
     let approvals = stored.approvals();
     let (analysis, module) = (stored.envelope, stored.module);
-    cloister_wire::encode(&ToNode::Offer { analysis, module, approvals }).ok().map(Arc::new)
+    let offer = ToNode::Offer { analysis, module, approvals };
+    if let Ok(frame) = cloister_wire::encode(&offer) {
+        push(connection, &frame).await;
+    }
 }
 
 /// A node has connected: it gets the analyses and runs that wait for it.
@@ -114,10 +115,10 @@ pub async fn catch_up(shared: Shared, node: Name, connection: Connection) {
         .on_store(move |store| -> Result<_, StoreError> {
             let mut offers = Vec::new();
             for digest in store.analyses(Some(now_s))? {
-                if let Some((stored, nodes)) = waiting_offer(store, digest)
-                    && nodes.contains(&name)
+                if let Ok((_, opened)) = analysis_of(store, digest)
+                    && opened.document().nodes.contains(&name)
                 {
-                    offers.push(stored);
+                    offers.push(digest);
                 }
             }
             let mut runs = Vec::new();
@@ -133,8 +134,8 @@ pub async fn catch_up(shared: Shared, node: Name, connection: Connection) {
         })
         .await;
     let Some((offers, runs)) = report_fault("catching up", waiting) else { return };
-    for frame in offers.into_iter().filter_map(offer_frame) {
-        push(&connection, &frame).await;
+    for analysis in offers {
+        offer_to(&shared, &node, &connection, analysis).await;
     }
     for request in runs {
         if let Some(frame) = run_frame(&shared, request).await {

@@ -6,7 +6,7 @@ use cloister_net::{CloseReason, Connection};
 use cloister_terms::{Digest, Name};
 use cloister_wire::message::{NodeState, RunProgress};
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 
 /// Live connections by node, and a counter that moves with every change of any run.
@@ -15,8 +15,12 @@ pub struct Hub {
     nodes: Mutex<HashMap<Name, (u64, Connection)>>,
     next: std::sync::atomic::AtomicU64,
     steps: Mutex<HashMap<(Digest, Name), NodeState>>,
+    turns: Mutex<HashMap<Name, Turn>>,
     changes: watch::Sender<u64>,
 }
+
+/// Whoever holds it may offer something to a node.
+pub type Turn = Arc<tokio::sync::Mutex<()>>;
 
 impl Default for Hub {
     fn default() -> Self {
@@ -25,6 +29,7 @@ impl Default for Hub {
             nodes: Mutex::default(),
             next: std::sync::atomic::AtomicU64::new(1),
             steps: Mutex::default(),
+            turns: Mutex::default(),
             changes,
         }
     }
@@ -60,6 +65,12 @@ impl Hub {
     /// The live connection of a node.
     pub fn node(&self, node: &Name) -> Option<Connection> {
         self.lock().get(node).map(|(_, connection)| connection.clone())
+    }
+
+    /// Offers go to a node one after the other: what was read from the store first must not arrive last.
+    pub fn turn(&self, node: &Name) -> Turn {
+        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(turns.entry(node.clone()).or_default())
     }
 
     /// Notes that a request was sent to, or admitted by, a node.

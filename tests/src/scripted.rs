@@ -7,6 +7,8 @@ use cloister_net::{Connection, StreamError};
 use cloister_terms::{Digest, Refusal, RunRequest};
 use cloister_wire::message::{FromNode, NodeReport, Outcome, ReportTaken, ToNode};
 use cloister_wire::{Envelope, SigningKey, decode, encode};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::mpsc;
 
@@ -26,13 +28,20 @@ pub enum Script {
     Withhold,
     /// Refuses it.
     Refuse(Refusal),
+    /// Takes it and never answers; takes its time for offers, too.
+    Ponder,
 }
+
+/// How long a node ponders an offer: longer than the next vote takes to come in.
+const PONDERED: Duration = Duration::from_millis(300);
 
 /// What a push was.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Seen {
     /// An offered analysis, with this many votes.
     Offer(usize),
+    /// An offer that came before the last one was answered: it may overtake it.
+    OfferAmidOffer,
     /// A run, by the digest of its request.
     Run(Digest),
 }
@@ -50,10 +59,12 @@ impl ScriptedNode {
     pub async fn serve(connection: Connection, partner: &'static str, script: Script) -> Self {
         let (tell, seen) = mpsc::unbounded_channel();
         let serving = connection.clone();
+        let offers = Arc::new(AtomicUsize::new(0));
         tokio::spawn(async move {
             // Ends with its connection; what that means is the test's to say.
             while let Ok(stream) = serving.accept_bi().await {
-                tokio::spawn(push(serving.clone(), stream, partner, script, tell.clone()));
+                let (serving, offers) = (serving.clone(), offers.clone());
+                tokio::spawn(push(serving, stream, partner, script, offers, tell.clone()));
             }
         });
         report(&connection, &NodeReport::Hello { agreement: None }).await.unwrap();
@@ -80,11 +91,20 @@ async fn push(
     mut stream: cloister_net::BiStream,
     partner: &'static str,
     script: Script,
+    offers: Arc<AtomicUsize>,
     tell: mpsc::UnboundedSender<Seen>,
 ) {
     let Ok(frame) = stream.read_last_frame(FRAME_MAX).await else { return };
     let (seen, answer, outcome) = match decode::<ToNode>(&frame).unwrap() {
-        ToNode::Offer { approvals, .. } => (Seen::Offer(approvals.len()), FromNode::Taken, None),
+        ToNode::Offer { approvals, .. } => {
+            let is_alone = offers.fetch_add(1, Ordering::SeqCst) == 0;
+            if script == Script::Ponder {
+                tokio::time::sleep(PONDERED).await;
+            }
+            offers.fetch_sub(1, Ordering::SeqCst);
+            let seen = if is_alone { Seen::Offer(approvals.len()) } else { Seen::OfferAmidOffer };
+            (seen, FromNode::Taken, None)
+        }
         ToNode::Run { analysis, request, .. } => {
             let analysis = Envelope::parse(&analysis).unwrap();
             let request = Envelope::parse(&request).unwrap();
@@ -100,6 +120,7 @@ async fn push(
                 Script::Borrow(other) => (FromNode::Taken, Some(release(other, &own(other)))),
                 Script::Withhold => (FromNode::Taken, Some(Outcome::Withheld)),
                 Script::Refuse(refusal) => (FromNode::Refused(refusal), None),
+                Script::Ponder => (FromNode::Taken, None),
             };
             (Seen::Run(digest), answer, outcome.map(|outcome| (digest, outcome)))
         }
