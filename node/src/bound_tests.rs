@@ -282,7 +282,7 @@ fn rounding_several_at_once_is_rounding_to_even() {
         let power = (1u64 << exponent) as f64;
         values.extend([-2.0, -1.0, -0.5, -0.25, 0.25, 0.5, 1.0, 2.0].map(|near| power + near));
     }
-    values.extend((1..2_000).map(|n| f64::from(n) * 1234.567_89 - 1e6));
+    values.extend((1..2_000).map(|n| f64::from(n) * 1_234.567_89 - 1e6));
     values.extend(values.clone().iter().map(|value| -value));
     values.extend([f64::INFINITY, f64::NEG_INFINITY, f64::NAN]);
     // Below 2^51 one way of rounding is taken, from there on another.

@@ -85,7 +85,7 @@ impl Default for EngineOptions {
             batch_rows: BATCH_ROWS,
             person_limits: PersonLimits::default(),
             settings: Vec::new(),
-            without_rules: rule_names().0.into_iter().filter(is_needless).collect(),
+            without_rules: needless_rules(),
             without_physical_rules: BTreeSet::new(),
             #[cfg(feature = "for-tests")]
             mutant: None,
@@ -94,8 +94,10 @@ impl Default for EngineOptions {
     }
 }
 
-fn is_needless(rule: &String) -> bool {
-    !LOGICAL_RULES.contains(&rule.as_str())
+fn needless_rules() -> BTreeSet<String> {
+    let (mut logical, _) = rule_names();
+    logical.retain(|rule| !LOGICAL_RULES.contains(&rule.as_str()));
+    logical
 }
 
 /// Names of every logical and every physical rule, for tests that leave each out.

@@ -96,13 +96,16 @@ fn collided(mut dealt: Vec<Dealt>) -> Vec<Dealt> {
     dealt
 }
 
+/// Units of one type from numbers.
+type UnitsOf<'a> = &'a dyn Fn(&[i64]) -> ArrayRef;
+
 #[test]
 fn a26_every_person_is_whole_and_alone_whatever_the_type_of_units() {
     // 400 rows of 37 units and of none, in no order.
     let rows: Vec<(i64, i64)> = (0..400).map(|n| (n * 7_919 % 38, n)).collect();
     let known =
         |of: &[i64]| of.iter().map(|unit| (*unit != 37).then_some(*unit)).collect::<Vec<_>>();
-    let kinds: [(&dyn Fn(&[i64]) -> ArrayRef, bool); 5] = [
+    let kinds: [(UnitsOf, bool); 5] = [
         (&|of| Arc::new(Int64Array::from(known(of))), true),
         (&|of| Arc::new(TimestampMicrosecondArray::from(known(of))), true),
         (

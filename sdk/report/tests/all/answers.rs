@@ -432,7 +432,8 @@ fn a_grid_keeps_its_shape_and_says_none_where_no_partner_holds_a_key() {
     };
     let a = Name::new("a").unwrap();
     shape.served = vec![Served { partner: a.clone(), positions: vec![vec![0], vec![0, 1]] }];
-    let sums = Combined::new(&shape, &[a.clone()], &[(a, vec![500, 700])]).unwrap();
+    let sums =
+        Combined::new(&shape, std::slice::from_ref(&a), &[(a.clone(), vec![500, 700])]).unwrap();
     let grid = report(&shape, &sums).unwrap().to_matrix_text(&TextOptions::default()).unwrap();
     assert!(grid.contains("500") && grid.contains("2 keys have no figure"), "{grid}");
     let south = grid.lines().find(|line| line.starts_with("south")).unwrap();
