@@ -4,7 +4,7 @@
 
 use crate::hub::Hub;
 use crate::intake::{AcceptedRun, RejectionOr, analysis_of, request_of};
-use crate::store::{RunState, Store, StoreError, StoredVote};
+use crate::store::{Moved, RunState, Store, StoreError, StoredVote};
 use cloister_net::{Clock, Connection};
 use cloister_terms::{Digest, Name, Refusal, RunRequest};
 use cloister_wire::dsse::Envelope;
@@ -98,6 +98,9 @@ pub async fn offer(shared: &Shared, analysis: Digest) {
 async fn offer_to(shared: &Shared, node: &Name, connection: &Connection, analysis: Digest) {
     let turn = shared.hub.turn(node);
     let _mine = turn.lock().await;
+    if connection.close_reason().is_some() {
+        return;
+    }
     let stored = shared.on_store(move |store| store.analysis(analysis)).await;
     let Some(stored) = report_fault("offer", stored).flatten() else { return };
     let approvals = stored.approvals();
@@ -160,16 +163,17 @@ async fn push_to_all(shared: Shared, nodes: Vec<Name>, request: Digest) {
 /// The message that asks a node to run, encoded; the same for every node.
 async fn run_frame(shared: &Shared, request: Digest) -> Option<Arc<Vec<u8>>> {
     let frame = shared.on_store(move |store| {
-        let asked = request_of(store, request).ok()?;
-        let stored = store.analysis(asked.document().analysis).ok()??;
+        // Checked when it was taken in, and by every node again.
+        let run = store.run(request).ok()??;
+        let asked = Envelope::parse(&run.envelope).ok()?.open::<RunRequest>().ok()?;
+        let stored = store.analysis(run.analysis).ok()??;
         // An approval that came in later is not what the request relies on.
         let concerns =
             |vote: &StoredVote| vote.rejects || asked.document().approvals.contains(&vote.digest);
         let approvals = stored.votes.into_iter().filter(concerns);
         let approvals = approvals.map(|vote| vote.envelope).collect();
         let (analysis, module) = (stored.envelope, stored.module);
-        let request = asked.envelope().to_bytes();
-        let run = ToNode::Run { analysis, module, approvals, request };
+        let run = ToNode::Run { analysis, module, approvals, request: run.envelope };
         cloister_wire::encode(&run).ok().map(Arc::new)
     });
     frame.await.flatten()
@@ -287,7 +291,9 @@ async fn settle(
     state: RunState,
 ) -> Option<ReportTaken> {
     let stored = shared.on_store(move |store| store.set_outcome(request, &node, &state)).await;
-    let taken = report_fault("outcome", stored).map(|_| ReportTaken);
+    // Of a run that is not there nothing was kept: the node keeps it.
+    let known = report_fault("outcome", stored).filter(|moved| *moved != Moved::Unknown);
+    let taken = known.map(|_| ReportTaken);
     shared.hub.changed();
     taken
 }

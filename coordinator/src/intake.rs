@@ -164,7 +164,7 @@ pub fn request(
         RunPut::NonceUsed => return Err(Rejection::NonceUsed.into()),
     }
     let request = opened.digest();
-    store.opened().requests.put(request, Arc::new(opened));
+    store.opened().requests.put(request, opened.size(), Arc::new(opened));
     Ok(AcceptedRun { request, nodes, deadline_ms })
 }
 
@@ -202,13 +202,13 @@ pub fn analysis_of(store: &Store, digest: Digest) -> Result<Documents, Rejection
     let named = envelope.open::<Analysis>().map_err(|_| Rejection::Malformed)?;
     let agreement = agreement_of(store, named.document().agreement)?;
     let analysis = Arc::new(open_analysis(&agreement, &envelope)?);
-    store.opened().analyses.put(digest, Arc::clone(&analysis));
+    store.opened().analyses.put(digest, analysis.size(), Arc::clone(&analysis));
     Ok((agreement, analysis))
 }
 
 /// A stored request.
 pub fn request_of(store: &Store, digest: Digest) -> Result<Arc<Opened<RunRequest>>, RejectionOr> {
-    store.opened().requests.or_find(digest, || {
+    store.opened().requests.or_find(digest, Opened::size, || {
         let run = store.run(digest)?.ok_or(Rejection::Unknown)?;
         let (agreement, analysis) = analysis_of(store, run.analysis)?;
         let approvals = envelopes(&store.votes(run.analysis)?)?;
@@ -222,7 +222,7 @@ fn envelopes(votes: &[StoredVote]) -> Result<Vec<Envelope>, Rejection> {
 }
 
 fn agreement_of(store: &Store, digest: Digest) -> Result<Arc<Opened<Agreement>>, RejectionOr> {
-    store.opened().agreements.or_find(digest, || {
+    store.opened().agreements.or_find(digest, Opened::size, || {
         let bytes = store.agreement(digest)?.ok_or(Rejection::Unknown)?;
         Ok(open_agreement(&parse(&bytes)?)?)
     })

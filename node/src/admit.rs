@@ -104,6 +104,7 @@ pub fn admit(
     check_clock(request.document(), &standing, now_s)?;
     check_agreement(&analysis, terms)?;
     check_signatures(&analysis, &request, terms)?;
+    remember(asking.analysis, &analysis, terms);
     check_quorum(&analysis, request.document(), asking.approvals, terms)?;
     check_dates(analysis.document(), terms, now_s)?;
     check_scope(analysis.document(), terms)?;
@@ -128,12 +129,12 @@ pub fn admit(
 /// # Errors
 /// The first [`Refusal`] found.
 pub fn admit_offer(
-    analysis: &[u8],
+    bytes: &[u8],
     module: Option<&[u8]>,
     approvals: &[Vec<u8>],
     terms: &Terms,
 ) -> Result<Arc<Opened<Analysis>>, Refusal> {
-    let analysis = open_analysis(analysis, terms)?;
+    let analysis = open_analysis(bytes, terms)?;
     check_agreement(&analysis, terms)?;
     let document = analysis.document();
     let researcher = terms.agreement.document().researcher(&document.researcher);
@@ -141,6 +142,7 @@ pub fn admit_offer(
     if !is_signed_by(&analysis, &researcher.key, terms) {
         return Err(Refusal::BadSignature);
     }
+    remember(bytes, &analysis, terms);
     check_scope(document, terms)?;
     check_module_bytes(&document.body, module)?;
     // The steward decides by what the document says it reads and costs: it must be so.
@@ -151,8 +153,17 @@ pub fn admit_offer(
     Ok(analysis)
 }
 
+/// Opened before, or now.
 fn open_analysis(bytes: &[u8], terms: &Terms) -> Result<Arc<Opened<Analysis>>, Refusal> {
-    terms.remembered.analyses.or_find(sha256(bytes), || open(bytes))
+    match terms.remembered.analyses.get(sha256(bytes)) {
+        Some(known) => Ok(known),
+        None => open(bytes).map(Arc::new),
+    }
+}
+
+/// For an analysis whose signature was found good: what anybody may send must not take room.
+fn remember(bytes: &[u8], analysis: &Arc<Opened<Analysis>>, terms: &Terms) {
+    terms.remembered.analyses.put(sha256(bytes), analysis.size(), Arc::clone(analysis));
 }
 
 fn open<T: cloister_wire::Document>(bytes: &[u8]) -> Result<Opened<T>, Refusal> {
@@ -288,7 +299,9 @@ fn check_grant(
     now_s: i64,
 ) -> Result<Digest, Refusal> {
     let bytes = standing.grant.as_ref().ok_or(Refusal::NotGranted)?;
-    let grant = terms.remembered.grants.or_find(sha256(bytes), || open::<Grant>(bytes))?;
+    // The ledger took it from this steward alone.
+    let found = || open::<Grant>(bytes);
+    let grant = terms.remembered.grants.or_find(sha256(bytes), Opened::size, found)?;
     let own = terms.agreement.own();
     if !is_signed_by(&grant, &own.steward_key, terms) {
         return Err(Refusal::BadSignature);
@@ -398,10 +411,10 @@ fn check_module_bytes<'a>(
 /// Plan: planned again from the approved text; plan, shape, columns and cost are the approved ones
 /// (B24).
 fn check_plan(analysis: &Opened<Analysis>, terms: &Terms) -> Result<Arc<Planned>, Refusal> {
-    let of = (terms.agreement.digest(), analysis.digest());
-    let analysis = analysis.document();
+    let opened = analysis;
+    let analysis = opened.document();
     let dictionary = &terms.agreement.document().dictionary;
-    let planned = terms.remembered.planned(of, || {
+    let planned = terms.remembered.planned(terms.agreement.digest(), opened, || {
         cloister_plan::replan(dictionary, analysis).map_err(|error| {
             tracing::warn!(%error, "the approved text cannot be planned");
             Refusal::PlanMismatch

@@ -11,12 +11,15 @@ use std::sync::Arc;
 /// Facts of each kind that are kept.
 const FACTS_MAX: usize = 64;
 
+/// What a counted vote takes, about.
+const VOTE_BYTES: usize = 256;
+
 /// Facts of documents, by digests of all that they follow from.
 #[derive(Debug)]
 pub struct Remembered {
-    /// Analyses as opened, by SHA-256 of their envelope's bytes. Who signed them is another fact.
+    /// Analyses that their researcher signed, as opened, by SHA-256 of their envelope's bytes.
     pub(crate) analyses: Recent<Opened<Analysis>>,
-    /// Grants as opened, likewise.
+    /// Grants of the ledger, likewise.
     pub(crate) grants: Recent<Opened<Grant>>,
     signed: Recent<()>,
     counted: Recent<QuorumState>,
@@ -46,7 +49,7 @@ impl Remembered {
     ) -> bool {
         // Of the whole envelope: other signatures over the same document are another fact.
         let fact = named("signed", &[sha256(&envelope.to_bytes()), sha256(key.as_bytes())]);
-        self.signed.or_find(fact, || if verify() { Ok(()) } else { Err(()) }).is_ok()
+        self.signed.or_find(fact, |()| 0, || if verify() { Ok(()) } else { Err(()) }).is_ok()
     }
 
     /// How `approvals` count for an analysis under an agreement, which `count` finds out. What is
@@ -59,16 +62,19 @@ impl Remembered {
     ) -> Result<Arc<QuorumState>, E> {
         let votes = approvals.iter().map(|vote| sha256(&vote.to_bytes()));
         let of: Vec<Digest> = [agreement, analysis].into_iter().chain(votes).collect();
-        self.counted.or_find(named("counted", &of), count)
+        let bytes = of.len().saturating_mul(VOTE_BYTES);
+        self.counted.or_find(named("counted", &of), |_| bytes, count)
     }
 
     /// What the text of an analysis under an agreement plans to, which `plan` finds out.
     pub(crate) fn planned<E>(
         &self,
-        (agreement, analysis): (Digest, Digest),
+        agreement: Digest,
+        analysis: &Opened<Analysis>,
         plan: impl FnOnce() -> Result<Planned, E>,
     ) -> Result<Arc<Planned>, E> {
-        self.planned.or_find(named("planned", &[agreement, analysis]), plan)
+        let fact = named("planned", &[agreement, analysis.digest()]);
+        self.planned.or_find(fact, |_| analysis.size(), plan)
     }
 }
 

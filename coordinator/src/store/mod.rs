@@ -8,7 +8,7 @@ mod runs;
 
 pub use documents::{StoredAnalysis, StoredVote};
 pub use enrolment::{InviteError, Peer};
-pub use runs::{RunPut, RunState, StoredRun};
+pub use runs::{Moved, RunPut, RunState, StoredRun};
 
 use crate::opened::OpenedDocuments;
 use rusqlite::Connection;

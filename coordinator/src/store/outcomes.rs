@@ -3,7 +3,7 @@
 //! returns when its own answer is on disk, and never before.
 
 use super::runs::move_forward;
-use super::{RunState, Store, StoreError};
+use super::{Moved, RunState, Store, StoreError};
 use cloister_terms::{Digest, Name};
 use rusqlite::{Connection, TransactionBehavior};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -17,7 +17,7 @@ struct Outcome {
     request: Digest,
     node: Name,
     state: RunState,
-    written: Arc<OnceLock<Result<bool, StoreError>>>,
+    written: Arc<OnceLock<Result<Moved, StoreError>>>,
 }
 
 impl Waiting {
@@ -31,17 +31,16 @@ impl Waiting {
 }
 
 impl Store {
-    /// Moves one node's state forward; whether it changed. Marks the run done when all are final. On
-    /// disk when this returns.
+    /// Moves one node's state forward. Marks the run done when all are final. On disk when this returns.
     ///
     /// # Errors
-    /// [`StoreError`]: neither this outcome nor those written with it are there.
+    /// [`StoreError`]: this outcome is not there.
     pub fn set_outcome(
         &self,
         request: Digest,
         node: &Name,
         state: &RunState,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<Moved, StoreError> {
         let written = Arc::new(OnceLock::new());
         let (node, state) = (node.clone(), state.clone());
         self.waiting.push(Outcome { request, node, state, written: Arc::clone(&written) });
@@ -56,28 +55,32 @@ impl Store {
     }
 }
 
-/// Writes all of them in one transaction and tells each what came of it.
+/// Writes all of them in one transaction and tells each what came of it. One that cannot be written
+/// must not keep the others back: then each is tried alone.
 fn write(connection: &mut Connection, outcomes: &[Outcome]) {
+    let tell = |outcome: &Outcome, moved| {
+        let _ = outcome.written.set(moved);
+    };
     match write_all(connection, outcomes) {
-        Ok(changed) => outcomes.iter().zip(changed).for_each(|(outcome, changed)| {
-            let _ = outcome.written.set(Ok(changed));
-        }),
-        Err(error) => outcomes.iter().for_each(|outcome| {
-            let _ = outcome.written.set(Err(error.clone()));
+        Ok(moved) => outcomes.iter().zip(moved).for_each(|(one, moved)| tell(one, Ok(moved))),
+        Err(_) => outcomes.iter().for_each(|one| {
+            let alone = write_all(connection, std::slice::from_ref(one));
+            let moved = alone.map(|moved| moved.first().copied().unwrap_or(Moved::Unknown));
+            tell(one, moved);
         }),
     }
 }
 
-fn write_all(connection: &mut Connection, outcomes: &[Outcome]) -> Result<Vec<bool>, StoreError> {
+fn write_all(connection: &mut Connection, outcomes: &[Outcome]) -> Result<Vec<Moved>, StoreError> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let moved = outcomes
         .iter()
         .map(|outcome| move_forward(&transaction, outcome.request, &outcome.node, &outcome.state));
-    let changed = moved.collect::<Result<Vec<_>, _>>()?;
-    if changed.contains(&true) {
+    let moved = moved.collect::<Result<Vec<_>, _>>()?;
+    if moved.contains(&Moved::Forward) {
         transaction.commit()?;
     }
-    Ok(changed)
+    Ok(moved)
 }
 
 #[cfg(test)]
@@ -88,11 +91,17 @@ mod tests {
     use cloister_wire::message::NodeState;
 
     const REQUEST: Digest = Digest::new([2; 32]);
+    const OTHER: Digest = Digest::new([5; 32]);
 
     fn with_run(nodes: &[Name]) -> Store {
         let store = Store::in_memory().unwrap();
         // What the documents say is no matter here.
         store.lock().execute_batch("PRAGMA foreign_keys = OFF").unwrap();
+        put(&store, REQUEST, nodes);
+        store
+    }
+
+    fn put(store: &Store, request: Digest, nodes: &[Name]) {
         let asked = RunRequest {
             version: DOCUMENT_VERSION,
             researcher: "ada".parse().unwrap(),
@@ -102,11 +111,10 @@ mod tests {
             parameters: Digest::new([0; 32]),
             releases_used: vec![],
             requested_at_s: 0,
-            nonce: Nonce::new([3; 16]),
+            nonce: Nonce::new([request.as_bytes()[0]; 16]),
         };
-        let put = store.put_run(REQUEST, &asked, b"request", nodes, 0).unwrap();
+        let put = store.put_run(request, &asked, b"request", nodes, 0).unwrap();
         assert_eq!(put, RunPut::Stored);
-        store
     }
 
     fn names(count: usize) -> Vec<Name> {
@@ -123,10 +131,11 @@ mod tests {
                 scope.spawn(move || {
                     let release = node.as_str().as_bytes().to_vec();
                     let state = RunState::Released(release.clone());
-                    assert!(store.set_outcome(REQUEST, node, &state).unwrap());
+                    assert_eq!(store.set_outcome(REQUEST, node, &state).unwrap(), Moved::Forward);
                     let run = store.run(REQUEST).unwrap().unwrap();
                     assert!(run.releases.contains(&release), "told before it was written");
-                    assert!(!store.set_outcome(REQUEST, node, &state).unwrap(), "moves once");
+                    let again = store.set_outcome(REQUEST, node, &state).unwrap();
+                    assert_eq!(again, Moved::Not, "moves once");
                 });
             }
         });
@@ -136,26 +145,36 @@ mod tests {
     }
 
     #[test]
-    fn a_store_that_fails_tells_every_one_who_waited_and_keeps_none_of_them() {
-        let nodes = names(2);
+    fn one_that_cannot_be_written_keeps_no_other_back_and_is_told_so() {
+        let nodes = names(1);
         let store = with_run(&nodes);
-        store.lock().execute_batch("ALTER TABLE runs RENAME TO lost").unwrap();
-        let withheld = RunState::Plain(NodeState::Withheld);
-        let outcome = |node: &Name| Outcome {
-            request: REQUEST,
-            node: node.clone(),
-            state: withheld.clone(),
+        put(&store, OTHER, &nodes);
+        let damage = format!("UPDATE outcomes SET state = 'torn' WHERE request = '{REQUEST}'");
+        store.lock().execute_batch(&damage).unwrap();
+        let outcome = |request| Outcome {
+            request,
+            node: nodes[0].clone(),
+            state: RunState::Plain(NodeState::Withheld),
             written: Arc::default(),
         };
-        let outcomes: Vec<Outcome> = nodes.iter().map(outcome).collect();
+        let outcomes = [outcome(OTHER), outcome(REQUEST)];
         write(&mut store.lock(), &outcomes);
-        assert!(outcomes.iter().all(|of| matches!(of.written.get(), Some(Err(_)))));
-        store.lock().execute_batch("ALTER TABLE lost RENAME TO runs").unwrap();
-        let run = store.run(REQUEST).unwrap().unwrap();
-        assert!(run.progress.nodes.iter().all(|(_, state)| *state == NodeState::Away));
+        let told = outcomes.each_ref().map(|of| of.written.get().unwrap().clone());
+        assert!(matches!(told, [Ok(Moved::Forward), Err(_)]), "{told:?}");
+        assert!(store.run(OTHER).unwrap().unwrap().progress.done);
         store.lock().execute_batch("ALTER TABLE outcomes RENAME TO lost").unwrap();
+        let withheld = RunState::Plain(NodeState::Withheld);
         assert!(store.set_outcome(REQUEST, &nodes[0], &withheld).is_err());
         store.lock().execute_batch("ALTER TABLE lost RENAME TO outcomes").unwrap();
-        assert!(store.set_outcome(REQUEST, &nodes[0], &withheld).unwrap());
+    }
+
+    #[test]
+    fn an_answer_to_a_run_that_is_not_there_is_not_said_to_be_taken() {
+        let nodes = names(2);
+        let store = with_run(&nodes[..1]);
+        let withheld = RunState::Plain(NodeState::Withheld);
+        let other = Digest::new([9; 32]);
+        assert_eq!(store.set_outcome(other, &nodes[0], &withheld).unwrap(), Moved::Unknown);
+        assert_eq!(store.set_outcome(REQUEST, &nodes[1], &withheld).unwrap(), Moved::Not);
     }
 }

@@ -30,6 +30,17 @@ pub enum RunState {
     Released(Vec<u8>),
 }
 
+/// What became of a node's state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Moved {
+    /// It moved forward.
+    Forward,
+    /// It stood there or further already, or the run does not ask this node.
+    Not,
+    /// There is no such run.
+    Unknown,
+}
+
 /// What became of a run that was handed in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RunPut {
@@ -142,13 +153,13 @@ impl Store {
     }
 }
 
-/// Moves one node's state forward; whether it changed. Marks the run done when all are final.
+/// Moves one node's state forward. Marks the run done when all are final.
 pub(super) fn move_forward(
     connection: &Connection,
     request: Digest,
     node: &Name,
     state: &RunState,
-) -> Result<bool, StoreError> {
+) -> Result<Moved, StoreError> {
     let (new, release) = match state {
         RunState::Plain(state) => (*state, None),
         RunState::Released(release) => (NodeState::Released, Some(release)),
@@ -160,15 +171,20 @@ pub(super) fn move_forward(
             state_of(&row.get::<_, String>(0)?)
         })
         .optional()?;
-    let Some(old) = old else { return Ok(false) };
+    let Some(old) = old else {
+        let is_known = connection
+            .prepare_cached("SELECT 1 FROM runs WHERE request = ?1")?
+            .exists([request.to_string()])?;
+        return Ok(if is_known { Moved::Not } else { Moved::Unknown });
+    };
     if rank(new) <= rank(old) {
-        return Ok(false);
+        return Ok(Moved::Not);
     }
     let sql = "UPDATE outcomes SET state = ?3, release = ?4 WHERE request = ?1 AND node = ?2";
     let values = params![request.to_string(), node.as_str(), state_text(new), release];
     connection.prepare_cached(sql)?.execute(values)?;
     finish_if_final(connection, request)?;
-    Ok(true)
+    Ok(Moved::Forward)
 }
 
 fn finish_if_final(connection: &Connection, request: Digest) -> Result<(), StoreError> {

@@ -8,6 +8,7 @@ use super::{Ledger, digest, high_water_s, meta, raise_high_water, set_meta};
 use cloister_terms::{Analysis, Budget, Digest, Grant, Name, Refusal};
 use cloister_wire::{Envelope, Opened, canonical, sha256};
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
+use std::collections::BTreeSet;
 
 /// Most analyses that may wait for a decision at once.
 pub const OFFERS_MAX: u32 = 256;
@@ -64,7 +65,8 @@ impl Ledger {
         self.read(|connection| standing(connection, analysis))
     }
 
-    /// Keeps a checked offer; one that is already there gets the newer votes.
+    /// Keeps a checked offer; one that is already there gets the newer votes. Votes are never taken back,
+    /// so an offer with some of the known ones alone comes late and changes nothing.
     ///
     /// # Errors
     /// [`LedgerError::TooManyOffers`] beyond [`OFFERS_MAX`] or [`OFFERS_PER_RESEARCHER_MAX`].
@@ -76,13 +78,23 @@ impl Ledger {
         now_s: i64,
     ) -> Result<(), LedgerError> {
         let (id, document) = (analysis.digest().to_string(), analysis.document());
+        let named: BTreeSet<String> = approvals.iter().map(hex::encode).collect();
         let votes = canonical(&approvals.iter().map(hex::encode).collect::<Vec<_>>())?;
         self.write(|transaction| {
-            let newer = transaction.execute(
-                "UPDATE offers SET approvals = ? WHERE analysis = ?",
-                params![votes, id],
-            )?;
-            if newer == 1 {
+            let known: Option<Vec<u8>> = transaction
+                .query_row("SELECT approvals FROM offers WHERE analysis = ?", [&id], |row| {
+                    row.get(0)
+                })
+                .optional()?;
+            if let Some(known) = known {
+                let known: BTreeSet<String> = serde_json::from_slice(&known)
+                    .map_err(|_| LedgerError::Stored { what: "approvals" })?;
+                if !named.is_subset(&known) {
+                    transaction.execute(
+                        "UPDATE offers SET approvals = ? WHERE analysis = ?",
+                        params![votes, id],
+                    )?;
+                }
                 return Ok(());
             }
             let undecided = "SELECT count(*) FROM offers

@@ -45,6 +45,21 @@ fn hostile_offers_are_refused() {
 }
 
 #[test]
+fn an_offer_that_comes_late_takes_no_vote_away() {
+    let rig = Rig::new();
+    let all = rig.federation.papers(&rig.federation.analysis(|_| ()), 1);
+    let one = Papers { approvals: all.approvals[..1].to_vec(), ..all.clone() };
+    let votes = |papers: &Papers| {
+        let analysis = offer(&rig, papers).unwrap();
+        rig.ledger.offer(analysis).unwrap().unwrap().approvals
+    };
+    assert_eq!(votes(&one), one.approvals);
+    assert_eq!(votes(&all), all.approvals);
+    assert_eq!(votes(&one), all.approvals, "sent before, arrived after");
+    assert_eq!(votes(&Papers { approvals: vec![], ..all.clone() }), all.approvals);
+}
+
+#[test]
 fn offers_are_bounded_and_one_researcher_cannot_crowd_out_another() {
     let rig = Rig::new();
     let by = |who: &str, i: usize| {

@@ -176,6 +176,12 @@ impl<T> Opened<T> {
         self.digest
     }
 
+    /// Bytes of the document and its signatures.
+    pub fn size(&self) -> usize {
+        let signatures = self.signatures.iter().map(Vec::len);
+        signatures.fold(self.signed_bytes.len(), usize::saturating_add)
+    }
+
     /// The envelope it came in.
     pub fn envelope(&self) -> &Envelope {
         &self.envelope
