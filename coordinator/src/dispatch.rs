@@ -4,7 +4,7 @@
 
 use crate::hub::Hub;
 use crate::intake::{AcceptedRun, RejectionOr, analysis_of, request_of};
-use crate::store::{Moved, RunState, Store, StoreError, StoredVote};
+use crate::store::{Moved, RunState, Store, StoreError, StoredAnalysis, StoredVote};
 use cloister_net::{Clock, Connection};
 use cloister_terms::{Digest, Name, Refusal, RunRequest};
 use cloister_wire::dsse::Envelope;
@@ -12,7 +12,7 @@ use cloister_wire::message::{
     FromNode, NodeReport, NodeState, Outcome, Rejection, ReportTaken, ToNode,
 };
 use cloister_wire::proof::open_release;
-use cloister_wire::{DsseError, ProofError};
+use cloister_wire::{CodecError, DsseError, ProofError};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -84,29 +84,46 @@ pub async fn resume(shared: &Shared) {
 
 /// Offers an analysis to every connected node that it asks.
 pub async fn offer(shared: &Shared, analysis: Digest) {
-    let found = shared.on_store(move |store| analysis_of(store, analysis)).await;
-    let Some(Ok((_, opened))) = found else { return };
-    for node in &opened.document().nodes {
-        let Some(connection) = shared.hub.node(node) else { continue };
-        let (shared, node) = (shared.clone(), node.clone());
-        tokio::spawn(async move { offer_to(&shared, &node, &connection, analysis).await });
+    let found = shared.on_store(move |store| to_offer(store, analysis)).await;
+    let Some((nodes, stored)) = report_fault("an offer", found) else { return };
+    for node in nodes {
+        let Some(connection) = shared.hub.node(&node) else { continue };
+        let (shared, stored) = (shared.clone(), Arc::clone(&stored));
+        tokio::spawn(async move {
+            offer_to(&shared, &node, &connection, analysis, &stored).await;
+        });
     }
+}
+
+/// The nodes that an analysis asks, and what they are shown of it.
+fn to_offer(
+    store: &Store,
+    analysis: Digest,
+) -> Result<(Vec<Name>, Arc<StoredAnalysis>), Rejection> {
+    let (_, opened) = analysis_of(store, analysis).map_err(|error| error.0)?;
+    let stored = store.analysis(analysis).map_err(|_| Rejection::Unavailable)?;
+    Ok((opened.document().nodes.clone(), Arc::new(stored.ok_or(Rejection::Unknown)?)))
 }
 
 /// Offers an analysis with the votes that are there when it is this offer's turn, so that what arrives
 /// last has them all.
-async fn offer_to(shared: &Shared, node: &Name, connection: &Connection, analysis: Digest) {
+async fn offer_to(
+    shared: &Shared,
+    node: &Name,
+    connection: &Connection,
+    analysis: Digest,
+    stored: &StoredAnalysis,
+) {
     let turn = shared.hub.turn(node);
     let _mine = turn.lock().await;
     if connection.close_reason().is_some() {
         return;
     }
-    let stored = shared.on_store(move |store| store.analysis(analysis)).await;
-    let Some(stored) = report_fault("offer", stored).flatten() else { return };
-    let approvals = stored.approvals();
-    let (analysis, module) = (stored.envelope, stored.module);
-    let offer = ToNode::Offer { analysis, module, approvals };
-    if let Ok(frame) = cloister_wire::encode(&offer) {
+    let votes = shared.on_store(move |store| store.votes(analysis)).await;
+    let Some(votes) = report_fault("an offer's votes", votes) else { return };
+    let approvals = votes.into_iter().map(|vote| vote.envelope).collect();
+    let (analysis, module) = (stored.envelope.clone(), stored.module.clone());
+    if let Ok(frame) = cloister_wire::encode(&ToNode::Offer { analysis, module, approvals }) {
         push(connection, &frame).await;
     }
 }
@@ -138,7 +155,10 @@ pub async fn catch_up(shared: Shared, node: Name, connection: Connection) {
         .await;
     let Some((offers, runs)) = report_fault("catching up", waiting) else { return };
     for analysis in offers {
-        offer_to(&shared, &node, &connection, analysis).await;
+        let found = shared.on_store(move |store| to_offer(store, analysis)).await;
+        if let Some((_, stored)) = report_fault("an offer", found) {
+            offer_to(&shared, &node, &connection, analysis, &stored).await;
+        }
     }
     for request in runs {
         if let Some(frame) = run_frame(&shared, request).await {
@@ -162,21 +182,38 @@ async fn push_to_all(shared: Shared, nodes: Vec<Name>, request: Digest) {
 
 /// The message that asks a node to run, encoded; the same for every node.
 async fn run_frame(shared: &Shared, request: Digest) -> Option<Arc<Vec<u8>>> {
-    let frame = shared.on_store(move |store| {
-        // Checked when it was taken in, and by every node again.
-        let run = store.run(request).ok()??;
-        let asked = Envelope::parse(&run.envelope).ok()?.open::<RunRequest>().ok()?;
-        let stored = store.analysis(run.analysis).ok()??;
-        // An approval that came in later is not what the request relies on.
-        let concerns =
-            |vote: &StoredVote| vote.rejects || asked.document().approvals.contains(&vote.digest);
-        let approvals = stored.votes.into_iter().filter(concerns);
-        let approvals = approvals.map(|vote| vote.envelope).collect();
-        let (analysis, module) = (stored.envelope, stored.module);
-        let run = ToNode::Run { analysis, module, approvals, request: run.envelope };
-        cloister_wire::encode(&run).ok().map(Arc::new)
-    });
-    frame.await.flatten()
+    let frame = shared.on_store(move |store| encoded_run(store, request)).await;
+    report_fault("a run that cannot be sent", frame)
+}
+
+fn encoded_run(store: &Store, request: Digest) -> Result<Arc<Vec<u8>>, Unsent> {
+    // Checked when it was taken in, and by every node again.
+    let run = store.run(request)?.ok_or(Unsent::Unknown)?;
+    let asked = Envelope::parse(&run.envelope)?.open::<RunRequest>()?;
+    let stored = store.analysis(run.analysis)?.ok_or(Unsent::Unknown)?;
+    // An approval that came in later is not what the request relies on.
+    let concerns =
+        |vote: &StoredVote| vote.rejects || asked.document().approvals.contains(&vote.digest);
+    let approvals = stored.votes.into_iter().filter(concerns);
+    let approvals = approvals.map(|vote| vote.envelope).collect();
+    let (analysis, module) = (stored.envelope, stored.module);
+    let run = ToNode::Run { analysis, module, approvals, request: run.envelope };
+    Ok(Arc::new(cloister_wire::encode(&run)?))
+}
+
+/// Why no node is asked to run.
+#[derive(Debug, thiserror::Error)]
+enum Unsent {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Envelope(#[from] DsseError),
+    #[error(transparent)]
+    Codec(#[from] CodecError),
+    #[error(
+        "the store has no such run or analysis: restore the store, or have the researcher ask again"
+    )]
+    Unknown,
 }
 
 async fn push_run(

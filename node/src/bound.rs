@@ -168,7 +168,7 @@ impl Caps {
     }
 }
 
-/// Bounds person after person; holds room that is used again, never anything of an earlier person.
+/// Bounds person after person; holds room that is used again, and reads nothing of an earlier person there.
 pub struct Bounder {
     caps: Arc<Caps>,
     sampler: Sampler,

@@ -244,6 +244,35 @@ fn module_outputs_are_merged_clamped_and_capped() {
 }
 
 #[test]
+fn few_outputs_of_a_module_add_what_they_add_when_they_are_put_in_order() {
+    let bounds = Bounds::from_steps(-5, 7, 0).unwrap();
+    // A place that no plan has, twice: nothing is added there, but the outputs are no longer distinct.
+    let twice = [Pair { index: u32::MAX, value: 1 }; 2];
+    let mut state = 7u64;
+    let mut next = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        state >> 33
+    };
+    let values = [i64::MIN, -6, -5, 0, 1, 7, 8, i64::MAX];
+    for turn in 0..2_000 {
+        let (count, group_cap) = ((next() % 10) as usize, [1, 2, 8, 9][turn % 4]);
+        let pairs: Vec<Pair> = (0..count)
+            .map(|_| Pair { index: (next() % 14) as u32, value: values[(next() % 8) as usize] })
+            .collect();
+        let cut = Told::capped(turn % 3 == 0);
+        let add = |pairs: &[Pair]| {
+            let caps = Arc::into_inner(caps(1, group_cap, &[7], 3)).unwrap();
+            let caps = Arc::new(caps.answering(Some((0..12).collect())));
+            let mut exact = empty(1);
+            Bounder::new(caps).add_outputs(b"unit", pairs, bounds, cut, &mut exact).unwrap();
+            sums_of(exact)
+        };
+        let in_order: Vec<Pair> = pairs.iter().chain(&twice).copied().collect();
+        assert_eq!(add(&pairs), add(&in_order), "{pairs:?}, {group_cap}");
+    }
+}
+
+#[test]
 fn a_person_counts_once_where_any_of_her_rows_is_of_the_kind() {
     let set = BooleanBuffer::from(vec![false, true, true, false, false]);
     let values = RowValues {

@@ -2,6 +2,7 @@
 
 use super::{Store, StoreError, parsed};
 use cloister_terms::{Digest, Name, Verdict};
+use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, params};
 
 /// One analysis as stored.
@@ -183,7 +184,13 @@ fn votes_of(connection: &Connection, analysis: Digest) -> Result<Vec<StoredVote>
     let mut statement = connection.prepare_cached(sql)?;
     let rows = statement.query_map([analysis.to_string()], |row| {
         let digest = parsed(0, &row.get::<_, String>(0)?)?;
-        let rejects = row.get::<_, String>(1)? == REJECT;
+        let verdict: String = row.get(1)?;
+        let rejects = match verdict.as_str() {
+            APPROVE => false,
+            REJECT => true,
+            // Taken for an approval, a damaged rejection would not reach the nodes.
+            _ => return Err(rusqlite::Error::InvalidColumnType(1, verdict, Type::Text)),
+        };
         Ok(StoredVote { digest, rejects, envelope: row.get(2)? })
     })?;
     Ok(rows.collect::<Result<_, _>>()?)

@@ -78,8 +78,8 @@ impl Ledger {
         now_s: i64,
     ) -> Result<(), LedgerError> {
         let (id, document) = (analysis.digest().to_string(), analysis.document());
-        let named: BTreeSet<String> = approvals.iter().map(hex::encode).collect();
-        let votes = canonical(&approvals.iter().map(hex::encode).collect::<Vec<_>>())?;
+        let named: Vec<String> = approvals.iter().map(hex::encode).collect();
+        let votes = canonical(&named)?;
         self.write(|transaction| {
             let known: Option<Vec<u8>> = transaction
                 .query_row("SELECT approvals FROM offers WHERE analysis = ?", [&id], |row| {
@@ -89,7 +89,7 @@ impl Ledger {
             if let Some(known) = known {
                 let known: BTreeSet<String> = serde_json::from_slice(&known)
                     .map_err(|_| LedgerError::Stored { what: "approvals" })?;
-                if !named.is_subset(&known) {
+                if !named.iter().all(|vote| known.contains(vote)) {
                     transaction.execute(
                         "UPDATE offers SET approvals = ? WHERE analysis = ?",
                         params![votes, id],

@@ -57,9 +57,10 @@ fn answer(shape: &OutputShape, lanes: &[i128]) -> Report {
     report(shape, &combined(shape, lanes, 3, 4)).unwrap()
 }
 
-fn trips(lanes: &[i128]) -> Report {
-    let places = texts(&["north", "south", "east"]);
-    let shape = OutputShape {
+/// Trips from each place to each.
+fn trips_between(places: &[&str]) -> OutputShape {
+    let places = texts(places);
+    OutputShape {
         keys: ["from", "to"]
             .map(|name| KeyDimension { name: name.into(), values: places.clone() })
             .to_vec(),
@@ -73,8 +74,11 @@ fn trips(lanes: &[i128]) -> Report {
         recipe: Default::default(),
         private_keys: None,
         diagnostics: vec![],
-    };
-    answer(&shape, lanes)
+    }
+}
+
+fn trips(lanes: &[i128]) -> Report {
+    answer(&trips_between(&["north", "south", "east"]), lanes)
 }
 
 #[test]
@@ -415,21 +419,7 @@ fn keys_that_no_partner_holds_are_counted_beside_the_table() {
 
 #[test]
 fn a_grid_keeps_its_shape_and_says_none_where_no_partner_holds_a_key() {
-    let places = texts(&["north", "south"]);
-    let dimension = |name: &str| KeyDimension { name: name.into(), values: places.clone() };
-    let mut shape = OutputShape {
-        keys: vec![dimension("from"), dimension("to")],
-        lanes: vec![lane("trips", 12, 0)],
-        columns: vec![
-            column("from", Formula::Key { dimension: 0 }),
-            column("to", Formula::Key { dimension: 1 }),
-            column("trips", Formula::Total { lane: 0 }),
-        ],
-        served: vec![],
-        recipe: Default::default(),
-        private_keys: None,
-        diagnostics: vec![],
-    };
+    let mut shape = trips_between(&["north", "south"]);
     let a = Name::new("a").unwrap();
     shape.served = vec![Served { partner: a.clone(), positions: vec![vec![0], vec![0, 1]] }];
     let sums =
