@@ -3,11 +3,12 @@
 //! analysis and request; one that does not is excluded and recorded as an incident.
 
 use crate::hub::Hub;
-use crate::intake::{AcceptedRun, RejectionOr, analysis_of, request_of};
+use crate::intake::{AcceptedRun, Documents, RejectionOr, analysis_of, request_of, round_of};
+use crate::opened::AskedRound;
 use crate::store::{Moved, RunState, Store, StoreError, StoredAnalysis, StoredVote};
 use cloister_net::{Clock, Connection};
 use cloister_terms::{Digest, Name, Refusal, RunRequest};
-use cloister_wire::dsse::Envelope;
+use cloister_wire::dsse::{Envelope, Opened};
 use cloister_wire::message::{
     FromNode, NodeReport, NodeState, Outcome, Rejection, ReportTaken, ToNode,
 };
@@ -190,6 +191,9 @@ fn encoded_run(store: &Store, request: Digest) -> Result<Arc<Vec<u8>>, Unsent> {
     // Checked when it was taken in, and by every node again.
     let run = store.run(request)?.ok_or(Unsent::Unknown)?;
     let asked = Envelope::parse(&run.envelope)?.open::<RunRequest>()?;
+    let (agreement, analysis) = analysis_of(store, run.analysis)?;
+    let round = round_of(store, &agreement, &analysis, &asked)?;
+    let used = round.used.iter().map(Envelope::to_bytes).collect();
     let stored = store.analysis(run.analysis)?.ok_or(Unsent::Unknown)?;
     // An approval that came in later is not what the request relies on.
     let concerns =
@@ -197,7 +201,7 @@ fn encoded_run(store: &Store, request: Digest) -> Result<Arc<Vec<u8>>, Unsent> {
     let approvals = stored.votes.into_iter().filter(concerns);
     let approvals = approvals.map(|vote| vote.envelope).collect();
     let (analysis, module) = (stored.envelope, stored.module);
-    let run = ToNode::Run { analysis, module, approvals, request: run.envelope };
+    let run = ToNode::Run { analysis, module, approvals, request: run.envelope, used };
     Ok(Arc::new(cloister_wire::encode(&run)?))
 }
 
@@ -210,10 +214,18 @@ enum Unsent {
     Envelope(#[from] DsseError),
     #[error(transparent)]
     Codec(#[from] CodecError),
+    #[error("its documents do not stand: {0}")]
+    Documents(Rejection),
     #[error(
         "the store has no such run or analysis: restore the store, or have the researcher ask again"
     )]
     Unknown,
+}
+
+impl From<RejectionOr> for Unsent {
+    fn from(error: RejectionOr) -> Self {
+        Self::Documents(error.0)
+    }
 }
 
 async fn push_run(
@@ -271,14 +283,11 @@ fn judge(store: &Store, node: &Name, request: Digest, outcome: Outcome) -> Optio
     let Outcome::Released(bytes) = outcome else {
         return Some(RunState::Plain(NodeState::Withheld));
     };
-    let asked = match request_of(store, request) {
+    let asked = match asked_of(store, request) {
         Err(RejectionOr(Rejection::Unknown | Rejection::Unavailable)) => return None,
         asked => asked,
     };
-    match asked
-        .map_err(Excluded::from)
-        .and_then(|asked| verify(store, node, asked.document(), &bytes))
-    {
+    match asked.map_err(Excluded::from).and_then(|asked| verify(node, &asked, &bytes)) {
         Ok(()) => Some(RunState::Released(bytes)),
         Err(why) => {
             let what = format!("release of {node} for run {} excluded: {why}", request.short());
@@ -290,15 +299,25 @@ fn judge(store: &Store, node: &Name, request: Digest, outcome: Outcome) -> Optio
     }
 }
 
-fn verify(
-    store: &Store,
-    node: &Name,
-    request: &RunRequest,
-    release: &[u8],
-) -> Result<(), Excluded> {
-    let (agreement, analysis) = analysis_of(store, request.analysis)?;
+/// Everything that a release of a run is held against.
+struct Asked {
+    documents: Documents,
+    request: Arc<Opened<RunRequest>>,
+    round: Arc<AskedRound>,
+}
+
+fn asked_of(store: &Store, request: Digest) -> Result<Asked, RejectionOr> {
+    let request = request_of(store, request)?;
+    let documents = analysis_of(store, request.document().analysis)?;
+    let round = round_of(store, &documents.0, &documents.1, &request)?;
+    Ok(Asked { documents, request, round })
+}
+
+fn verify(node: &Name, asked: &Asked, release: &[u8]) -> Result<(), Excluded> {
+    let (agreement, analysis) = &asked.documents;
     let release = Envelope::parse(release)?;
-    let opened = open_release(&agreement, &analysis, request, &release)?;
+    let round = &asked.round.round;
+    let opened = open_release(agreement, analysis, asked.request.document(), round, &release)?;
     if opened.document().node == *node { Ok(()) } else { Err(Excluded::OtherNode) }
 }
 

@@ -1,18 +1,27 @@
 //! Which documents are taken in, and from whom. The coordinator checks what it can so that people
 //! learn of mistakes early; nodes never rely on it and check everything again.
 
+use crate::opened::AskedRound;
 use crate::store::{RunPut, Store, StoreError, StoredVote};
 use cloister_terms::analysis::Body;
-use cloister_terms::limits::MODULE_BYTES_MAX;
-use cloister_terms::{Agreement, Analysis, Approval, Digest, Name, Refusal, RunRequest};
+use cloister_terms::limits::{MODULE_BYTES_MAX, PARTIES_MAX};
+use cloister_terms::{
+    Agreement, Analysis, Approval, Digest, Name, Refusal, ReleaseRecord, RunRequest,
+};
+use cloister_wire::Round;
 use cloister_wire::dsse::{Envelope, Opened};
 use cloister_wire::message::{AnalysisLine, Rejection};
 use cloister_wire::proof::{ProofError, open_agreement, open_analysis, open_request};
 use cloister_wire::quorum::count_approvals;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Most analyses a researcher may have open at once.
 const OPEN_ANALYSES_MAX: u64 = 1_000;
+
+/// Most bytes of the releases that a round builds on: with the other documents of a run they must fit one
+/// message to a node.
+const USED_BYTES_MAX: usize = 32 << 20;
 
 /// A run that may be dispatched.
 #[derive(Debug)]
@@ -154,6 +163,7 @@ pub fn request(
             return Err(Rejection::BelowQuorum.into());
         }
     }
+    round_of(store, &agreement, &analysis, &opened)?;
     let time_max_ms = i64::try_from(agreement.document().run_time_max_ms).unwrap_or(i64::MAX);
     let deadline_ms = now_s.saturating_mul(1_000).saturating_add(time_max_ms);
     let nodes = analysis.document().nodes.clone();
@@ -215,6 +225,55 @@ pub fn request_of(store: &Store, digest: Digest) -> Result<Arc<Opened<RunRequest
         let (opened, _) = open_request(&agreement, &analysis, &approvals, &parse(&run.envelope)?)?;
         Ok(opened)
     })
+}
+
+/// The round that a request asks for, with the releases that it builds on as they are stored.
+pub fn round_of(
+    store: &Store,
+    agreement: &Opened<Agreement>,
+    analysis: &Opened<Analysis>,
+    request: &Opened<RunRequest>,
+) -> Result<Arc<AskedRound>, RejectionOr> {
+    let bytes = |asked: &AskedRound| {
+        let used: usize = asked.used.iter().map(|used| used.to_bytes().len()).sum();
+        analysis.size().saturating_add(used)
+    };
+    store.opened().rounds.or_find(request.digest(), bytes, || {
+        let named = &request.document().releases_used;
+        // One a partner at most; what is more is not even looked for.
+        if named.len() > PARTIES_MAX {
+            return Err(Rejection::Malformed.into());
+        }
+        let used = releases_named(store, analysis.digest(), named)?;
+        let round = Round::of(agreement, analysis, request.document(), &used)?;
+        Ok(AskedRound { round, used })
+    })
+}
+
+/// The stored releases of an analysis that have these digests, each once; those that are not there are
+/// left out.
+fn releases_named(
+    store: &Store,
+    analysis: Digest,
+    named: &[Digest],
+) -> Result<Vec<Envelope>, RejectionOr> {
+    let mut wanted: BTreeSet<Digest> = named.iter().copied().collect();
+    let (mut used, mut bytes) = (Vec::new(), 0usize);
+    // The latest first: mostly it is the run just before.
+    for run in store.runs_of(analysis)?.into_iter().rev() {
+        if wanted.is_empty() {
+            break;
+        }
+        for release in store.run(run)?.into_iter().flat_map(|run| run.releases) {
+            let envelope = parse(&release)?;
+            let opened = envelope.open::<ReleaseRecord>().map_err(|_| Rejection::Malformed)?;
+            if wanted.remove(&opened.digest()) {
+                bytes = bytes.saturating_add(release.len());
+                used.push(envelope);
+            }
+        }
+    }
+    if bytes > USED_BYTES_MAX { Err(Rejection::TooLarge.into()) } else { Ok(used) }
 }
 
 fn envelopes(votes: &[StoredVote]) -> Result<Vec<Envelope>, Rejection> {

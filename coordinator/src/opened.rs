@@ -3,7 +3,7 @@
 //! keep what can change: votes, decisions and states are read from the store each time.
 
 use cloister_terms::{Agreement, Analysis, RunRequest};
-use cloister_wire::{Opened, Recent};
+use cloister_wire::{Envelope, Opened, Recent, Round};
 
 /// Agreements and requests that are kept; analyses are listed, so there are more of them.
 const DOCUMENTS_MAX: usize = 64;
@@ -18,6 +18,17 @@ pub(crate) struct OpenedDocuments {
     pub analyses: Recent<Opened<Analysis>>,
     /// Requests with a quorum, signed by their researcher.
     pub requests: Recent<Opened<RunRequest>>,
+    /// The rounds that requests ask for, by the request's digest.
+    pub rounds: Recent<AskedRound>,
+}
+
+/// The round that a request asks for.
+#[derive(Debug)]
+pub struct AskedRound {
+    /// What its releases must be.
+    pub round: Round,
+    /// The releases that it builds on.
+    pub used: Vec<Envelope>,
 }
 
 impl Default for OpenedDocuments {
@@ -26,6 +37,7 @@ impl Default for OpenedDocuments {
             agreements: Recent::new(DOCUMENTS_MAX),
             analyses: Recent::new(ANALYSES_MAX),
             requests: Recent::new(DOCUMENTS_MAX),
+            rounds: Recent::new(DOCUMENTS_MAX),
         }
     }
 }

@@ -216,7 +216,11 @@ async fn person_stream(
         Ok(FromPerson::Watch { request }) => watch(&shared, name, request, stream).await,
         Ok(message) => {
             let answer = answer(&shared, name, message).await;
-            stream.answer(&cloister_wire::encode(&answer).unwrap_or_default()).await
+            let frame = cloister_wire::encode(&answer).or_else(|error| {
+                tracing::error!(%error, "an answer that cannot be sent");
+                cloister_wire::encode(&ToPerson::Refused(Rejection::TooLarge))
+            });
+            stream.answer(&frame.unwrap_or_default()).await
         }
         Err(_) => {
             connection.close(CloseReason::Misbehaved);
@@ -305,12 +309,15 @@ fn act(
 /// Results go to the recipients the approved analysis lists, and to nobody else.
 fn results(store: &Store, sender: &Name, request: Digest) -> Result<RunFile, RejectionOr> {
     let run = store.run(request)?.ok_or(Rejection::Unknown)?;
-    let (_, analysis) = intake::analysis_of(store, run.analysis)?;
+    let (agreement, analysis) = intake::analysis_of(store, run.analysis)?;
     if !analysis.document().recipients.contains(sender) {
         return Err(Rejection::Unknown.into());
     }
+    let asked = intake::request_of(store, request)?;
+    let asked = intake::round_of(store, &agreement, &analysis, &asked)?;
     let stored = store.analysis(run.analysis)?.ok_or(Rejection::Unknown)?;
     Ok(RunFile {
+        used: asked.used.iter().map(cloister_wire::Envelope::to_bytes).collect(),
         approvals: stored.approvals(),
         agreement: stored.agreement,
         analysis: stored.envelope,

@@ -54,7 +54,8 @@ async fn compare_over(title: &str, town: &dyn Fn(i64) -> i64) {
     let catalog = Catalog::open(&[source(folder.path())], &dictionary).expect("a catalog");
     let body = Body::Sql { text: SQL.to_owned() };
     let spend = Spend { epsilon: Some("1".parse().unwrap()), rho: None, delta: None };
-    let question = Question { body: &body, row_cap: 20, group_cap: 5, spend, diagnostics: false };
+    let question =
+        Question { body: &body, row_cap: 20, group_cap: 5, spend, diagnostics: false, rounds: 1 };
     let direct = plan(&dictionary, &question).expect("a plan").plan;
     let mut related = direct.clone();
     if let Contribute::Sql(sql) = &mut related.contribute {

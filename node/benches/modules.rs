@@ -395,7 +395,8 @@ fn flow_plan(dictionary: &Dictionary) -> ContributionPlan {
         "value": { "min": "0", "max": "1" }, "value_name": "riders", "fuel_per_person": FUEL } });
     let body: Body = serde_json::from_value(body).expect("a body");
     let spend = Spend { epsilon: Some("1".parse().unwrap()), rho: None, delta: None };
-    let question = Question { body: &body, row_cap: 512, group_cap: 4, spend, diagnostics: false };
+    let question =
+        Question { body: &body, row_cap: 512, group_cap: 4, spend, diagnostics: false, rounds: 1 };
     plan(dictionary, &question).expect("a plan").plan
 }
 

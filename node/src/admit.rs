@@ -11,13 +11,13 @@ use crate::slot::{PASSES_MAX, fits};
 use cloister_plan::{Contribute, ContributionPlan, Planned};
 use cloister_sandbox::limits::WATCHDOG_MS;
 use cloister_sandbox::{Limits, RunnerError, Setup, Workers};
-use cloister_terms::limits::{CLOCK_SKEW_MAX_S, MODULE_BYTES_MAX};
+use cloister_terms::limits::{CLOCK_SKEW_MAX_S, MODULE_BYTES_MAX, PARTIES_MAX};
 use cloister_terms::{
     Analysis, Body, Budget, DOCUMENT_VERSION, Digest, Grant, Name, Nonce, PublicKey, Refusal,
     RunRequest, Verdict,
 };
 use cloister_wire::quorum::{APPROVALS_MAX, refusal_of};
-use cloister_wire::{Envelope, Opened, QuorumState, canonical, count_approvals, sha256};
+use cloister_wire::{Envelope, Opened, ProofError, QuorumState, Round, count_approvals, sha256};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -35,6 +35,8 @@ pub struct Asking<'a> {
     pub approvals: &'a [Vec<u8>],
     /// The researcher's signed request (envelope).
     pub request: &'a [u8],
+    /// The releases of an earlier round that the request names (envelopes).
+    pub used: &'a [Vec<u8>],
 }
 
 /// What this node holds every asking against.
@@ -118,9 +120,12 @@ pub fn admit(
     let module = check_module(&analysis.document().body, asking.module)?;
     let planned = check_plan(&analysis, terms)?;
     check_slot(&planned.plan, terms)?;
-    check_fit(&planned.plan, module.as_deref(), &terms.workers)?;
-    check_round(analysis.document(), request.document())?;
-    admitted(&analysis, &request, &planned, module, grant, terms, now_s)
+    for plan in planned.keys_plan.iter().chain([&planned.plan]) {
+        check_fit(plan, module.as_deref(), &terms.workers)?;
+    }
+    let round = check_round(&analysis, request.document(), asking.used, terms)?;
+    let plan = planned.of_round(round.number, &round.shape);
+    admitted(&analysis, &request, (round, plan), module, grant, terms, now_s)
 }
 
 /// Whether an offered analysis is one that this partner's steward may be asked about: the same
@@ -430,29 +435,37 @@ fn check_plan(analysis: &Opened<Analysis>, terms: &Terms) -> Result<Arc<Planned>
     }
     let same = planned.digest() == analysis.plan
         && planned.plan.shape == analysis.shape
+        && planned.keys_round() == analysis.keys_round.as_ref()
         && planned.columns == analysis.columns;
     if same { Ok(planned) } else { Err(Refusal::PlanMismatch) }
 }
 
-/// Round: there is one so far, without parameters and without earlier releases.
-fn check_round(analysis: &Analysis, request: &RunRequest) -> Result<(), Refusal> {
-    let single = analysis.rounds == 1 && request.round == 1 && request.releases_used.is_empty();
-    if single && request.parameters == no_parameters()? {
-        return Ok(());
+/// Round: one of the analysis', on releases that verify, with their keys as its parameters.
+fn check_round(
+    analysis: &Opened<Analysis>,
+    request: &RunRequest,
+    used: &[Vec<u8>],
+    terms: &Terms,
+) -> Result<Round, Refusal> {
+    // One a partner at most; what is more is not even looked at.
+    if used.len() > PARTIES_MAX {
+        return Err(Refusal::WrongRound);
     }
-    Err(Refusal::WrongRound)
-}
-
-/// Digest of the empty parameter object.
-fn no_parameters() -> Result<Digest, Refusal> {
-    let empty = std::collections::BTreeMap::<String, String>::new();
-    canonical(&empty).map(|bytes| sha256(&bytes)).map_err(|_| Refusal::WrongRound)
+    let used = used.iter().map(|bytes| Envelope::parse(bytes).map_err(refusal_of));
+    let used = used.collect::<Result<Vec<_>, _>>()?;
+    Round::of(terms.agreement.opened(), analysis, request, &used).map_err(|error| {
+        tracing::warn!(%error, "the round is not an approved one");
+        match error {
+            ProofError::BadSignature(_) => Refusal::BadSignature,
+            _ => Refusal::WrongRound,
+        }
+    })
 }
 
 fn admitted(
     analysis: &Opened<Analysis>,
     request: &Opened<RunRequest>,
-    planned: &Planned,
+    (round, plan): (Round, ContributionPlan),
     module: Option<Vec<u8>>,
     grant: Digest,
     terms: &Terms,
@@ -473,15 +486,15 @@ fn admitted(
         unit_namespace: own.unit_namespace.clone(),
         agreement: terms.agreement.digest(),
         analysis: analysis.digest(),
-        plan: planned.digest(),
-        parameters: request.document().parameters,
-        round: request.document().round,
+        plan: round.plan,
+        parameters: round.parameters,
+        round: round.number,
         epoch,
-        cost: planned.cost,
+        cost: round.cost,
     };
     Ok(Admitted {
         terms: charge,
-        plan: planned.plan.clone(),
+        plan,
         module,
         caps,
         researcher: researcher.name.clone(),

@@ -3,14 +3,13 @@
 
 use cloister_terms::agreement::AgreementError;
 use cloister_terms::{Agreement, Digest, Name, Party, PublicKey};
-use cloister_wire::{DsseError, Envelope, SigningKey};
+use cloister_wire::{DsseError, Envelope, Opened, SigningKey};
 
 /// A fully signed agreement to which this partner is a party. Private fields: holding one proves it.
 #[derive(Debug, Clone)]
 pub struct SignedAgreement {
-    agreement: Agreement,
+    agreement: Opened<Agreement>,
     own: Party,
-    digest: Digest,
     is_of_one: bool,
 }
 
@@ -73,7 +72,7 @@ impl SignedAgreement {
             return Err(NotOurAgreement::Unsigned(party.partner.clone()));
         }
         let own = own.clone();
-        Ok(Self { agreement: agreement.clone(), own, digest: opened.digest(), is_of_one: false })
+        Ok(Self { agreement: opened, own, is_of_one: false })
     }
 
     /// A steward's agreement with nobody but herself: one party, whose steward is the only researcher, and
@@ -87,11 +86,10 @@ impl SignedAgreement {
         steward: &SigningKey,
     ) -> Result<Self, NotOurAgreement> {
         agreement.dictionary.check().map_err(AgreementError::from)?;
-        let digest = Envelope::sign(&agreement, steward)?.open::<Agreement>()?.digest();
+        let opened = Envelope::sign(&agreement, steward)?.open::<Agreement>()?;
         match agreement.parties.as_slice() {
             [own] if own.steward_key == steward.public_key() => {
-                let own = own.clone();
-                Ok(Self { agreement, own, digest, is_of_one: true })
+                Ok(Self { agreement: opened, own: own.clone(), is_of_one: true })
             }
             [own, ..] => Err(NotOurAgreement::StewardKey(own.partner.clone())),
             [] => Err(NotOurAgreement::NotAParty(agreement.name)),
@@ -106,6 +104,11 @@ impl SignedAgreement {
 
     /// The document.
     pub fn document(&self) -> &Agreement {
+        self.agreement.document()
+    }
+
+    /// The document, opened.
+    pub fn opened(&self) -> &Opened<Agreement> {
         &self.agreement
     }
 
@@ -116,6 +119,6 @@ impl SignedAgreement {
 
     /// The document's digest.
     pub fn digest(&self) -> Digest {
-        self.digest
+        self.agreement.digest()
     }
 }

@@ -349,9 +349,11 @@ fn kept_keys(unit: i64, keys: &[i64], secret: u8) -> Vec<cloister_terms::Key> {
     };
     shape.private_keys = Some(cloister_terms::PrivateKeys {
         types: vec![cloister_terms::ColumnType::Int64],
-        persons_lane: 0,
-        threshold: 1,
-        delta: "0.01".parse().unwrap(),
+        threshold: Some(cloister_terms::KeyThreshold {
+            persons_lane: 0,
+            people: 1,
+            delta: "0.01".parse().unwrap(),
+        }),
         found: vec![],
     });
     let noise = Noise::DiscreteLaplace { scale: Ratio::new(1, 1).unwrap() };

@@ -13,9 +13,10 @@ use cloister_sandbox::{WorkerKind, Workers};
 use cloister_terms::approval::Bound;
 use cloister_terms::{
     Agreement, Analysis, Approval, Body, Budget, Calendar, Cost, DOCUMENT_VERSION, Dictionary,
-    Digest, Grant, Name, Nonce, Party, Person, Quorum, Researcher, RunRequest, Verdict,
+    Digest, Grant, Name, Nonce, Party, Person, Quorum, ReleaseRecord, Researcher, RunRequest,
+    Verdict,
 };
-use cloister_wire::{Document, Envelope, SigningKey, canonical, sha256};
+use cloister_wire::{Document, Envelope, Opened, Round, SigningKey, sha256};
 use futures::future::BoxFuture;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -221,8 +222,14 @@ impl Federation {
         let body = Body::Sql { text: SQL.into() };
         let spend = Spend { epsilon: Some("1".parse().unwrap()), rho: None, delta: None };
         let dictionary = &self.document.dictionary;
-        let question =
-            Question { body: &body, row_cap: 10, group_cap: 2, spend, diagnostics: false };
+        let question = Question {
+            body: &body,
+            row_cap: 10,
+            group_cap: 2,
+            spend,
+            diagnostics: false,
+            rounds: 1,
+        };
         let planned = cloister_plan::plan(dictionary, &question).unwrap();
         let mut document = Analysis {
             version: DOCUMENT_VERSION,
@@ -244,6 +251,7 @@ impl Federation {
             not_after_s: NOW_S + 100 * EPOCH_S,
             plan: planned.plan.digest().unwrap(),
             shape: planned.plan.shape,
+            keys_round: None,
             body,
         };
         edit(&mut document);
@@ -252,6 +260,7 @@ impl Federation {
             document.plan = planned.digest();
             document.shape = planned.plan.shape.clone();
             document.columns = planned.columns.clone();
+            document.keys_round = planned.keys_round().cloned();
         }
         document
     }
@@ -294,18 +303,42 @@ impl Federation {
         approvals.sort();
         let mut bytes = [0; 16];
         bytes[..8].copy_from_slice(&nonce.to_le_bytes());
-        let empty = std::collections::BTreeMap::<String, String>::new();
+        let round = Round::first(opened.document()).unwrap();
         let request = RunRequest {
             version: DOCUMENT_VERSION,
             researcher: opened.document().researcher.clone(),
             analysis: opened.digest(),
             approvals,
-            round: 1,
-            parameters: sha256(&canonical(&empty).unwrap()),
+            round: round.number,
+            parameters: round.parameters,
             releases_used: vec![],
             requested_at_s,
             nonce: Nonce::new(bytes),
         };
+        Envelope::sign(&request, &key(&format!("person:{}", request.researcher))).unwrap()
+    }
+
+    /// The request of `first`, asked again as a second round on the keys of these releases.
+    pub fn second_request(
+        &self,
+        analysis: &Envelope,
+        first: &Envelope,
+        used: &[Envelope],
+        nonce: u64,
+    ) -> Envelope {
+        let analysis = analysis.open::<Analysis>().unwrap();
+        let opened: Vec<_> =
+            used.iter().map(|used| used.open::<ReleaseRecord>().unwrap()).collect();
+        // Of whatever they show: hostile releases are the gate's to refuse.
+        let shape = analysis.document().shape.found_in(opened.iter().map(Opened::document));
+        let mut request = first.open::<RunRequest>().unwrap().document().clone();
+        request.round = 2;
+        request.parameters = cloister_wire::round::parameters(&shape).unwrap();
+        request.releases_used = opened.iter().map(Opened::digest).collect();
+        request.releases_used.sort();
+        let mut bytes = [0; 16];
+        bytes[..8].copy_from_slice(&nonce.to_le_bytes());
+        request.nonce = Nonce::new(bytes);
         Envelope::sign(&request, &key(&format!("person:{}", request.researcher))).unwrap()
     }
 
@@ -341,6 +374,7 @@ impl Federation {
             module: None,
             approvals: votes.iter().map(Envelope::to_bytes).collect(),
             request: request.to_bytes(),
+            used: vec![],
         }
     }
 }
@@ -367,6 +401,8 @@ pub struct Papers {
     pub approvals: Vec<Vec<u8>>,
     /// The signed request.
     pub request: Vec<u8>,
+    /// The releases it builds on.
+    pub used: Vec<Vec<u8>>,
 }
 
 impl Papers {
@@ -377,6 +413,7 @@ impl Papers {
             module: self.module.as_deref(),
             approvals: &self.approvals,
             request: &self.request,
+            used: &self.used,
         }
     }
 

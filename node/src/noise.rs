@@ -5,7 +5,7 @@ use crate::aggregate::{Exact, Sums};
 use crate::ledger::Charge;
 use crate::private_cells::CellSums;
 use cloister_dp::{Entropy, SampleError, sample_vector};
-use cloister_terms::{Key, Noise, PrivateKeys};
+use cloister_terms::{Key, KeyThreshold, Noise, PrivateKeys};
 use std::fmt;
 
 /// Cells that noise is drawn for at once.
@@ -14,7 +14,7 @@ const CELLS_AT_ONCE: usize = 1 << 16;
 /// Noised lanes with the charge that paid for them. Private fields: only [`noise`] makes it.
 pub struct Noised {
     charge: Charge,
-    /// The keys of the cells where keys are private; empty otherwise.
+    /// The keys of the cells where this release shows private ones; empty otherwise.
     keys: Vec<Key>,
     lanes: Vec<i128>,
 }
@@ -80,9 +80,13 @@ fn noised_cells(
             }
             (Vec::new(), noised_sums(&sums, laws, charge, entropy)?)
         }
-        (Sums::Private(sums), Some(private)) => {
-            private_cells(sums, private, laws, charge, entropy)?
-        }
+        (Sums::Private(sums), Some(private)) => match private.threshold {
+            Some(threshold) => shown_cells(sums, threshold, laws, charge, entropy)?,
+            None => {
+                let sums = asked_sums(sums, &private.found, laws.len())?;
+                (Vec::new(), noised_sums(&sums, laws, charge, entropy)?)
+            }
+        },
         _ => return Err(NoiseCause::Length),
     };
     let laws: Vec<_> = shape.diagnostics.iter().map(|one| one.noise).collect();
@@ -122,21 +126,21 @@ fn noised_sums(
 /// where they are more than may be shown, those with the largest counts. Which ones follows from noised
 /// counts alone, and the other lanes are drawn for them only: one person's cells must not cost more noise
 /// than what can be shown.
-fn private_cells(
+fn shown_cells(
     sums: CellSums,
-    private: &PrivateKeys,
+    threshold: KeyThreshold,
     laws: Vec<Noise>,
     charge: &Charge,
     entropy: &mut dyn Entropy,
 ) -> Result<(Vec<Key>, Vec<i128>), NoiseCause> {
     let wrong = NoiseCause::Length;
-    let at = usize::try_from(private.persons_lane).map_err(|_| wrong.clone())?;
+    let at = usize::try_from(threshold.persons_lane).map_err(|_| wrong.clone())?;
     let persons_law = *laws.get(at).ok_or(wrong.clone())?;
     let cells = sums.into_cells().ok_or(wrong.clone())?;
     let people = cells.iter().map(|(_, sums)| sums.get(at).copied());
     let people: Vec<i128> = people.collect::<Option<_>>().ok_or(wrong.clone())?;
     let people = noised_sums(&people, vec![persons_law], charge, entropy)?;
-    let threshold = i128::from(private.threshold);
+    let threshold = i128::from(threshold.people);
     #[cfg(feature = "for-tests")]
     let threshold = crate::mutant::threshold(threshold, charge.mutant());
     let counted = cells.into_iter().zip(people);
@@ -176,6 +180,24 @@ fn private_cells(
         noised.extend_from_slice(after);
     }
     Ok((keys, noised))
+}
+
+/// The sums of the cells that an earlier round found, 0 where nobody is in one: which are answered does
+/// not depend on the sums. A sum of any other cell is a fault: nobody may be left in one.
+fn asked_sums(sums: CellSums, asked: &[Key], lanes: usize) -> Result<Vec<i128>, NoiseCause> {
+    let mut cells = sums.into_cells().ok_or(NoiseCause::Length)?.into_iter().peekable();
+    let mut all = Vec::with_capacity(asked.len().saturating_mul(lanes));
+    for key in asked {
+        match cells.next_if(|(found, _)| found == key) {
+            Some((_, sums)) if sums.len() == lanes => all.extend(sums),
+            Some(_) => return Err(NoiseCause::Length),
+            None => all.extend(std::iter::repeat_n(0, lanes)),
+        }
+    }
+    match cells.next() {
+        None if !asked.is_empty() => Ok(all),
+        _ => Err(NoiseCause::Length),
+    }
 }
 
 /// The sums of the cells that this partner answers: which those are is public.

@@ -99,6 +99,21 @@ impl KeyRef<'_> {
     }
 }
 
+/// The bytes of a key, as [`append`] writes them.
+pub fn written(key: &Key) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for value in key {
+        let value = match value {
+            KeyValue::Text(text) => KeyRef::Text(text),
+            KeyValue::Int(int) => KeyRef::Int(*int),
+            KeyValue::Bool(bool) => KeyRef::Bool(*bool),
+            KeyValue::Timestamp(micros) => KeyRef::Timestamp(*micros),
+        };
+        value.write(&mut bytes);
+    }
+    bytes
+}
+
 /// The key that these bytes were written for; `None` for any others.
 pub fn read(mut bytes: &[u8]) -> Option<Key> {
     let mut key = Key::new();

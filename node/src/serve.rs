@@ -181,12 +181,13 @@ impl Node {
             Ok(ToNode::Offer { analysis, module, approvals }) => self
                 .take_offer(&analysis, module.as_deref(), &approvals)
                 .map_err(|refusal| (None, refusal)),
-            Ok(ToNode::Run { analysis, module, approvals, request }) => {
+            Ok(ToNode::Run { analysis, module, approvals, request, used }) => {
                 let asking = Asking {
                     analysis: &analysis,
                     module: module.as_deref(),
                     approvals: &approvals,
                     request: &request,
+                    used: &used,
                 };
                 self.take_run(&asking).map_err(|refusal| (request_digest(&request), refusal))
             }

@@ -8,7 +8,7 @@ use cloister_wire::bundle::{BUNDLE_VERSION, BundleError};
 use cloister_wire::dsse::{DsseError, Envelope, Opened};
 use cloister_wire::message::RunFile;
 use cloister_wire::proof::{open_agreement, open_analysis, open_release, open_request};
-use cloister_wire::{Bundle, ProofError};
+use cloister_wire::{Bundle, ProofError, Round};
 use std::collections::BTreeMap;
 
 /// A verified answer.
@@ -20,6 +20,10 @@ pub struct Answer {
     pub analysis: Opened<Analysis>,
     /// The request.
     pub request: Opened<RunRequest>,
+    /// The round it asks for.
+    pub round: Round,
+    /// The releases of the round before that it builds on.
+    pub used: Vec<Opened<ReleaseRecord>>,
     /// The releases behind it, by node.
     pub releases: Vec<Opened<ReleaseRecord>>,
     /// Partners that were asked and are not behind it.
@@ -85,6 +89,7 @@ pub fn answer_of(file: &RunFile) -> Result<Answer, AnswerError> {
         &Envelope::parse(&file.analysis)?,
         &envelopes(&file.approvals)?,
         &Envelope::parse(&file.request)?,
+        &envelopes(&file.used)?,
         &envelopes(&file.releases)?,
     )?;
     if sums == file.combined { Ok(answer) } else { Err(AnswerError::OtherSums) }
@@ -95,13 +100,17 @@ fn compute(
     analysis: &Envelope,
     approvals: &[Envelope],
     request: &Envelope,
+    used: &[Envelope],
     releases: &[Envelope],
 ) -> Result<(Answer, Vec<i128>), AnswerError> {
     let agreement = open_agreement(agreement)?;
     let analysis = open_analysis(&agreement, analysis)?;
     check_plan(agreement.document(), analysis.document())?;
     let (request, quorum) = open_request(&agreement, &analysis, approvals, request)?;
-    let open = |release| open_release(&agreement, &analysis, request.document(), release);
+    let round = Round::of(&agreement, &analysis, request.document(), used)?;
+    let mut used: Vec<_> = used.iter().map(Envelope::open).collect::<Result<_, _>>()?;
+    used.sort_by_key(Opened::<ReleaseRecord>::digest);
+    let open = |release| open_release(&agreement, &analysis, request.document(), &round, release);
     let mut opened: Vec<_> = releases.iter().map(open).collect::<Result<_, _>>()?;
     opened.sort_by(|a, b| a.document().node.cmp(&b.document().node));
     if opened.is_empty() {
@@ -109,9 +118,9 @@ fn compute(
     }
     let asked = &analysis.document().nodes;
     let records = opened.iter().map(Opened::document);
-    let shape = &analysis.document().shape;
-    let combined = Combined::of_releases(shape, asked, records)?;
-    let report = cloister_report::report(shape, &combined)?;
+    let combined = Combined::of_releases(&round.shape, asked, records)?;
+    let report = cloister_report::report(&round.shape, &combined)?;
+    let report = told(report, analysis.document(), used.len());
     let answered = |node: &&Name| opened.iter().any(|r| r.document().node == **node);
     let missing = asked.iter().filter(|node| !answered(node)).cloned().collect();
     // In one order, each once, however they were handed over.
@@ -125,8 +134,18 @@ fn compute(
     let approvals = counted.into_values().collect();
     let sums = combined.lanes().to_vec();
     let releases = opened;
-    let answer =
-        Answer { agreement, analysis, request, releases, missing, report, combined, approvals };
+    let answer = Answer {
+        agreement,
+        analysis,
+        request,
+        round,
+        used,
+        releases,
+        missing,
+        report,
+        combined,
+        approvals,
+    };
     Ok((answer, sums))
 }
 
@@ -137,17 +156,31 @@ pub fn check_plan(agreement: &Agreement, analysis: &Analysis) -> Result<(), Answ
         .map_err(|error| AnswerError::Plan(error.to_string()))?;
     let same = planned.digest() == analysis.plan
         && planned.plan.shape == analysis.shape
+        && planned.keys_round() == analysis.keys_round.as_ref()
         && planned.columns == analysis.columns
         && planned.cost == analysis.cost_per_round;
     let (link, field) = ("analysis", "plan");
     if same { Ok(()) } else { Err(ProofError::Mismatch { link, field }.into()) }
 }
 
+/// The table of a second round says where its groups come from.
+fn told(mut report: Report, analysis: &Analysis, found_by: usize) -> Report {
+    let first = analysis.keys_round.as_ref().and_then(|first| first.shape.key_threshold());
+    if let (Some(threshold), true) = (first, found_by > 0) {
+        let (asked, people) = (analysis.nodes.len(), threshold.people);
+        report.notes.push(format!(
+            "the groups are those that {found_by} of {asked} partners found in a first round, each from {people} people on, counted with noise; others are left out, also of sums over groups"
+        ));
+    }
+    report
+}
+
 impl Answer {
     /// The table with free post-processing on request; [`Answer::report`] and the proof stay as they are.
     /// Errors on adjustments of figures that are not there.
     pub fn report_with(&self, options: &ReportOptions) -> Result<Report, ReportError> {
-        cloister_report::report_with(&self.analysis.document().shape, &self.combined, options)
+        let report = cloister_report::report_with(&self.round.shape, &self.combined, options)?;
+        Ok(told(report, self.analysis.document(), self.used.len()))
     }
 
     /// The answer with its proof, as a file.
@@ -158,6 +191,7 @@ impl Answer {
             analysis: self.analysis.envelope().clone(),
             approvals: self.approvals.clone(),
             request: self.request.envelope().clone(),
+            used: self.used.iter().map(|release| release.envelope().clone()).collect(),
             releases: self.releases.iter().map(|release| release.envelope().clone()).collect(),
             missing: self.missing.clone(),
             answer: self.report.to_json()?,
@@ -177,6 +211,7 @@ pub fn verify_bundle(bytes: &[u8]) -> Result<Answer, AnswerError> {
         &bundle.analysis,
         &bundle.approvals,
         &bundle.request,
+        &bundle.used,
         &bundle.releases,
     )?;
     every_signature_holds(&answer)?;
@@ -201,7 +236,7 @@ fn every_signature_holds(answer: &Answer) -> Result<(), AnswerError> {
     let researcher: Vec<_> = researcher.map(|person| person.key).into_iter().collect();
     holds("analysis", answer.analysis.is_signed_by_exactly(&researcher))?;
     holds("request", answer.request.is_signed_by_exactly(&researcher))?;
-    for release in &answer.releases {
+    for release in answer.used.iter().chain(&answer.releases) {
         let party = terms.party(&release.document().node);
         let node: Vec<_> = party.map(|party| party.node_key).into_iter().collect();
         holds("release", release.is_signed_by_exactly(&node))?;

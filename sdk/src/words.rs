@@ -76,8 +76,13 @@ pub fn analysis(analysis: &Analysis) -> String {
         let what = "people who contribute, and people whom the limits touch, each with noise";
         line("also counts", what.to_owned());
     }
-    line("cost of a run", analysis.cost_per_round.to_string());
-    line("in words", cloister_report::meaning(analysis.cost_per_round).to_string());
+    if analysis.rounds > 1 {
+        let what = "2: the first finds the groups, the second asks every partner for all of them";
+        line("rounds", what.to_owned());
+    }
+    let cost = analysis.cost_per_run().unwrap_or(analysis.cost_per_round);
+    line("cost of a run", cost.to_string());
+    line("in words", cloister_report::meaning(cost).to_string());
     line("runs", format!("at most {}", analysis.max_runs));
     line("dates", format!("{} to {}", date(analysis.not_before_s), date(analysis.not_after_s)));
     match &analysis.body {

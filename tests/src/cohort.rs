@@ -50,6 +50,7 @@ pub fn made_up(people: u32, folder: &Path) -> Cohort {
         group_cap: cast.sql.group_cap,
         spend: Spend { epsilon: None, rho: Some("0.05".parse().unwrap()), delta: None },
         diagnostics: false,
+        rounds: 1,
     };
     let dictionary = dictionary_from_toml(&cast.dictionary).unwrap();
     let plan = plan(&dictionary, &question).unwrap().plan;

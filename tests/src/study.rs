@@ -115,6 +115,7 @@ impl Study {
             analysis: self.analysis.to_bytes(),
             approvals: bytes(&self.approvals),
             request: self.request.to_bytes(),
+            used: vec![],
             releases: bytes(&releases),
             combined: self.sums(answered),
             progress: RunProgress { nodes, done: true },

@@ -103,7 +103,7 @@ impl Ten {
         let (row_cap, group_cap) = (asked.row_cap, asked.group_cap);
         plan(
             &self.dictionary,
-            &Question { body: &body, row_cap, group_cap, spend, diagnostics: false },
+            &Question { body: &body, row_cap, group_cap, spend, diagnostics: false, rounds: 1 },
         )
         .unwrap()
     }

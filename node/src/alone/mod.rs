@@ -198,7 +198,8 @@ impl Alone {
         let request = Envelope::sign(&self.request(opened.digest(), now_s)?, &self.steward)?;
         let id = request.open::<RunRequest>()?.digest();
         let (question, request) = (signed.to_bytes(), request.to_bytes());
-        let asking = Asking { analysis: &question, module, approvals: &[], request: &request };
+        let asking =
+            Asking { analysis: &question, module, approvals: &[], request: &request, used: &[] };
         let charged = admit(&asking, &self.terms, &self.ledger, now_s).and_then(|admitted| {
             self.ledger.charge(admitted, Room::Free, &mut SystemEntropy::new())
         });

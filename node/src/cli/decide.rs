@@ -182,12 +182,18 @@ fn describe(
         let what = "people who contribute, and people whom the limits touch, each with noise";
         text += &line("also counts", what);
     }
+    if analysis.rounds > 1 {
+        let what = "a first round that shows which groups there are, and a second one that asks \
+                    every partner for all of them";
+        text += &line("rounds", what);
+    }
     text += &line("asked of", &list(&analysis.nodes));
     text += &line("told to", &list(&analysis.recipients));
     text += &line("cost", &cost(analysis, terms, left));
     if verbose {
         let total = analysis.cost_total().unwrap_or(analysis.cost_per_round);
-        let exact = format!("{} a run, {total} in all; {left} left", analysis.cost_per_round);
+        let run = analysis.cost_per_run().unwrap_or(analysis.cost_per_round);
+        let exact = format!("{run} a run, {total} in all; {left} left");
         text += &line("exactly", &exact);
         text += &line("plan", &analysis.plan.to_string());
     }
@@ -217,7 +223,7 @@ fn cost(analysis: &Analysis, terms: &Terms, left: Budget) -> String {
     format!(
         "{} of what may ever be spent, for one run; {} for all {} that may be asked.\n\
          {} is spent already. All runs together: {}",
-        percent(share_percent(analysis.cost_per_round, caps)),
+        percent(share_percent(analysis.cost_per_run().unwrap_or(total), caps)),
         percent(share_percent(total, caps)),
         analysis.max_runs,
         percent(share_percent(spent, caps)),
@@ -262,7 +268,8 @@ fn json(
         "nodes": analysis.nodes,
         "diagnostics": analysis.diagnostics,
         "recipients": analysis.recipients,
-        "cost_per_run": analysis.cost_per_round,
+        "rounds": analysis.rounds,
+        "cost_per_run": analysis.cost_per_run(),
         "cost_total": total,
         "meaning": said.to_string(),
         "lifetime_cap": terms.lifetime_caps,

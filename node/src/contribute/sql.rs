@@ -7,12 +7,14 @@ use crate::bound::{
 use crate::contribute::domain::{DomainIndex, NO_CODE};
 use crate::evaluate::{Columns, EvaluateError, evaluate};
 use crate::fault::Fault;
-use crate::private_cells::{BatchKeys, append};
+use crate::private_cells::{BatchKeys, append, written};
 use cloister_plan::{Expr, KeyExpr, LaneExpr, Literal, SqlContribution};
 use cloister_terms::{Bounds, Diagnostic, DiagnosticKind, OutputShape};
 use datafusion::arrow::array::{Array, AsArray};
 use datafusion::arrow::buffer::BooleanBuffer;
 use datafusion::arrow::datatypes::{Float64Type, Int64Type};
+use std::collections::HashSet;
+use std::sync::Arc;
 
 /// A SQL plan made ready to evaluate.
 #[derive(Debug, Clone)]
@@ -20,6 +22,8 @@ pub struct SqlRows {
     keys: Vec<KeyRows>,
     /// Cells are numbered by their private keys, not by positions in public domains.
     is_private: bool,
+    /// The keys that are answered, where an earlier round has found them, as [`written`].
+    asked: Option<Arc<HashSet<Vec<u8>>>>,
     lanes: Vec<LaneExpr>,
     /// Somebody asks which rows are clipped.
     tells_clipped: bool,
@@ -52,6 +56,9 @@ impl SqlRows {
         }
         shape.cells()?;
         let is_private = shape.private_keys.is_some();
+        let found = shape.private_keys.iter().filter(|private| private.threshold.is_none());
+        let asked = found.map(|private| Arc::new(private.found.iter().map(written).collect()));
+        let asked = asked.last();
         let key = |key: &KeyExpr| {
             let wrong = Fault::PlanShape { what: "keys" };
             let size = u32::try_from(key.domain.len()).ok();
@@ -65,7 +72,7 @@ impl SqlRows {
         let keys = sql.keys.iter().map(key).collect::<Result<_, _>>()?;
         let is_clipped = |one: &Diagnostic| one.kind == DiagnosticKind::Clipped;
         let tells_clipped = shape.diagnostics.iter().any(is_clipped);
-        Ok(Self { keys, is_private, lanes: sql.lanes.clone(), tells_clipped })
+        Ok(Self { keys, is_private, asked, lanes: sql.lanes.clone(), tells_clipped })
     }
 
     /// Cells and lanes of every row of a batch.
@@ -98,7 +105,8 @@ impl SqlRows {
         Ok(cells)
     }
 
-    /// The number of each row's key in this batch; none where a value is missing, or outside a domain.
+    /// The number of each row's key in this batch; none where a value is missing, outside a domain, or not
+    /// asked for: such a row is dropped before any cap counts it.
     fn private_cells(&self, columns: Columns<'_>) -> Result<(Vec<u32>, BatchKeys), EvaluateError> {
         let mut rows = vec![Some(Vec::new()); columns.rows];
         for KeyRows { expr, domain, .. } in &self.keys {
@@ -111,7 +119,9 @@ impl SqlRows {
             }
         }
         let mut keys = BatchKeys::default();
-        let number = |key: Option<Vec<u8>>| key.map_or(NO_CELL, |key| keys.number(&key));
+        let is_asked = |key: &Vec<u8>| self.asked.as_ref().is_none_or(|asked| asked.contains(key));
+        let number =
+            |key: Option<Vec<u8>>| key.filter(is_asked).map_or(NO_CELL, |key| keys.number(&key));
         let cells = rows.into_iter().map(number).collect();
         Ok((cells, keys))
     }

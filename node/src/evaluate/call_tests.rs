@@ -59,7 +59,8 @@ fn planned(text: &str) -> Expr {
     let body =
         Body::Sql { text: format!("SELECT COUNT(CASE WHEN true THEN {text} END) AS n FROM d") };
     let spend = Spend { epsilon: None, rho: Some("1".parse().unwrap()), delta: None };
-    let question = Question { body: &body, row_cap: 5, group_cap: 1, spend, diagnostics: false };
+    let question =
+        Question { body: &body, row_cap: 5, group_cap: 1, spend, diagnostics: false, rounds: 1 };
     let planned = plan(&dictionary(), &question).unwrap_or_else(|error| panic!("{text}: {error}"));
     let Contribute::Sql(sql) = planned.plan.contribute else { panic!("SQL became a module") };
     match &sql.lanes[0] {

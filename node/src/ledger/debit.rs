@@ -227,13 +227,18 @@ fn earlier(transaction: &Connection, question: Digest) -> Result<Option<ChargeId
     found.map(|text| Ok(ChargeId(digest(&text, "charge")?))).transpose()
 }
 
+/// Each round of a run counts by itself: as many second rounds may be asked for as first ones.
 fn count_run(transaction: &Transaction<'_>, admitted: &Admitted) -> Result<(), Stop> {
     let counted = transaction
         .prepare_cached(
-            "INSERT INTO runs(analysis, count) VALUES (?1, 1)
-             ON CONFLICT(analysis) DO UPDATE SET count = count + 1 WHERE count < ?2",
+            "INSERT INTO runs(analysis, round, count) VALUES (?1, ?2, 1)
+             ON CONFLICT(analysis, round) DO UPDATE SET count = count + 1 WHERE count < ?3",
         )?
-        .execute(params![admitted.terms.analysis.to_string(), admitted.max_runs])?;
+        .execute(params![
+            admitted.terms.analysis.to_string(),
+            admitted.terms.round,
+            admitted.max_runs
+        ])?;
     if counted == 1 { Ok(()) } else { Err(Refusal::NoRunsLeft.into()) }
 }
 

@@ -183,9 +183,15 @@ impl Ledger {
         )?;
         let snapshot = Transaction::new_unchecked(&connection, TransactionBehavior::Immediate)?;
         let version: i64 = snapshot.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-        if version == 0 {
-            snapshot.execute_batch(schema::SCHEMA)?;
-            snapshot.pragma_update(None, "application_id", schema::APPLICATION_ID)?;
+        match version {
+            0 => {
+                snapshot.execute_batch(schema::SCHEMA)?;
+                snapshot.pragma_update(None, "application_id", schema::APPLICATION_ID)?;
+            }
+            1 => snapshot.execute_batch(schema::FROM_VERSION_1)?,
+            _ => {}
+        }
+        if version != schema::SCHEMA_VERSION {
             snapshot.pragma_update(None, "user_version", schema::SCHEMA_VERSION)?;
         }
         let proved = self.journal.prove(&snapshot)?;
@@ -211,7 +217,7 @@ impl Ledger {
             connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
         match (application, version) {
             (0, 0) if tables == 0 => Ok(()),
-            (schema::APPLICATION_ID, schema::SCHEMA_VERSION) => Ok(()),
+            (schema::APPLICATION_ID, 1 | schema::SCHEMA_VERSION) => Ok(()),
             (schema::APPLICATION_ID, found) => {
                 Err(LedgerError::Version { found, wanted: schema::SCHEMA_VERSION })
             }

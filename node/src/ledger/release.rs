@@ -11,7 +11,7 @@ use cloister_dp::{Entropy, PrfKey};
 use cloister_plan::ContributionPlan;
 use cloister_terms::release::Int;
 use cloister_terms::{DOCUMENT_VERSION, Digest, Key, ReleaseRecord};
-use cloister_wire::{Envelope, SigningKey, sha256};
+use cloister_wire::{Envelope, SigningKey, round, sha256};
 use rusqlite::{OptionalExtension, Transaction, params};
 
 /// Runs under one charge: the first, and one more after a crash.
@@ -311,7 +311,9 @@ impl OpenCharge {
     fn read_back(&self) -> Option<(ContributionPlan, ChargeTerms)> {
         let terms: ChargeTerms = serde_json::from_str(&self.terms).ok()?;
         let plan: ContributionPlan = serde_json::from_str(self.plan.as_ref()?).ok()?;
-        (plan.digest().ok()? == terms.plan).then_some((plan, terms))
+        let same = plan.digest().ok()? == terms.plan
+            && round::parameters(&plan.shape).ok()? == terms.parameters;
+        same.then_some((plan, terms))
     }
 }
 

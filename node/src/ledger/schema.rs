@@ -5,9 +5,22 @@
 /// Marks the file as a Cloister ledger (`PRAGMA application_id`): "CLst".
 pub(super) const APPLICATION_ID: i64 = 0x434c_7374;
 /// Version of the tables (`PRAGMA user_version`).
-pub(super) const SCHEMA_VERSION: i64 = 1;
+pub(super) const SCHEMA_VERSION: i64 = 2;
 
-/// Creates every table of version 1.
+/// From version 1, where a run had one round.
+pub(super) const FROM_VERSION_1: &str = "
+ALTER TABLE runs RENAME TO runs_of_one_round;
+CREATE TABLE runs(
+  analysis TEXT NOT NULL,
+  round INTEGER NOT NULL,
+  count INTEGER NOT NULL CHECK(count >= 0),
+  PRIMARY KEY(analysis, round)
+) STRICT;
+INSERT INTO runs(analysis, round, count) SELECT analysis, 1, count FROM runs_of_one_round;
+DROP TABLE runs_of_one_round;
+";
+
+/// Creates every table of [`SCHEMA_VERSION`].
 pub(super) const SCHEMA: &str = "
 CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
 
@@ -69,7 +82,12 @@ CREATE TABLE nonces(
   PRIMARY KEY(researcher, nonce)
 ) STRICT;
 
-CREATE TABLE runs(analysis TEXT PRIMARY KEY, count INTEGER NOT NULL CHECK(count >= 0)) STRICT;
+CREATE TABLE runs(
+  analysis TEXT NOT NULL,
+  round INTEGER NOT NULL,
+  count INTEGER NOT NULL CHECK(count >= 0),
+  PRIMARY KEY(analysis, round)
+) STRICT;
 
 CREATE TABLE frozen(
   analysis TEXT PRIMARY KEY,

@@ -185,6 +185,7 @@ fn b06_an_authors_vote_is_not_counted() {
         module: None,
         approvals: votes.iter().map(Envelope::to_bytes).collect(),
         request: rig.federation.request(&analysis, &votes, 1, NOW_S).to_bytes(),
+        used: vec![],
     };
     assert_eq!(rig.refusal(&papers), Refusal::BelowQuorum);
 }
@@ -320,8 +321,9 @@ fn everything_not_allowed_is_denied() {
     assert_eq!(rig.refusal(&rig.federation.papers(&purpose, 1)), Refusal::WrongPurpose);
     let elsewhere = rig.granted(|a| a.agreement = Digest::new([8; 32]));
     assert_eq!(rig.refusal(&rig.federation.papers(&elsewhere, 1)), Refusal::UnknownAgreement);
+    // Public keys need no second round.
     let rounds = rig.granted(|a| a.rounds = 2);
-    assert_eq!(rig.refusal(&rig.federation.papers(&rounds, 1)), Refusal::WrongRound);
+    assert_eq!(rig.refusal(&rig.federation.papers(&rounds, 1)), Refusal::Malformed);
     let ungranted = rig.federation.analysis(|a| a.max_runs = 3);
     assert_eq!(rig.refusal(&rig.federation.papers(&ungranted, 1)), Refusal::NotGranted);
     let good = rig.federation.papers(&rig.granted(|_| ()), 1);

@@ -164,6 +164,43 @@ fn a_tampered_ledger_is_not_opened() {
 }
 
 #[test]
+fn a_ledger_from_before_rounds_keeps_what_was_spent_and_how_often() {
+    let rig = Rig::new();
+    let once = rig.granted(|analysis| analysis.max_runs = 1);
+    let twice = rig.granted(|analysis| (numbered(1)(analysis), analysis.max_runs = 2).1);
+    rig.release(rig.fresh(&rig.federation.papers(&once, 1)), 1);
+    rig.release(rig.fresh(&rig.federation.papers(&twice, 2)), 2);
+    let (spent, path) = (rig.spent(), rig.ledger.path().to_owned());
+    let before = rusqlite::Connection::open(&path).unwrap();
+    before
+        .execute_batch(
+            "ALTER TABLE runs RENAME TO later;
+             CREATE TABLE runs(analysis TEXT PRIMARY KEY, count INTEGER NOT NULL) STRICT;
+             INSERT INTO runs SELECT analysis, count FROM later;
+             DROP TABLE later;
+             PRAGMA user_version = 1;",
+        )
+        .unwrap();
+    drop(before);
+    let rig = rig.reopen();
+    assert_eq!(rig.spent(), spent);
+    // In another epoch nothing is a repeat.
+    let tomorrow = NOW_S + cloister_node::fixtures::EPOCH_S;
+    let asked = |analysis: &Envelope, nonce| {
+        let votes = ["rita", "rosa"]
+            .map(|who| rig.federation.vote(who, analysis, cloister_terms::Verdict::Approve));
+        let request = rig.federation.request(analysis, &votes, nonce, tomorrow).to_bytes();
+        let papers = Papers { request, ..rig.federation.papers(analysis, nonce) };
+        let admitted = rig.admit_at(&papers, tomorrow)?;
+        rig.ledger.charge(admitted, Room::Free, &mut SystemEntropy::new())
+    };
+    assert_eq!(asked(&once, 3).unwrap_err(), Refusal::NoRunsLeft);
+    fresh(asked(&twice, 4));
+    assert_eq!(asked(&once, 5).unwrap_err(), Refusal::NoRunsLeft);
+    rig.reopen();
+}
+
+#[test]
 fn the_journal_is_append_only_and_stored_bytes_are_checked() {
     let rig = Rig::new();
     let papers = rig.federation.papers(&rig.granted(|_| ()), 1);

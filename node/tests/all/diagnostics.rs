@@ -26,7 +26,7 @@ fn told(
     let delta = delta.map(|delta| delta.parse().unwrap());
     let spend = Spend { epsilon, rho: None, delta };
     let (row_cap, group_cap) = caps;
-    let question = Question { body, row_cap, group_cap, spend, diagnostics: true };
+    let question = Question { body, row_cap, group_cap, spend, diagnostics: true, rounds: 1 };
     plan(dictionary, &question).unwrap().plan
 }
 

@@ -16,6 +16,7 @@ mod module_gate;
 mod network;
 mod offers;
 mod repeats;
+mod rounds;
 mod runs;
 
 // The data path.

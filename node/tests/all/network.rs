@@ -98,13 +98,13 @@ async fn an_answer_is_sent_again_until_it_is_taken() {
     // Offered, refused before the grant, granted by another process, told.
     let analysis = federation.analysis(|_| ());
     let papers = federation.papers(&analysis, 1);
-    let Papers { analysis: text, module, approvals, request } = papers.clone();
+    let Papers { analysis: text, module, approvals, request, used } = papers.clone();
     let offer = ToNode::Offer {
         analysis: text.clone(),
         module: module.clone(),
         approvals: approvals.clone(),
     };
-    let run = ToNode::Run { analysis: text, module, approvals, request };
+    let run = ToNode::Run { analysis: text, module, approvals, request, used };
     assert_eq!(push(&connection, &offer).await, FromNode::Taken);
     assert_eq!(push(&connection, &run).await, FromNode::Refused(Refusal::NotGranted));
     let steward = Ledger::open(runs.ledger.path()).unwrap();

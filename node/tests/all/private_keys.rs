@@ -31,7 +31,8 @@ fn private_for(
         rho: None,
         delta: Some("0.01".parse().unwrap()),
     };
-    let question = Question { body: &body, row_cap, group_cap, spend, diagnostics: false };
+    let question =
+        Question { body: &body, row_cap, group_cap, spend, diagnostics: false, rounds: 1 };
     plan(&world.dictionary, &question).unwrap().plan
 }
 
@@ -135,7 +136,7 @@ async fn keys_are_shown_from_the_threshold_on_and_public_ones_keep_to_their_list
     let shown = noised.keys_for_tests();
     assert_eq!(shown, [vec![KeyValue::Int(1), town(TOWNS[0])]], "`Nowhere` is not in the list");
     assert_eq!(noised.lanes_for_tests().len(), 2);
-    let tau = i128::from(plan.shape.private_keys.as_ref().unwrap().threshold);
+    let tau = i128::from(plan.shape.key_threshold().unwrap().people);
     assert!(noised.lanes_for_tests()[1] >= tau);
     // Without the list the lone numbers are keys too, and stay below the threshold but for few.
     let plan = private(&world, "SELECT n, COUNT(*) AS trips FROM trips GROUP BY n", 50, 2);
@@ -154,7 +155,7 @@ async fn of_more_groups_than_may_be_shown_those_with_most_people_are() {
     let world = World::new(&rows, 1, 50);
     let sql = "SELECT n, COUNT(*) AS trips FROM trips GROUP BY n";
     let plan = private_for(&world, sql, 1, 1, "1000000");
-    assert_eq!(plan.shape.private_keys.as_ref().unwrap().threshold, 2);
+    assert_eq!(plan.shape.key_threshold().unwrap().people, 2);
     let paid = charge(&plan, None, 9);
     let exact = measure(&paid, &world.catalog, &options(2, 8_192)).await.unwrap();
     let noised = noise(exact, paid, &mut SeededEntropy::new(1)).unwrap();
@@ -181,4 +182,61 @@ async fn an_absurd_text_is_in_no_group() {
     let keys = [long, longest, ""].map(|text| vec![KeyValue::Text(text.to_uppercase())]);
     let found = cells(&world, &plan, (1, 64), &keys).await;
     assert_eq!(found.into_keys().collect::<Vec<_>>(), [keys[2].clone(), keys[1].clone()]);
+}
+
+/// The round after: `keys` were found, and each is asked of every partner.
+fn asked(
+    world: &World,
+    sql: &str,
+    (row_cap, group_cap): (u32, u32),
+    keys: &[Key],
+) -> ContributionPlan {
+    let body = Body::Sql { text: sql.to_owned() };
+    let (epsilon, delta) = ("1000000".parse().unwrap(), "0.01".parse().unwrap());
+    let spend = Spend { epsilon: Some(epsilon), rho: None, delta: Some(delta) };
+    let question =
+        Question { body: &body, row_cap, group_cap, spend, diagnostics: false, rounds: 2 };
+    let planned = plan(&world.dictionary, &question).unwrap();
+    planned.of_round(2, &planned.plan.shape.of_keys(keys.to_vec()))
+}
+
+/// Each of 40 riders is in 30 groups, of which at most 3 are asked for: with room for 3, none of those may
+/// lose its place to a group that nobody is asked for.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a20_what_is_not_asked_for_takes_no_place_among_a_persons_groups() {
+    let rows = (0..40i64).flat_map(|rider| {
+        (0..30).map(move |n| Row { n: Some((rider * 7 + n) % 60), ..row(rider) })
+    });
+    let rows: Vec<Row> = rows.collect();
+    let world = World::new(&rows, 2, 50);
+    let keys = ints([-1, 5, 25, 45, 1_000]);
+    let plan = asked(&world, BY_N, (50, 3), &keys);
+    let want = |n: i64| rows.iter().filter(|row| row.n == Some(n)).count() as i128;
+    for cut in [(1, 8_192), (3, 16)] {
+        let found = cells(&world, &plan, cut, &ints(-1..60)).await;
+        let people: Vec<_> = found.iter().map(|(key, sums)| (key.clone(), sums[1])).collect();
+        assert_eq!(
+            people,
+            ints([5, 25, 45]).into_iter().zip([5, 25, 45].map(want)).collect::<Vec<_>>()
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a10_every_group_asked_for_is_answered_also_those_with_nobody_in_them() {
+    let rows: Vec<Row> = (0..9).map(|rider| Row { n: Some(rider % 3), ..row(rider) }).collect();
+    let world = World::new(&rows, 1, 50);
+    let keys = ints([-7, 0, 1, 99]);
+    let plan = asked(&world, "SELECT n, COUNT(*) AS trips FROM trips GROUP BY n", (50, 2), &keys);
+    assert_eq!(plan.shape.lanes.len(), 1, "nothing is spent on a count of people");
+    let paid = charge(&plan, None, 9);
+    let exact = measure(&paid, &world.catalog, &options(2, 4)).await.unwrap();
+    let noised = noise(exact, paid, &mut SeededEntropy::new(1)).unwrap();
+    assert!(noised.keys_for_tests().is_empty(), "they are known");
+    assert_eq!(noised.lanes_for_tests(), [0, 3, 3, 0], "at this loss noise is nothing");
+    // Before any key is found there is nothing to answer.
+    let plan = asked(&world, "SELECT n, COUNT(*) AS trips FROM trips GROUP BY n", (50, 2), &[]);
+    let paid = charge(&plan, None, 9);
+    let exact = measure(&paid, &world.catalog, &options(2, 4)).await.unwrap();
+    assert!(noise(exact, paid, &mut SeededEntropy::new(1)).is_err());
 }

@@ -246,8 +246,9 @@ async fn hostile_pushes_end_in_a_journaled_refusal() {
     assert_eq!(node.judge(&push), malformed);
     let before = runner.runs.ledger.head().unwrap();
     let analysis = runner.federation.analysis(numbered(1));
-    let Papers { analysis, module, approvals, request } = runner.federation.papers(&analysis, 1);
-    let run = encode(&ToNode::Run { analysis, module, approvals, request }).unwrap();
+    let Papers { analysis, module, approvals, request, used } =
+        runner.federation.papers(&analysis, 1);
+    let run = encode(&ToNode::Run { analysis, module, approvals, request, used }).unwrap();
     assert_eq!(node.judge(&run), FromNode::Refused(Refusal::NotGranted));
     assert_eq!(runner.runs.ledger.head().unwrap().size, before.size + 1);
     // Without an agreement everything is refused.

@@ -147,7 +147,7 @@ pub fn plan_body(
     group_cap: u32,
 ) -> ContributionPlan {
     let spend = Spend { epsilon: Some("1".parse().unwrap()), rho: None, delta: None };
-    plan(dictionary, &Question { body, row_cap, group_cap, spend, diagnostics: false })
+    plan(dictionary, &Question { body, row_cap, group_cap, spend, diagnostics: false, rounds: 1 })
         .unwrap()
         .plan
 }

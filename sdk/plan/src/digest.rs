@@ -7,10 +7,17 @@ use crate::limits::PLAN_JSON_DEPTH_MAX;
 use cloister_terms::Digest;
 
 impl ContributionPlan {
-    /// SHA-256 of the plan in canonical JSON. Errors when the plan is nested so deeply that not every
-    /// reader could read it.
+    /// SHA-256 of the plan in canonical JSON. Keys that an earlier round found are a round's parameters and
+    /// no part of the question. Errors when the plan is nested so deeply that not every reader could read it.
     pub fn digest(&self) -> Result<Digest, PlanError> {
-        let bytes = serde_json_canonicalizer::to_vec(self).map_err(|_| PlanError::Unwritable)?;
+        let bytes = match &self.shape.private_keys {
+            Some(private) if !private.found.is_empty() => {
+                let shape = self.shape.of_keys(Vec::new());
+                serde_json_canonicalizer::to_vec(&Self { shape, ..self.clone() })
+            }
+            _ => serde_json_canonicalizer::to_vec(self),
+        };
+        let bytes = bytes.map_err(|_| PlanError::Unwritable)?;
         if json_depth(&bytes) > PLAN_JSON_DEPTH_MAX {
             return Err(PlanError::PlanTooDeep);
         }

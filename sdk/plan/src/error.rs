@@ -486,6 +486,9 @@ pub enum PlanError {
         "every group of this question is public, so `delta` buys nothing: leave it out of `spend`"
     )]
     DeltaUnused,
+    /// Two rounds without private keys.
+    #[error("every group of this question is public, so one round answers it: leave `rounds` out")]
+    RoundsUnused,
     /// One person could bring too many sums of private groups.
     #[error(
         "one person may count in private groups with {found} sums in all: lower `group_cap`, or ask for fewer figures, to come to at most {PRIVATE_SUMS_MAX}"

@@ -5,7 +5,7 @@ use crate::ir::{Contribute, ContributionPlan};
 use crate::people::name;
 use crate::planned::Planned;
 use cloister_report::{Accuracy, expected_plus_minus, meaning, printable};
-use cloister_terms::{Budget, Cost, Noise};
+use cloister_terms::{Budget, Cost, KeyThreshold, Noise};
 use serde::Serialize;
 use std::fmt;
 
@@ -45,10 +45,15 @@ pub fn explain(planned: &Planned, nodes: usize, left: Option<Budget>) -> Explana
         rules: planned.notes().iter().map(|note| printable(note)).collect(),
         accuracy: accuracy(plan, nodes),
         groups: plan.shape.cells().unwrap_or(0),
-        shown_from: plan.shape.private_keys.as_ref().map(|private| private.threshold),
-        cost: cost(planned.cost, left),
+        shown_from: shown_from(planned).map(|threshold| threshold.people),
+        cost: cost(planned, left),
         details: details(planned),
     }
+}
+
+/// What a group must reach to be shown, in the round that shows it.
+fn shown_from(planned: &Planned) -> Option<KeyThreshold> {
+    planned.keys_plan.as_ref().unwrap_or(&planned.plan).shape.key_threshold()
 }
 
 fn reads(plan: &ContributionPlan) -> Vec<String> {
@@ -91,11 +96,19 @@ fn accuracy(plan: &ContributionPlan, nodes: usize) -> Vec<ColumnAccuracy> {
         .collect()
 }
 
-fn cost(cost: Cost, left: Option<Budget>) -> Vec<String> {
+fn cost(planned: &Planned, left: Option<Budget>) -> Vec<String> {
+    let cost = planned.cost;
     let mut words = vec![format!("each round, at each partner: {}", meaning(cost))];
+    if planned.keys_plan.is_some() {
+        words.push("a run has two rounds: one finds the groups, one answers them".to_owned());
+    }
     if let Some(left) = left {
-        words.push(match (cost.within(left), rounds_left(cost, left)) {
+        let cost = planned.cost_per_run();
+        words.push(match (cost.within(left), times_left(cost, left)) {
             (false, _) => "the budget left does not cover it: ask for less".to_owned(),
+            (true, Some(runs)) if planned.keys_plan.is_some() => {
+                format!("the budget left covers {runs} such runs")
+            }
             (true, Some(rounds)) => format!("the budget left covers {rounds} such rounds"),
             (true, None) => "the budget left covers it".to_owned(),
         });
@@ -104,7 +117,7 @@ fn cost(cost: Cost, left: Option<Budget>) -> Vec<String> {
 }
 
 /// How often a budget covers a cost; `None` when the cost is nothing.
-fn rounds_left(cost: Cost, left: Budget) -> Option<u64> {
+fn times_left(cost: Cost, left: Budget) -> Option<u64> {
     let times = [
         left.epsilon.units().checked_div(cost.epsilon.units()),
         left.rho.units().checked_div(cost.rho.units()),
@@ -129,8 +142,7 @@ fn details(planned: &Planned) -> Vec<String> {
     details.extend(plan.shape.diagnostics.iter().map(|one| {
         format!("diagnostic `{}`: sensitivity 1, {} steps", name(one.kind), noise(one.noise))
     }));
-    if let Some(private) = &plan.shape.private_keys {
-        let (tau, delta) = (private.threshold, private.delta);
+    if let Some(KeyThreshold { people: tau, delta, .. }) = shown_from(planned) {
         details
             .push(format!("private keys: tau {tau} on the noised count of units, delta {delta}"));
     }

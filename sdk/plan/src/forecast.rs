@@ -111,8 +111,8 @@ pub fn forecast(
             times,
             cost: other.cost,
             at_most_percent: meaning(other.cost).at_most_percent,
-            share_percent: left.and_then(|left| share_percent(other.cost, left)),
-            covered: left.map(|left| other.cost.within(left)),
+            share_percent: left.and_then(|left| share_percent(other.cost_per_run(), left)),
+            covered: left.map(|left| other.cost_per_run().within(left)),
             plus_minus: figures(&other, nodes)
                 .iter()
                 .map(|(_, accuracy)| in_words(*accuracy, typical))
@@ -138,12 +138,12 @@ pub fn propose(
         return Err(ForecastError::Target(wanted));
     }
     let column = target_column(planned, nodes, column)?;
-    let error_at = |units: u64| -> Option<(f64, Cost)> {
+    let at = |units: u64| -> Option<(f64, Planned)> {
         let spend = spend_of(planned.cost, units)?;
         let other = plan(dictionary, &Question { spend, ..*question }).ok()?;
-        Some((total_error(&other, nodes, &column)?, other.cost))
+        Some((total_error(&other, nodes, &column)?, other))
     };
-    let reaches = |units: u64| error_at(units).is_some_and(|(error, _)| error <= wanted);
+    let reaches = |units: u64| at(units).is_some_and(|(error, _)| error <= wanted);
     let mut high = units_of(planned.cost).max(1);
     while !reaches(high) {
         high = high.saturating_mul(STEP);
@@ -162,9 +162,10 @@ pub fn propose(
         if reaches(middle) { high = middle } else { low = middle }
     }
     let units = two_digits_up(high);
-    let Some((plus_minus, cost)) = error_at(units) else {
+    let Some((plus_minus, other)) = at(units) else {
         return Err(ForecastError::OutOfReach(wanted));
     };
+    let cost = other.cost;
     let measure = if cost.rho > Rho::ZERO { "rho" } else { "epsilon" };
     let number = if cost.rho > Rho::ZERO { cost.rho.to_string() } else { cost.epsilon.to_string() };
     let delta = match cost.delta {
@@ -178,7 +179,7 @@ pub fn propose(
         cost,
         write: format!("spend = {{ {measure} = \"{number}\"{delta} }}"),
         means: meaning(cost).to_string(),
-        covered: left.map(|left| cost.within(left)),
+        covered: left.map(|left| other.cost_per_run().within(left)),
     })
 }
 
@@ -346,7 +347,7 @@ mod tests {
     }
 
     fn question<'a>(body: &'a Body, spend: Spend) -> Question<'a> {
-        Question { body, row_cap: 20, group_cap: 6, spend, diagnostics: false }
+        Question { body, row_cap: 20, group_cap: 6, spend, diagnostics: false, rounds: 1 }
     }
 
     #[test]

@@ -46,6 +46,8 @@ pub mod ir;
 mod joins;
 /// Public domains of keys.
 mod keys;
+/// The first of two rounds.
+mod keys_round;
 /// The lanes of a question.
 mod lanes;
 /// What a filter says of columns.

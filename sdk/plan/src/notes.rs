@@ -6,10 +6,11 @@ use crate::told::told;
 use cloister_terms::limits::PRIVATE_KEY_BYTES_MAX;
 use cloister_terms::{Bounds, PrivateKeys};
 
-/// Notes on a plan, in the order in which data flows; the caps asked for are told where they were
-/// lowered.
+/// Notes on a plan, in the order in which data flows, with the round before it, if there is one; the caps
+/// asked for are told where they were lowered.
 pub(crate) fn notes(
     plan: &ContributionPlan,
+    keys_plan: Option<&ContributionPlan>,
     row_cap_asked: u32,
     group_cap_asked: u32,
 ) -> Vec<String> {
@@ -35,14 +36,20 @@ pub(crate) fn notes(
             }
         }
     }
-    if let Some(private) = &plan.shape.private_keys {
-        notes.push(format!(
-            "which groups there are is private: each partner shows a group from {} people on, counted with noise; smaller ones are left out there, also of sums over groups",
-            private.threshold
-        ));
+    let showing = keys_plan.unwrap_or(plan);
+    if let Some(threshold) = showing.shape.key_threshold() {
+        let people = threshold.people;
+        notes.push(match keys_plan {
+            None => format!(
+                "which groups there are is private: each partner shows a group from {people} people on, counted with noise; smaller ones are left out there, also of sums over groups"
+            ),
+            Some(_) => format!(
+                "which groups there are is private: in a first round each partner shows a group from {people} people on, counted with noise; in a second round every partner answers every group that any has shown"
+            ),
+        });
         notes.push(format!(
             "each partner shows at most {} groups, those with most people by its noised count",
-            PrivateKeys::shown_max(plan.shape.lanes.len())
+            PrivateKeys::shown_max(showing.shape.lanes.len())
         ));
     } else if !plan.shape.keys.is_empty() {
         notes.push("every public group is answered, in the order of its public list, also those without people".to_owned());

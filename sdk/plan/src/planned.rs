@@ -5,20 +5,23 @@
 use crate::error::{PlanError, excerpt};
 use crate::figure_notes::figure_notes;
 use crate::ir::{Contribute, ContributionPlan, PLAN_VERSION, RowPlan};
+use crate::keys_round::keys_draft;
 use crate::limits::SENSITIVITY_STEPS_MAX;
-use crate::noise::{Need, Spend, choose};
+use crate::noise::{Chosen, Need, Spend, choose};
 use crate::notes;
 use crate::people::{choose_with, kinds, people_notes};
 use crate::served::served;
+use crate::sql::Unlisted;
 use crate::{module, sql};
 use cloister_dp::key_threshold;
 use cloister_terms::analysis::ColumnUse;
-use cloister_terms::limits::{GROUP_CAP_MAX, PRIVATE_SUMS_MAX, ROW_CAP_MAX};
+use cloister_terms::limits::{GROUP_CAP_MAX, PRIVATE_SUMS_MAX, ROUNDS_MAX, ROW_CAP_MAX};
 use cloister_terms::private_keys::PrivateKeysError;
 use cloister_terms::shape::ShapeError;
 use cloister_terms::{
-    Analysis, Body, ColumnType, Cost, Delta, Dictionary, Digest, Epsilon, KeyDimension, LaneShape,
-    Name, OneOf, OutputShape, PrivateKeys, Recipe, ResultColumn, Rho,
+    Analysis, Body, ColumnType, Cost, Delta, Dictionary, Digest, Epsilon, KeyDimension,
+    KeyThreshold, KeysRound, LaneShape, Name, OneOf, OutputShape, PrivateKeys, Recipe,
+    ResultColumn, Rho,
 };
 
 /// What a researcher asks, and what it may cost.
@@ -34,6 +37,8 @@ pub struct Question<'a> {
     pub spend: Spend,
     /// Whether the answer also counts the people whom the limits touched, see [`cloister_terms::Diagnostic`].
     pub diagnostics: bool,
+    /// Rounds of a run: 2 where one finds private keys and the next one answers them all, 1 otherwise.
+    pub rounds: u32,
 }
 
 /// A plan with what people and nodes need to know about it.
@@ -41,6 +46,8 @@ pub struct Question<'a> {
 pub struct Planned {
     /// The plan, with the shape of the answer inside.
     pub plan: ContributionPlan,
+    /// The plan of the round before, where there are two.
+    pub keys_plan: Option<ContributionPlan>,
     /// The columns it reads, as the analysis names them.
     pub columns: Vec<ColumnUse>,
     /// What one round costs at each node.
@@ -52,6 +59,7 @@ pub struct Planned {
     /// Why that noise.
     pub why: String,
     digest: Digest,
+    keys_round: Option<KeysRound>,
     /// Row cap and group cap as they were asked for.
     caps_asked: (u32, u32),
 }
@@ -62,11 +70,33 @@ impl Planned {
         self.digest
     }
 
+    /// What all rounds of one run cost at each node; that of one where the sum leaves its range.
+    pub fn cost_per_run(&self) -> Cost {
+        let second = Cost { delta: Delta::ZERO, ..self.cost };
+        let both = self.keys_plan.as_ref().and_then(|_| self.cost.checked_add(second));
+        both.unwrap_or(self.cost)
+    }
+
+    /// The round before, as the analysis names it.
+    pub fn keys_round(&self) -> Option<&KeysRound> {
+        self.keys_round.as_ref()
+    }
+
+    /// The plan of a round, from 1, over the cells of `shape`, which is the round's own with the keys that
+    /// an earlier one found.
+    pub fn of_round(&self, round: u32, shape: &OutputShape) -> ContributionPlan {
+        let plan = match &self.keys_plan {
+            Some(first) if round == 1 => first,
+            _ => &self.plan,
+        };
+        ContributionPlan { shape: shape.clone(), ..plan.clone() }
+    }
+
     /// What is dropped, kept, rounded and capped, in plain words. Made when asked for: expected errors take
     /// longer than the plan, and no node needs them.
     pub fn notes(&self) -> Vec<String> {
         let (row_cap, group_cap) = self.caps_asked;
-        let mut notes = notes::notes(&self.plan, row_cap, group_cap);
+        let mut notes = notes::notes(&self.plan, self.keys_plan.as_ref(), row_cap, group_cap);
         notes.extend(figure_notes(&self.plan.shape));
         notes.extend(people_notes(&self.plan.shape));
         notes
@@ -94,8 +124,8 @@ pub(crate) struct Draft {
 pub(crate) struct DraftPrivate {
     /// The type of each key.
     pub types: Vec<ColumnType>,
-    /// The lane that counts people.
-    pub persons_lane: u32,
+    /// The lane that counts people; none where an earlier round has found the keys.
+    pub persons_lane: Option<u32>,
 }
 
 /// A lane without its noise.
@@ -116,10 +146,15 @@ pub fn plan(dictionary: &Dictionary, question: &Question<'_>) -> Result<Planned,
     dictionary.check()?;
     in_range("row_cap", question.row_cap, ROW_CAP_MAX)?;
     in_range("group_cap", question.group_cap, GROUP_CAP_MAX)?;
+    in_range("rounds", question.rounds, ROUNDS_MAX)?;
     let draft = match question.body {
         Body::Sql { text } => {
-            let may_hide_keys = question.spend.delta.is_some();
-            sql::draft(dictionary, text, question.row_cap, may_hide_keys)?
+            let unlisted = match (question.spend.delta, question.rounds) {
+                (None, _) => Unlisted::Refused,
+                (Some(_), 1) => Unlisted::Shown,
+                (Some(_), _) => Unlisted::Found,
+            };
+            sql::draft(dictionary, text, question.row_cap, unlisted)?
         }
         Body::Module(body) => module::draft(dictionary, body, question.row_cap)?,
     };
@@ -130,19 +165,16 @@ pub fn plan(dictionary: &Dictionary, question: &Question<'_>) -> Result<Planned,
 /// plan's digest, shape, columns and cost with the analysis'. Errors as [`plan`], and when the cost
 /// names not exactly one measure.
 pub fn replan(dictionary: &Dictionary, analysis: &Analysis) -> Result<Planned, PlanError> {
-    let Cost { epsilon, rho, delta } = analysis.cost_per_round;
+    let delta = analysis.cost_per_round.delta;
     let delta = (delta > Delta::ZERO).then_some(delta);
-    let spend = match (epsilon > Epsilon::ZERO, rho > Rho::ZERO) {
-        (true, false) => Spend { epsilon: Some(epsilon), rho: None, delta },
-        (false, true) => Spend { epsilon: None, rho: Some(rho), delta },
-        _ => return Err(PlanError::Measure),
-    };
+    let spend = Spend { delta, ..measure_of(analysis.cost_per_round)? };
     let question = Question {
         body: &analysis.body,
         row_cap: analysis.row_cap,
         group_cap: analysis.group_cap,
         spend,
         diagnostics: analysis.diagnostics,
+        rounds: analysis.rounds,
     };
     plan(dictionary, &question)
 }
@@ -159,6 +191,58 @@ fn finish(
     question: &Question<'_>,
     dictionary: &Dictionary,
 ) -> Result<Planned, PlanError> {
+    let first = (question.rounds > 1).then(|| keys_draft(&draft)).transpose()?;
+    let (mut plan, chosen) = with_noise(draft, question)?;
+    let held = served(dictionary, &plan);
+    if held.is_empty() && !dictionary.holdings.is_empty() {
+        return Err(PlanError::HeldByNobody);
+    }
+    let holders = (!dictionary.holdings.is_empty())
+        .then(|| held.iter().map(|one| one.partner.clone()).collect());
+    if plan.shape.private_keys.is_none() {
+        plan.shape.served = held;
+    }
+    plan.shape.check()?;
+    let delta = question.spend.delta;
+    let spend = Spend { delta, ..measure_of(chosen.cost)? };
+    let first = first.map(|draft| {
+        // In the measure of the answer, so that one budget is charged.
+        let question = Question { spend, diagnostics: false, ..*question };
+        with_noise(draft, &question).map(|(plan, _)| plan)
+    });
+    let keys_plan = first.transpose()?;
+    let keys_round = keys_plan.as_ref().map(|plan| -> Result<_, PlanError> {
+        Ok(KeysRound { plan: plan.digest()?, shape: plan.shape.clone() })
+    });
+    Ok(Planned {
+        columns: columns_used(&plan),
+        caps_asked: (question.row_cap, question.group_cap),
+        digest: plan.digest()?,
+        keys_round: keys_round.transpose()?,
+        cost: Cost { delta: delta.unwrap_or(Delta::ZERO), ..chosen.cost },
+        holders,
+        mechanism: chosen.mechanism,
+        why: chosen.why,
+        plan,
+        keys_plan,
+    })
+}
+
+/// The one measure that a cost is in. Errors when it names none or two.
+fn measure_of(cost: Cost) -> Result<Spend, PlanError> {
+    let (epsilon, rho) = (cost.epsilon, cost.rho);
+    match (epsilon > Epsilon::ZERO, rho > Rho::ZERO) {
+        (true, false) => Ok(Spend { epsilon: Some(epsilon), ..Spend::default() }),
+        (false, true) => Ok(Spend { rho: Some(rho), ..Spend::default() }),
+        _ => Err(PlanError::Measure),
+    }
+}
+
+/// A draft with its noise, and the threshold of private keys.
+fn with_noise(
+    draft: Draft,
+    question: &Question<'_>,
+) -> Result<(ContributionPlan, Chosen), PlanError> {
     let Draft { tables, contribute, keys, lanes, columns, recipe, private, .. } = draft;
     let Draft { row_cap, cells_per_person_max, .. } = draft;
     let mut shape = OutputShape {
@@ -181,13 +265,13 @@ fn finish(
         kinds => choose_with(kinds, group_cap, &needs, question.spend)?,
     };
     shape.diagnostics = diagnostics;
-    let lanes = lanes.into_iter().zip(needs).zip(chosen.noise);
+    let lanes = lanes.into_iter().zip(needs).zip(&chosen.noise);
     shape.lanes = lanes
         .map(|((lane, need), noise)| LaneShape {
             name: lane.name,
             grid_bits: lane.grid_bits,
             sensitivity_steps: need.sensitivity_steps,
-            noise,
+            noise: *noise,
             one_of: lane.one_of,
         })
         .collect();
@@ -195,31 +279,12 @@ fn finish(
     shape.private_keys = private_keys_of(private, &shape.lanes, group_cap, delta)?;
     shape.check()?;
     let version = PLAN_VERSION;
-    let mut plan = ContributionPlan { version, tables, contribute, row_cap, group_cap, shape };
-    let held = served(dictionary, &plan);
-    if held.is_empty() && !dictionary.holdings.is_empty() {
-        return Err(PlanError::HeldByNobody);
-    }
-    let holders = (!dictionary.holdings.is_empty())
-        .then(|| held.iter().map(|one| one.partner.clone()).collect());
-    if plan.shape.private_keys.is_none() {
-        plan.shape.served = held;
-    }
-    plan.shape.check()?;
-    Ok(Planned {
-        columns: columns_used(&plan),
-        caps_asked: (question.row_cap, question.group_cap),
-        digest: plan.digest()?,
-        cost: Cost { delta: delta.unwrap_or(Delta::ZERO), ..chosen.cost },
-        holders,
-        mechanism: chosen.mechanism,
-        why: chosen.why,
-        plan,
-    })
+    Ok((ContributionPlan { version, tables, contribute, row_cap, group_cap, shape }, chosen))
 }
 
 /// The threshold of private keys: the least that a person alone in each of their groups reaches with
-/// probability delta at most, through the noise of the lane that counts people.
+/// probability delta at most, through the noise of the lane that counts people. None where an earlier
+/// round has found the keys.
 fn private_keys_of(
     private: Option<DraftPrivate>,
     lanes: &[LaneShape],
@@ -237,11 +302,13 @@ fn private_keys_of(
     if found > PRIVATE_SUMS_MAX {
         return Err(PlanError::PrivateSums { found });
     }
-    let persons = usize::try_from(persons_lane).ok().and_then(|at| lanes.get(at));
-    let persons = persons.ok_or(PrivateKeysError::PersonsLane).map_err(ShapeError::from)?;
-    let threshold = key_threshold(&persons.noise, group_cap, delta)?;
-    let found = Vec::new();
-    Ok(Some(PrivateKeys { types, persons_lane, threshold, delta, found }))
+    let threshold = persons_lane.map(|persons_lane| -> Result<_, PlanError> {
+        let persons = usize::try_from(persons_lane).ok().and_then(|at| lanes.get(at));
+        let persons = persons.ok_or(PrivateKeysError::PersonsLane).map_err(ShapeError::from)?;
+        let people = key_threshold(&persons.noise, group_cap, delta)?;
+        Ok(KeyThreshold { persons_lane, people, delta })
+    });
+    Ok(Some(PrivateKeys { types, threshold: threshold.transpose()?, found: Vec::new() }))
 }
 
 /// The columns each dataset is read for, in the order the datasets are first read. Columns of a dataset

@@ -165,6 +165,7 @@ mod tests {
             group_cap: 6,
             spend: rho("1"),
             diagnostics: false,
+            rounds: 1,
         };
         let shape = plan(&held(holdings), &question).unwrap().plan.shape;
         (shape.keys.into_iter().map(|key| key.values).collect(), shape.served)

@@ -23,12 +23,23 @@ use cloister_terms::limits::DIMENSIONS_MAX;
 use cloister_terms::{Dictionary, Formula, KeyDimension, ResultColumn};
 use sqlparser::ast::{Expr as Ast, Ident};
 
-/// Plans a SQL text but for its noise. `may_hide_keys`: keys without a public list become private ones.
+/// What becomes of keys without a public list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unlisted {
+    /// They are refused.
+    Refused,
+    /// They are private, and each partner shows those that reach a threshold.
+    Shown,
+    /// They are private, and an earlier round finds those that are answered.
+    Found,
+}
+
+/// Plans a SQL text but for its noise.
 pub(crate) fn draft(
     dictionary: &Dictionary,
     text: &str,
     row_cap_asked: u32,
-    may_hide_keys: bool,
+    unlisted: Unlisted,
 ) -> Result<Draft, PlanError> {
     let query = parse(text)?;
     let clauses = clauses(&query)?;
@@ -37,7 +48,8 @@ pub(crate) fn draft(
     let row_cap = u32::try_from(related.rows_max()).unwrap_or(u32::MAX).min(row_cap_asked);
     let items = items(&scope, &clauses)?;
     let group_by = group_by(&scope, clauses.group_by, &items)?;
-    let keys = group_by.iter().map(|key| keys::key(key, &scope, may_hide_keys));
+    let may_hide = unlisted != Unlisted::Refused;
+    let keys = group_by.iter().map(|key| keys::key(key, &scope, may_hide));
     let keys = keys.collect::<Result<Vec<_>, _>>()?;
     let mut lanes = Lanes::new(row_cap);
     let columns = columns(&scope, &items, &group_by, &mut lanes)?;
@@ -46,7 +58,8 @@ pub(crate) fn draft(
     let is_private = keys.iter().any(|key| key.domain.is_empty());
     let private = is_private.then(|| -> Result<_, PlanError> {
         let types = group_by.iter().map(|key| key.column_type).collect();
-        Ok(DraftPrivate { types, persons_lane: lanes.persons()? })
+        let persons_lane = (unlisted == Unlisted::Shown).then(|| lanes.persons()).transpose()?;
+        Ok(DraftPrivate { types, persons_lane })
     });
     let private = private.transpose()?;
     let lanes = lanes.into_lanes();
@@ -54,14 +67,7 @@ pub(crate) fn draft(
     let exprs = keys.iter().map(|key| &key.expr);
     let exprs: Vec<&Expr> = exprs.chain(lanes.iter().filter_map(|lane| lane.expr.expr())).collect();
     let (relation, tables) = related.finish(&exprs);
-    let draft_lane = |Lane { expr, one_of, weight }: &Lane| DraftLane {
-        name: excerpt(&expr.label()),
-        grid_bits: expr.grid_bits(),
-        sensitivity_steps: expr.sensitivity_steps(row_cap),
-        one_of: *one_of,
-        weight: *weight,
-    };
-    let draft_lanes = lanes.iter().map(draft_lane).collect();
+    let draft_lanes = lanes.iter().map(|lane| draft_lane(lane, row_cap)).collect();
     Ok(Draft {
         tables,
         keys: dimensions,
@@ -78,6 +84,18 @@ pub(crate) fn draft(
         // Each row is in one cell, so a person's rows reach no more cells than there are rows.
         cells_per_person_max: row_cap.into(),
     })
+}
+
+/// A lane without its noise, for persons with at most `row_cap` rows.
+pub(crate) fn draft_lane(lane: &Lane, row_cap: u32) -> DraftLane {
+    let Lane { expr, one_of, weight } = lane;
+    DraftLane {
+        name: excerpt(&expr.label()),
+        grid_bits: expr.grid_bits(),
+        sensitivity_steps: expr.sensitivity_steps(row_cap),
+        one_of: *one_of,
+        weight: *weight,
+    }
 }
 
 /// One selected item.

@@ -96,7 +96,8 @@ pub enum CombineError {
 
 impl Combined {
     /// Adds up releases under the approved `shape`. Where keys are private the cells are those that any
-    /// release shows, and behind each stand the partners that show it. Errors as [`Combined::new`], and
+    /// release shows, and behind each stand the partners that show it; in the round after, those of the shape,
+    /// and behind each stands everybody. Errors as [`Combined::new`], and
     /// where a release does not fit.
     pub fn of_releases<'r>(
         shape: &OutputShape,
@@ -108,7 +109,8 @@ impl Combined {
                 return Err(CombineError::Unfit(release.node.clone()));
             }
         }
-        let found = shape.found_in(releases.clone());
+        let is_asked = shape.private_keys.is_some() && shape.key_threshold().is_none();
+        let found = if is_asked { shape.clone() } else { shape.found_in(releases.clone()) };
         let Some(private) = &found.private_keys else {
             let values =
                 |release: &ReleaseRecord| release.values.iter().map(|value| value.0).collect();
@@ -123,13 +125,14 @@ impl Combined {
         let cells_len = found.cells_len()?;
         let mut behind = vec![Behind { answered: 0, asked: asked.len() }; private.found.len()];
         for release in releases {
-            let in_cells = release.keys.len().saturating_mul(lanes_a_cell);
+            let keys = private.keys_of(release);
+            let in_cells = keys.len().saturating_mul(lanes_a_cell);
             let (in_cells, closing) =
                 release.values.split_at_checked(in_cells).unwrap_or((&release.values, &[]));
             add_closing(&mut lanes, cells_len, closing.iter().map(|value| value.0))?;
             let vectors = in_cells.chunks(lanes_a_cell.max(1));
-            for (key, values) in release.keys.iter().zip(vectors) {
-                // Found in these very releases.
+            for (key, values) in keys.iter().zip(vectors) {
+                // Found in these very releases, or asked for.
                 let Ok(cell) = private.found.binary_search(key) else { continue };
                 behind.get_mut(cell).into_iter().for_each(|behind| behind.answered += 1);
                 let sums = lanes.get_mut(cell.saturating_mul(lanes_a_cell)..).unwrap_or_default();

@@ -227,7 +227,7 @@ pub fn report_with(
         columns,
         rows: chosen(&shape.recipe, rows),
         left_out: 0,
-        shown_from: shape.private_keys.as_ref().map(|private| private.threshold),
+        shown_from: shape.key_threshold().map(|threshold| threshold.people),
         diagnostics: people(shape, combined, confidence)?,
         adjusted: Vec::new(),
         notes: Vec::new(),

@@ -1,11 +1,11 @@
-//! `submit`, `run`, `status`, and the planning that comes before.
+//! `submit`, `status`, and the planning that comes before.
 
-use super::{CliError, PersonArguments, connected, now_s, read, read_text};
+use super::{CliError, PersonArguments, connected, read, read_text};
 use crate::client::{Client, ClientError};
 use crate::draft::{AnalysisDraft, DraftError, analysis_from_toml, document_of};
 use clap::Args;
 use cloister_plan::Planned;
-use cloister_terms::{Agreement, Analysis, DOCUMENT_VERSION, Digest, Name, RunRequest};
+use cloister_terms::{Agreement, Analysis, Digest, Name};
 use cloister_wire::dsse::{Envelope, Opened};
 use cloister_wire::message::{FromPerson, NodeState, RunProgress, ToPerson};
 use std::path::{Path, PathBuf};
@@ -30,18 +30,6 @@ pub(super) struct SubmitArguments {
     /// The agreement's name or digest, where the coordinator knows several.
     #[arg(long)]
     agreement: Option<String>,
-    /// Print JSON.
-    #[arg(long)]
-    json: bool,
-}
-
-#[derive(Args)]
-pub(super) struct RunArguments {
-    /// The analysis' name, or eight digits of its digest.
-    analysis: String,
-    /// Do not wait for the partners.
-    #[arg(long)]
-    no_wait: bool,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -160,51 +148,6 @@ async fn submit_to(
     Ok(())
 }
 
-pub(super) async fn run(
-    person: &PersonArguments,
-    arguments: &RunArguments,
-) -> Result<(), CliError> {
-    connected(person, async |client| run_on(client, person, arguments).await).await
-}
-
-async fn run_on(
-    client: &Client,
-    person: &PersonArguments,
-    arguments: &RunArguments,
-) -> Result<(), CliError> {
-    let line = client.analysis(&arguments.analysis).await?;
-    let ToPerson::Analysis(file) =
-        client.ask(&FromPerson::Show { analysis: line.analysis }).await?
-    else {
-        return Err(ClientError::Unexpected.into());
-    };
-    let agreement = cloister_wire::proof::open_agreement(&Envelope::parse(&file.agreement)?)?;
-    let analysis =
-        cloister_wire::proof::open_analysis(&agreement, &Envelope::parse(&file.analysis)?)?;
-    let approvals =
-        file.approvals.iter().map(|bytes| Envelope::parse(bytes)).collect::<Result<Vec<_>, _>>()?;
-    let counted = cloister_wire::count_approvals(agreement.document(), &analysis, &approvals)
-        .map_err(cloister_wire::ProofError::Approvals)?;
-    let request = RunRequest {
-        version: DOCUMENT_VERSION,
-        researcher: person.home().profile()?.name,
-        analysis: analysis.digest(),
-        approvals: counted.counted().iter().copied().collect(),
-        round: 1,
-        parameters: cloister_wire::sha256(b"{}"),
-        releases_used: vec![],
-        requested_at_s: now_s(),
-        nonce: cloister_wire::key::random_nonce()?,
-    };
-    let envelope = Envelope::sign(&request, &person.signing_key()?)?;
-    let digest = client.store(&FromPerson::Run { request: envelope.to_bytes() }).await?;
-    if arguments.no_wait {
-        say!("{digest}");
-        return Ok(());
-    }
-    follow(client, digest, arguments.json).await
-}
-
 pub(super) async fn status(
     person: &PersonArguments,
     arguments: &StatusArguments,
@@ -256,7 +199,19 @@ async fn status_of(client: &Client, arguments: &StatusArguments) -> Result<(), C
     Ok(())
 }
 
-async fn follow(client: &Client, request: Digest, json: bool) -> Result<(), CliError> {
+/// Follows a run to its end and shows where it stands then.
+pub(super) async fn follow(client: &Client, request: Digest, json: bool) -> Result<(), CliError> {
+    let progress = followed(client, request, json).await?;
+    show(&progress, request, json);
+    Ok(())
+}
+
+/// Follows a run to its end, silently where the output is JSON.
+pub(super) async fn followed(
+    client: &Client,
+    request: Digest,
+    json: bool,
+) -> Result<RunProgress, CliError> {
     let bar = (!json).then(indicatif::ProgressBar::new_spinner);
     if let Some(bar) = &bar {
         bar.enable_steady_tick(std::time::Duration::from_millis(100));
@@ -271,8 +226,7 @@ async fn follow(client: &Client, request: Digest, json: bool) -> Result<(), CliE
     if let Some(bar) = bar {
         bar.finish_and_clear();
     }
-    show(&progress, request, json);
-    Ok(())
+    Ok(progress)
 }
 
 fn summary(progress: &RunProgress) -> String {

@@ -49,7 +49,7 @@ pub(super) async fn run(
     let adjusting = arguments.adjusting.options()?;
     adjusting.check(&analysis.shape)?;
     let mut answer = dry_run(draft, analysis, dictionary, options, now_s()).await?;
-    answer.report = cloister_report::report_with(&analysis.shape, &answer.combined, &adjusting)?;
+    answer.report = cloister_report::report_with(&answer.shape, &answer.combined, &adjusting)?;
     if arguments.json {
         println!("{}", answer.to_json()?);
     } else {

@@ -13,6 +13,7 @@ mod explain;
 mod key;
 mod results;
 mod review;
+mod run;
 
 use crate::answer::AnswerError;
 use crate::client::{Client, ClientError};
@@ -68,7 +69,7 @@ enum Command {
     #[command(subcommand)]
     Review(review::ReviewCommand),
     /// Ask the partners to run an approved analysis.
-    Run(analysis::RunArguments),
+    Run(run::RunArguments),
     /// Where analyses and runs stand.
     Status(analysis::StatusArguments),
     /// The answer of a run, verified.
@@ -124,6 +125,14 @@ pub(crate) enum CliError {
     NotAParty(PathBuf),
     #[error("a reason is needed: pass --reason \"...\"; it is logged and exported")]
     NoReason,
+    #[error(
+        "the latest run of `{0}` is still under way: follow it with `cloister status {0} --watch`, then ask again"
+    )]
+    StillRunning(cloister_terms::Name),
+    #[error(
+        "no partner shows any group, so nothing is left to ask: expect more people a group, or spend more"
+    )]
+    NoGroups,
     #[error("there is no run {0}: look at `cloister status`")]
     NoSuchRun(usize),
     #[error(transparent)]
@@ -191,7 +200,7 @@ fn run(arguments: &Arguments) -> Result<(), CliError> {
             Command::DryRun(arguments) => dry_run::run(person, arguments).await,
             Command::Submit(arguments) => analysis::submit(person, arguments).await,
             Command::Review(command) => review::review(person, command).await,
-            Command::Run(arguments) => analysis::run(person, arguments).await,
+            Command::Run(arguments) => run::run(person, arguments).await,
             Command::Status(arguments) => analysis::status(person, arguments).await,
             Command::Results(arguments) => results::results(person, arguments).await,
             Command::Verify(arguments) => results::verify(arguments),

@@ -102,6 +102,13 @@ fn print(answer: &Answer, arguments: &ResultsArguments) -> Result<(), CliError> 
     } else {
         out(&report.to_text(&options));
     }
+    let analysis = answer.analysis.document();
+    if answer.round.number < analysis.rounds {
+        eprintln!(
+            "round {} of {}: the groups that partners show; `cloister run {}` asks every partner for all of them",
+            answer.round.number, analysis.rounds, analysis.name
+        );
+    }
     if !answer.missing.is_empty() {
         let missing: Vec<_> = answer.missing.iter().map(ToString::to_string).collect();
         eprintln!("PARTIAL: {} did not answer", missing.join(", "));
@@ -122,7 +129,8 @@ pub(super) fn verify(arguments: &VerifyArguments) -> Result<(), CliError> {
         let value = serde_json::json!({
             "holds": true, "analysis": answer.analysis.digest(), "name": analysis.name,
             "agreement": answer.agreement.digest(), "releases": releases,
-            "missing": answer.missing,
+            "missing": answer.missing, "round": answer.round.number,
+            "releases_used": answer.request.document().releases_used,
         });
         say!("{value}");
         return Ok(());
@@ -131,6 +139,10 @@ pub(super) fn verify(arguments: &VerifyArguments) -> Result<(), CliError> {
     say!("agreement  {} ({})", answer.agreement.document().name, answer.agreement.digest().short());
     say!("analysis   {} by {}", analysis.name, analysis.researcher);
     say!("question   {}", cloister_report::printable(&analysis.question));
+    for release in &answer.used {
+        let node = &release.document().node;
+        say!("built on   {} of {node}, in the round before", release.digest().short());
+    }
     for release in &answer.releases {
         let release = release.document();
         say!(

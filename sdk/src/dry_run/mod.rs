@@ -11,7 +11,9 @@ use cloister_node::measure::MeasureOptions;
 use cloister_node::run::Tables;
 use cloister_plan::draft::{AnalysisDraft, DraftError};
 use cloister_report::{CombineError, Combined, Report, ReportError};
-use cloister_terms::{Analysis, Budget, Calendar, Delta, Dictionary, Epsilon, Name, Rho};
+use cloister_terms::{
+    Analysis, Budget, Calendar, Delta, Dictionary, Epsilon, Name, OutputShape, Rho,
+};
 use cloister_wire::dsse::Opened;
 use cloister_wire::{KeyError, SigningKey};
 use std::path::Path;
@@ -49,12 +51,16 @@ pub struct MockAnswer {
     pub report: Report,
     /// The noised sums behind it.
     pub combined: Combined,
+    /// Their shape. A question of two rounds is played in one, as a partner alone answers it.
+    pub shape: OutputShape,
     /// What it was made of.
     pub options: DryRunOptions,
     /// Partners that were played.
     pub partners: usize,
     /// Partners that the analysis asks.
     pub asked: usize,
+    /// Rounds that a run of the analysis has.
+    pub rounds: u32,
 }
 
 /// Why there is no dry run.
@@ -100,7 +106,7 @@ pub async fn dry_run(
     if !(1..=PEOPLE_MAX).contains(&options.people) {
         return Err(DryRunError::People(options.people));
     }
-    let mut releases = Vec::new();
+    let (mut releases, mut shape) = (Vec::new(), analysis.shape.clone());
     let played = analysis.nodes.iter().take(PARTNERS_PLAYED_MAX);
     for (number, partner) in (0u64..).zip(played) {
         let folder = tempfile::tempdir()?;
@@ -111,16 +117,19 @@ pub async fn dry_run(
         let tables = Tables { catalog, options: MeasureOptions::default() };
         let alone = scratch(folder.path(), tables, partner, analysis, dictionary, now_s)?;
         let (own, _) = alone.plan(draft)?;
+        if analysis.rounds > 1 {
+            shape = own.shape.clone();
+        }
         let answered =
             alone.ask(&own, draft.module.as_deref(), false, now_s).await.map_err(boxed)?;
         releases.push(answered.release);
     }
     let records = releases.iter().map(Opened::document);
     let played: Vec<Name> = records.clone().map(|record| record.node.clone()).collect();
-    let combined = Combined::of_releases(&analysis.shape, &played, records)?;
-    let report = cloister_report::report(&analysis.shape, &combined)?;
-    let (partners, asked) = (releases.len(), analysis.nodes.len());
-    Ok(MockAnswer { report, combined, options, partners, asked })
+    let combined = Combined::of_releases(&shape, &played, records)?;
+    let report = cloister_report::report(&shape, &combined)?;
+    let (partners, asked, rounds) = (releases.len(), analysis.nodes.len(), analysis.rounds);
+    Ok(MockAnswer { report, combined, shape, options, partners, asked, rounds })
 }
 
 /// A node with a ledger of its own that nothing else counts on.
@@ -162,8 +171,9 @@ impl MockAnswer {
             (played, asked) if played == asked => format!("each of {played} partners"),
             (played, asked) => format!("each of {played} partners ({asked} are asked)"),
         };
+        let rounds = if self.rounds > 1 { " Played in one round instead of two." } else { "" };
         format!(
-            "{LABEL}: made-up records of {people} people at {partners}, seed {seed}. Nobody was asked, nothing was spent."
+            "{LABEL}: made-up records of {people} people at {partners}, seed {seed}. Nobody was asked, nothing was spent.{rounds}"
         )
     }
 

@@ -4,7 +4,7 @@
 use crate::limits::{GROUP_CAP_MAX, ROUNDS_MAX, ROW_CAP_MAX, RUNS_MAX, TEXT_BYTES_MAX};
 use crate::shape::{KeyDimension, OutputShape, ShapeError};
 use crate::value::Bounds;
-use crate::{Cost, DOCUMENT_VERSION, Digest, Name};
+use crate::{Cost, DOCUMENT_VERSION, Delta, Digest, Name};
 use serde::{Deserialize, Serialize};
 
 /// What a researcher signs.
@@ -38,11 +38,11 @@ pub struct Analysis {
     /// Whether its answer counts the people whom the limits touched, at a part of its cost.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub diagnostics: bool,
-    /// Cost of one round at each node.
+    /// Cost of one round at each node (see [`Self::cost_of`]).
     pub cost_per_round: Cost,
-    /// Rounds a run has.
+    /// Rounds a run has: 2 where one finds private keys and the next one answers them all.
     pub rounds: u32,
-    /// Runs in all; the whole study may cost `cost_per_round * rounds * max_runs` at each node.
+    /// Runs in all; the whole study may cost [`Self::cost_total`] at each node.
     pub max_runs: u32,
     /// First second (UTC) it may run.
     pub not_before_s: i64,
@@ -51,6 +51,19 @@ pub struct Analysis {
     /// Digest of the contribution plan.
     pub plan: Digest,
     /// Shape of the released vector.
+    pub shape: OutputShape,
+    /// The first of two rounds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keys_round: Option<KeysRound>,
+}
+
+/// The round that finds which private keys there are; the other one answers them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeysRound {
+    /// Digest of its contribution plan.
+    pub plan: Digest,
+    /// Shape of its released vector.
     pub shape: OutputShape,
 }
 
@@ -127,6 +140,16 @@ pub enum AnalysisError {
     /// The total cost overflows.
     #[error("the total cost of all runs is beyond every budget: lower `max_runs` or the cost")]
     Total,
+    /// Two rounds without private keys to find, or one that would leave them unfound.
+    #[error(
+        "two rounds are for private keys: the first shows them, the second answers them; plan the analysis again"
+    )]
+    Rounds,
+    /// Nobody could ask the second round.
+    #[error(
+        "with two rounds the researcher asks for the groups that the first one shows: name the researcher among the recipients"
+    )]
+    Recipient,
     /// Private keys stand in the document itself.
     #[error("the analysis names keys that only its answer may show: plan it again")]
     KeysNamed,
@@ -136,10 +159,25 @@ pub enum AnalysisError {
 }
 
 impl Analysis {
+    /// Cost of a round, from 1, at each node. A second round shows no key that was not shown before, and so
+    /// spends no delta. `None` when there is no such round.
+    pub fn cost_of(&self, round: u32) -> Option<Cost> {
+        match (round, self.rounds) {
+            (1, 1 | 2) => Some(self.cost_per_round),
+            (2, 2) => Some(Cost { delta: Delta::ZERO, ..self.cost_per_round }),
+            _ => None,
+        }
+    }
+
+    /// Cost of all rounds of one run at one node, or `None` when it overflows.
+    pub fn cost_per_run(&self) -> Option<Cost> {
+        let rounds = (1..=self.rounds).map(|round| self.cost_of(round));
+        rounds.reduce(|sum, cost| sum?.checked_add(cost?)).flatten()
+    }
+
     /// Cost of all rounds of all runs at one node, or `None` when it overflows.
     pub fn cost_total(&self) -> Option<Cost> {
-        let times = u64::from(self.rounds).checked_mul(u64::from(self.max_runs))?;
-        self.cost_per_round.checked_mul(times)
+        self.cost_per_run()?.checked_mul(u64::from(self.max_runs))
     }
 
     /// Datasets it reads.
@@ -180,9 +218,37 @@ impl Analysis {
             return Err(AnalysisError::Free);
         }
         self.cost_total().ok_or(AnalysisError::Total)?;
-        if self.shape.private_keys.as_ref().is_some_and(|private| !private.found.is_empty()) {
-            return Err(AnalysisError::KeysNamed);
+        self.check_rounds()?;
+        let first = self.keys_round.as_ref().map(|round| &round.shape);
+        for shape in first.into_iter().chain([&self.shape]) {
+            if shape.private_keys.as_ref().is_some_and(|private| !private.found.is_empty()) {
+                return Err(AnalysisError::KeysNamed);
+            }
+            shape.check()?;
         }
-        Ok(self.shape.check()?)
+        Ok(())
+    }
+
+    /// One round shows private keys by a threshold; the second of two answers those of the first.
+    fn check_rounds(&self) -> Result<(), AnalysisError> {
+        let has_threshold = |shape: &OutputShape| {
+            shape.private_keys.as_ref().map(|private| private.threshold.is_some())
+        };
+        let fits = match (self.rounds, &self.keys_round) {
+            (1, None) => has_threshold(&self.shape) != Some(false),
+            (2, Some(first)) => {
+                let own = self.shape.private_keys.as_ref().map(|private| &private.types);
+                let before = first.shape.private_keys.as_ref().map(|private| &private.types);
+                has_threshold(&first.shape) == Some(true)
+                    && has_threshold(&self.shape) == Some(false)
+                    && (own, &self.shape.keys) == (before, &first.shape.keys)
+            }
+            _ => false,
+        };
+        if !fits {
+            return Err(AnalysisError::Rounds);
+        }
+        let can_ask = self.rounds == 1 || self.recipients.contains(&self.researcher);
+        if can_ask { Ok(()) } else { Err(AnalysisError::Recipient) }
     }
 }

@@ -2,7 +2,7 @@
 //! approval repeats everything it binds (DESIGN section 8), so that it reads alone and any changed
 //! byte of the analysis voids it.
 
-use crate::analysis::{Analysis, Body};
+use crate::analysis::{Analysis, Body, KeysRound};
 use crate::shape::OutputShape;
 use crate::{Cost, DOCUMENT_VERSION, Digest, Name, Nonce};
 use serde::{Deserialize, Serialize};
@@ -59,6 +59,9 @@ pub struct Bound {
     pub rounds: u32,
     /// Shape of the released vector.
     pub shape: OutputShape,
+    /// The first of two rounds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keys_round: Option<KeysRound>,
     /// Cost of one round at each node.
     pub cost_per_round: Cost,
     /// Cost of everything at each node.
@@ -90,6 +93,7 @@ impl Bound {
             plan: analysis.plan,
             rounds: analysis.rounds,
             shape: analysis.shape.clone(),
+            keys_round: analysis.keys_round.clone(),
             cost_per_round: analysis.cost_per_round,
             cost_total: analysis.cost_total()?,
             nodes: analysis.nodes.clone(),

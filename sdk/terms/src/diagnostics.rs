@@ -163,9 +163,11 @@ mod tests {
         private.keys[0].values.clear();
         private.private_keys = Some(PrivateKeys {
             types: vec![ColumnType::Int64],
-            persons_lane: 0,
-            threshold: 5,
-            delta: "0.01".parse().unwrap(),
+            threshold: Some(crate::KeyThreshold {
+                persons_lane: 0,
+                people: 5,
+                delta: "0.01".parse().unwrap(),
+            }),
             found: vec![],
         });
         assert_eq!(private.check(), Ok(()));

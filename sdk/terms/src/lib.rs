@@ -51,7 +51,7 @@ pub mod shape;
 pub mod value;
 
 pub use agreement::{Agreement, Calendar, Party, Person, Quorum, Researcher};
-pub use analysis::{Analysis, Body, ModuleBody};
+pub use analysis::{Analysis, Body, KeysRound, ModuleBody};
 pub use approval::{Approval, Grant, Verdict};
 pub use budget::{Budget, Cost, Delta, Epsilon, Rho};
 pub use bytes::{Digest, Nonce, PublicKey};
@@ -61,7 +61,7 @@ pub use formula::{FigureOp, Formula, PairLanes, PairStatistic, Quantile, Spread}
 pub use holdings::{Holdings, OwnDomain};
 pub use moment::{Civil, Moment};
 pub use name::Name;
-pub use private_keys::{Key, PrivateKeys};
+pub use private_keys::{Key, KeyThreshold, PrivateKeys};
 pub use public::{FloatText, PublicField, PublicTable, PublicValue};
 pub use ratio::Ratio;
 pub use real::Real;

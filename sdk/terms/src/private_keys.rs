@@ -1,6 +1,6 @@
 //! Keys that no document lists: a node shows those behind which its noised count of people reaches a
-//! threshold, fixed before any row is read. An approved shape must never name one: which keys exist is
-//! part of the answer.
+//! threshold, fixed before any row is read; in a second round every node answers those that any has
+//! shown. An approved shape must never name one: which keys exist is part of the answer.
 
 use crate::limits::{KEYS_SHOWN_MAX, PRIVATE_KEY_BYTES_MAX, PRIVATE_VALUES_MAX};
 use crate::shape::{KeyDimension, OutputShape};
@@ -18,16 +18,25 @@ pub type Key = Vec<KeyValue>;
 pub struct PrivateKeys {
     /// The type of each dimension. A dimension with public values keeps to them.
     pub types: Vec<ColumnType>,
-    /// The lane that counts each person of a cell once, in steps of one person.
-    pub persons_lane: u32,
-    /// A node releases a cell when its noised count of people is at least this.
-    pub threshold: u64,
-    /// The chance, at each node, that a person who is alone in each of their cells has any of them shown.
-    pub delta: Delta,
+    /// When a node shows a cell. None in the round after: every node then answers every cell of `found`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub threshold: Option<KeyThreshold>,
     /// Cells shown, ascending. Empty in every signed document; filled from releases (see
     /// [`OutputShape::found_in`]).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub found: Vec<Key>,
+}
+
+/// What a cell with a private key must reach to be shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeyThreshold {
+    /// The lane that counts each person of a cell once, in steps of one person.
+    pub persons_lane: u32,
+    /// A node releases a cell when its noised count of people is at least this.
+    pub people: u64,
+    /// The chance, at each node, that a person who is alone in each of their cells has any of them shown.
+    pub delta: Delta,
 }
 
 /// Why private keys are unusable.
@@ -65,12 +74,14 @@ impl PrivateKeys {
                 return Err(PrivateKeysError::Values(dimension.name.clone()));
             }
         }
-        let persons = usize::try_from(self.persons_lane).ok().and_then(|at| shape.lanes.get(at));
-        if !persons.is_some_and(|lane| lane.grid_bits == 0 && lane.sensitivity_steps == 1) {
-            return Err(PrivateKeysError::PersonsLane);
-        }
-        if self.threshold == 0 || self.delta == Delta::ZERO {
-            return Err(PrivateKeysError::Threshold);
+        if let Some(KeyThreshold { persons_lane, people, delta }) = self.threshold {
+            let persons = usize::try_from(persons_lane).ok().and_then(|at| shape.lanes.get(at));
+            if !persons.is_some_and(|lane| lane.grid_bits == 0 && lane.sensitivity_steps == 1) {
+                return Err(PrivateKeysError::PersonsLane);
+            }
+            if people == 0 || delta == Delta::ZERO {
+                return Err(PrivateKeysError::Threshold);
+            }
         }
         if !shape.served.is_empty() {
             return Err(PrivateKeysError::Served);
@@ -91,6 +102,11 @@ impl PrivateKeys {
             })
     }
 
+    /// The keys of the cells that a release has figures for.
+    pub fn keys_of<'k>(&'k self, release: &'k ReleaseRecord) -> &'k [Key] {
+        if self.threshold.is_some() { &release.keys } else { &self.found }
+    }
+
     /// Most cells that a partner shows of an answer with so many lanes.
     pub fn shown_max(lanes: usize) -> usize {
         KEYS_SHOWN_MAX.min(PRIVATE_VALUES_MAX / lanes.max(1))
@@ -98,17 +114,25 @@ impl PrivateKeys {
 
     /// Whether a release shows only what it may: at most [`Self::shown_max`] keys of the shape,
     /// ascending, each with as many people as the threshold asks for, and behind them the diagnostics.
+    /// Without a threshold, figures for those that were found: which these are stands in the round's
+    /// parameters, and is not said again.
     pub(crate) fn allow(&self, shape: &OutputShape, release: &ReleaseRecord) -> bool {
         let lanes = shape.lanes.len();
+        let cells = if self.threshold.is_some() { release.keys.len() } else { self.found.len() };
+        let in_cells = cells.saturating_mul(lanes);
+        if release.values.len() != in_cells.saturating_add(shape.diagnostics.len()) {
+            return false;
+        }
+        let Some(threshold) = self.threshold else {
+            return !self.found.is_empty() && release.keys.is_empty();
+        };
         let public = public_values(&shape.keys);
-        let in_cells = release.keys.len().saturating_mul(lanes);
         let cells = release.values.iter().take(in_cells);
-        let people = cells.skip(self.persons_lane as usize).step_by(lanes.max(1));
+        let people = cells.skip(threshold.persons_lane as usize).step_by(lanes.max(1));
         release.keys.len() <= Self::shown_max(lanes)
-            && release.values.len() == in_cells.saturating_add(shape.diagnostics.len())
             && release.keys.is_sorted_by(|left, right| left < right)
             && release.keys.iter().all(|key| self.is_of_shape(key, &public))
-            && people.into_iter().all(|people| people.0 >= i128::from(self.threshold))
+            && people.into_iter().all(|people| people.0 >= i128::from(threshold.people))
     }
 }
 
@@ -118,15 +142,26 @@ fn public_values(keys: &[KeyDimension]) -> Vec<BTreeSet<&KeyValue>> {
 
 impl OutputShape {
     /// The shape of the answer that these releases make together: with the cells that any of them shows,
-    /// where keys are private; itself otherwise.
+    /// where keys are private and shown; itself otherwise.
     pub fn found_in<'r>(&self, releases: impl IntoIterator<Item = &'r ReleaseRecord>) -> Self {
+        let keys = releases.into_iter().flat_map(|release| &release.keys);
+        let found: BTreeSet<&Key> = keys.collect();
+        self.of_keys(found.into_iter().cloned().collect())
+    }
+
+    /// This shape with these cells, where keys are private; itself otherwise.
+    #[must_use]
+    pub fn of_keys(&self, found: Vec<Key>) -> Self {
         let mut shape = self.clone();
         if let Some(private) = &mut shape.private_keys {
-            let keys = releases.into_iter().flat_map(|release| &release.keys);
-            let found: BTreeSet<&Key> = keys.collect();
-            private.found = found.into_iter().cloned().collect();
+            private.found = found;
         }
         shape
+    }
+
+    /// The threshold from which a node shows a cell, where there is one.
+    pub fn key_threshold(&self) -> Option<KeyThreshold> {
+        self.private_keys.as_ref()?.threshold
     }
 }
 

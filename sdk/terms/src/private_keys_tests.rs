@@ -26,9 +26,11 @@ fn shape() -> OutputShape {
         recipe: Recipe::default(),
         private_keys: Some(PrivateKeys {
             types: vec![ColumnType::Text, ColumnType::Int64],
-            persons_lane: 1,
-            threshold: 10,
-            delta: "0.01".parse().unwrap(),
+            threshold: Some(KeyThreshold {
+                persons_lane: 1,
+                people: 10,
+                delta: "0.01".parse().unwrap(),
+            }),
             found: vec![],
         }),
         diagnostics: vec![],
@@ -107,6 +109,29 @@ fn a10_a_release_shows_no_key_below_the_threshold_and_none_of_another_shape() {
 }
 
 #[test]
+fn a_second_round_answers_the_keys_that_were_found_and_no_other() {
+    let mut asked = shape();
+    asked.private_keys.as_mut().unwrap().threshold = None;
+    let key = |town: &str| vec![text(town), KeyValue::Int(1)];
+    let found = asked.of_keys(vec![key("a"), key("b")]);
+    assert_eq!((found.check(), found.vector_len()), (Ok(()), Ok(4)));
+    let whole = release(&[], &[7, -3, 8, 0]);
+    assert_eq!(whole.fits(&found), Ok(true), "few people or none are answered, too");
+    let keys = found.private_keys.as_ref().unwrap().keys_of(&whole);
+    assert_eq!(keys, [key("a"), key("b")]);
+    for wrong in [
+        release(&[], &[]),
+        release(&[], &[7, 9]),
+        release(&[], &[7, 9, 7]),
+        release(&[], &[7, 9, 7, 9, 7, 9]),
+        release(&[("a", 1), ("b", 1)], &[7, 9, 7, 9]),
+    ] {
+        assert_eq!(wrong.fits(&found), Ok(false), "{wrong:?}");
+    }
+    assert_eq!(release(&[], &[]).fits(&asked), Ok(false), "nothing is answered before it is found");
+}
+
+#[test]
 fn hostile_shapes_are_refused() {
     let changes: [fn(&mut OutputShape, &mut PrivateKeys); 10] = [
         |_, private| private.types.truncate(1),
@@ -116,10 +141,10 @@ fn hostile_shapes_are_refused() {
         },
         |_, private| private.types[0] = ColumnType::Float64,
         |_, private| private.types[1] = ColumnType::Text,
-        |_, private| private.persons_lane = 0,
-        |_, private| private.persons_lane = u32::MAX,
-        |_, private| private.threshold = 0,
-        |_, private| private.delta = Delta::ZERO,
+        |_, private| private.threshold.as_mut().unwrap().persons_lane = 0,
+        |_, private| private.threshold.as_mut().unwrap().persons_lane = u32::MAX,
+        |_, private| private.threshold.as_mut().unwrap().people = 0,
+        |_, private| private.threshold.as_mut().unwrap().delta = Delta::ZERO,
         |_, private| private.found = vec![vec![text("a")]],
         |_, private| {
             let key = |town| vec![text(town), KeyValue::Int(1)];

@@ -33,7 +33,8 @@ pub struct ReleaseRecord {
     pub cost: Cost,
     /// Head of the ledger's journal just after the charge.
     pub charge: Digest,
-    /// The keys of this partner's cells where keys are private, ascending; empty otherwise.
+    /// The keys that this partner shows where keys are private, ascending; empty otherwise, and in a round
+    /// whose parameters name them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub keys: Vec<Key>,
     /// The noised integers of this partner's cells, as decimal strings, cell-major (see

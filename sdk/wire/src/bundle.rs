@@ -24,6 +24,9 @@ pub struct Bundle {
     pub approvals: Vec<Envelope>,
     /// The researcher's request.
     pub request: Envelope,
+    /// The releases of an earlier round that the request builds on, in the order it names them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub used: Vec<Envelope>,
     /// One signed release a partner that answered; each names the charge it was paid by.
     pub releases: Vec<Envelope>,
     /// Partners that were asked and stand behind no cell.

@@ -20,6 +20,8 @@ pub mod proof;
 pub mod quorum;
 /// What was found of documents before, by digest.
 pub mod recent;
+/// What the releases of a round must be.
+pub mod round;
 
 pub use bundle::Bundle;
 pub use canonical::{canonical, sha256};
@@ -29,3 +31,4 @@ pub use key::{KeyError, KeyFile, SigningKey};
 pub use proof::ProofError;
 pub use quorum::{QuorumState, count_approvals};
 pub use recent::Recent;
+pub use round::Round;

@@ -112,6 +112,11 @@ pub enum Rejection {
     /// The coordinator cannot write its store.
     #[error("the coordinator cannot write its store: its operator must look at its disk")]
     Unavailable,
+    /// More than one message holds.
+    #[error(
+        "the groups that partners have shown do not fit one message: ask for larger groups, with a smaller `delta` or fewer partners"
+    )]
+    TooLarge,
     /// Too much at once.
     #[error("the coordinator is busy: try again later")]
     Busy,
@@ -201,6 +206,9 @@ pub struct RunFile {
     pub approvals: Vec<Vec<u8>>,
     /// The signed request (envelope).
     pub request: Vec<u8>,
+    /// The releases of an earlier round that the request names (envelopes).
+    #[serde(deserialize_with = "documents")]
+    pub used: Vec<Vec<u8>>,
     /// Signed releases (envelopes).
     #[serde(deserialize_with = "documents")]
     pub releases: Vec<Vec<u8>>,
@@ -234,6 +242,9 @@ pub enum ToNode {
         approvals: Vec<Vec<u8>>,
         /// The researcher's signed request (envelope).
         request: Vec<u8>,
+        /// The releases of an earlier round that the request names (envelopes).
+        #[serde(deserialize_with = "documents")]
+        used: Vec<Vec<u8>>,
     },
 }
 

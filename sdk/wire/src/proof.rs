@@ -4,6 +4,7 @@
 
 use crate::dsse::{DsseError, Envelope, Opened};
 use crate::quorum::{QuorumState, count_approvals};
+use crate::round::Round;
 use cloister_terms::agreement::AgreementError;
 use cloister_terms::analysis::AnalysisError;
 use cloister_terms::limits::CLOCK_SKEW_MAX_S;
@@ -11,6 +12,9 @@ use cloister_terms::{
     Agreement, Analysis, Calendar, DOCUMENT_VERSION, Digest, Name, Refusal, ReleaseRecord,
     RunRequest,
 };
+
+/// The link of releases.
+const RELEASE: &str = "release";
 
 /// Why a chain does not hold; each names its link.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -49,6 +53,20 @@ pub enum ProofError {
     /// The quorum is not met by the approvals the request names.
     #[error("approvals: the quorum is not met")]
     BelowQuorum,
+    /// The analysis has no such round.
+    #[error("request: the analysis has no round {0}")]
+    NoRound(u32),
+    /// A second round without a key to ask for.
+    #[error("request: the releases it builds on show no key")]
+    NoKeys,
+    /// More keys than one answer may have.
+    #[error(
+        "the partners show more groups than one answer may have: ask for fewer figures a group, or for larger groups with a smaller `delta`"
+    )]
+    TooManyKeys,
+    /// What a round asks cannot be written down.
+    #[error("request: the keys it asks for cannot be written down")]
+    Unwritable,
 }
 
 /// Opens an agreement that every party's steward signed.
@@ -85,7 +103,8 @@ pub fn open_analysis(
 }
 
 /// Opens a request for a round of `analysis`, signed by its researcher, and checks that the
-/// approvals it names are among `approvals`, count, and make a quorum.
+/// approvals it names are among `approvals`, count, and make a quorum. What its round builds on is
+/// [`Round::of`]'s to check.
 pub fn open_request(
     agreement: &Opened<Agreement>,
     analysis: &Opened<Analysis>,
@@ -119,27 +138,41 @@ pub fn open_release(
     agreement: &Opened<Agreement>,
     analysis: &Opened<Analysis>,
     request: &RunRequest,
+    round: &Round,
     envelope: &Envelope,
 ) -> Result<Opened<ReleaseRecord>, ProofError> {
-    const LINK: &str = "release";
+    let opened = open_used(agreement, analysis, round, envelope)?;
+    let calendar = agreement.document().calendar;
+    let epoch = opened.document().epoch;
+    expect(may_answer_in(calendar, request.requested_at_s, epoch), RELEASE, "epoch")?;
+    Ok(opened)
+}
+
+/// As [`open_release`], of whatever epoch: what a round builds on was asked for before it.
+pub(crate) fn open_used(
+    agreement: &Opened<Agreement>,
+    analysis: &Opened<Analysis>,
+    round: &Round,
+    envelope: &Envelope,
+) -> Result<Opened<ReleaseRecord>, ProofError> {
+    const LINK: &str = RELEASE;
     let opened = open::<ReleaseRecord>(LINK, envelope)?;
     let (release, asked) = (opened.document(), analysis.document());
     let party = agreement.document().party(&release.node);
     let party = party.ok_or(ProofError::BadSignature(LINK))?;
-    if !opened.is_signed_by(&party.node_key) {
+    // By it alone: the same release under other signatures would be another envelope.
+    if !opened.is_signed_by_exactly(&[party.node_key]) {
         return Err(ProofError::BadSignature(LINK));
     }
     expect(release.version == DOCUMENT_VERSION, LINK, "version")?;
     expect(asked.nodes.contains(&release.node), LINK, "node")?;
     expect(release.unit_namespace == party.unit_namespace, LINK, "unit_namespace")?;
     expect(release.agreement == agreement.digest(), LINK, "agreement")?;
-    expect(release.plan == asked.plan, LINK, "plan")?;
-    expect(release.parameters == request.parameters, LINK, "parameters")?;
-    expect(release.round == request.round, LINK, "round")?;
-    expect(release.cost == asked.cost_per_round, LINK, "cost")?;
-    let calendar = agreement.document().calendar;
-    expect(may_answer_in(calendar, request.requested_at_s, release.epoch), LINK, "epoch")?;
-    let fits = release.fits(&asked.shape).map_err(AnalysisError::from)?;
+    expect(release.plan == round.plan, LINK, "plan")?;
+    expect(release.parameters == round.parameters, LINK, "parameters")?;
+    expect(release.round == round.number, LINK, "round")?;
+    expect(release.cost == round.cost, LINK, "cost")?;
+    let fits = release.fits(&round.shape).map_err(AnalysisError::from)?;
     expect(fits, LINK, "values")?;
     Ok(opened)
 }

@@ -8,6 +8,7 @@ use cloister_terms::{
 };
 use cloister_tests::fixtures::{EPOCH_S, NOW_S, key, name};
 use cloister_tests::study::{PARTNERS, Study};
+use cloister_wire::Round;
 use cloister_wire::proof::{open_analysis, open_release, open_request};
 use cloister_wire::quorum::QuorumState;
 use cloister_wire::{Envelope, Opened, ProofError, count_approvals};
@@ -293,7 +294,8 @@ fn released(study: &Study, record: &ReleaseRecord, signer: &str) -> Result<(), P
     let envelope = Envelope::sign(record, &key(signer)).unwrap();
     let (agreement, analysis) = (study.agreement(), study.opened_analysis());
     let request = open_request(&agreement, &analysis, &study.approvals, &study.request).unwrap();
-    open_release(&agreement, &analysis, request.0.document(), &envelope).map(|_| ())
+    let round = Round::first(analysis.document()).unwrap();
+    open_release(&agreement, &analysis, request.0.document(), &round, &envelope).map(|_| ())
 }
 
 #[test]
@@ -316,7 +318,8 @@ fn b25_a_release_counts_under_its_own_nodes_key_only() {
     json["payload"] = other["payload"].clone();
     let (agreement, analysis) = (study.agreement(), study.opened_analysis());
     let request = open_request(&agreement, &analysis, &study.approvals, &study.request).unwrap();
-    let refused = open_release(&agreement, &analysis, request.0.document(), &parsed(&json));
+    let round = Round::first(analysis.document()).unwrap();
+    let refused = open_release(&agreement, &analysis, request.0.document(), &round, &parsed(&json));
     assert_eq!(refused.unwrap_err(), ProofError::BadSignature("release"));
 }
 

@@ -100,7 +100,7 @@ async fn private_countries(ten: Ten) {
     let up = Up::start(&ten).await;
     let spend = format!("epsilon = \"{EPSILON}\", delta = \"{DELTA}\"");
     let answer = up.answer_for(&Q3_SPEND, &spend).await;
-    let private = answer.analysis.document().shape.private_keys.clone().unwrap();
+    let private = answer.analysis.document().shape.key_threshold().unwrap();
     let shops = &answer.analysis.document().nodes;
     assert_eq!(shops.len(), 3, "the others hold no purchases");
     let mut wanted: BTreeMap<Vec<KeyValue>, (usize, Vec<f64>)> = BTreeMap::new();
@@ -108,7 +108,7 @@ async fn private_countries(ten: Ten) {
     for shop in shops {
         for (keys, figures) in ten.exact_at(shop.as_str(), &Q3_SPEND).await {
             // Noise of counts is nothing at this loss.
-            if figures[0].unwrap() < private.threshold as f64 {
+            if figures[0].unwrap() < private.people as f64 {
                 hidden += 1;
                 continue;
             }
@@ -129,7 +129,65 @@ async fn private_countries(ten: Ten) {
             assert!((found.value - wanted).abs() <= off, "{row:?}, figure {place}: {wanted}");
         }
     }
-    assert_eq!(answer.report.shown_from, Some(private.threshold));
+    assert_eq!(answer.report.shown_from, Some(private.people));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn q3_in_two_rounds_has_every_shop_answer_every_country_that_any_has_shown() {
+    all_countries(Ten::made_up(SEED).await).await;
+    if let Some(folder) = ten::sample_folder() {
+        all_countries(Ten::over(&folder).await).await;
+    }
+}
+
+/// The first round shows the countries that enough customers of one shop share; in the second every shop
+/// answers each of these, so that the sums are plain SQL's over all shops.
+async fn all_countries(ten: Ten) {
+    let ten = ten.with_private_countries();
+    let up = Up::start(&ten).await;
+    let spend = format!("epsilon = \"{EPSILON}\", delta = \"{DELTA}\"");
+    let (first, answer) = up.answer_in_two(&Q3_SPEND, &spend).await;
+    let shops = &answer.analysis.document().nodes;
+    let threshold = first.report.shown_from.unwrap();
+    let (mut sums, mut shown) = (BTreeMap::new(), BTreeMap::new());
+    for shop in shops {
+        for (keys, figures) in ten.exact_at(shop.as_str(), &Q3_SPEND).await {
+            if figures[0].unwrap() >= threshold as f64 {
+                *shown.entry(keys.clone()).or_insert(0) += 1;
+            }
+            let sums = sums.entry(keys).or_insert_with(|| vec![0.0; 3]);
+            sums.iter_mut().zip(figures).for_each(|(sum, figure)| *sum += figure.unwrap());
+        }
+    }
+    let found: Vec<_> =
+        first.report.rows.iter().map(|row| (&row.keys, row.behind.answered)).collect();
+    assert_eq!(found, shown.iter().map(|(key, behind)| (key, *behind)).collect::<Vec<_>>());
+    assert!(shown.values().any(|behind| *behind < shops.len()), "some shop hides one");
+    let rows: Vec<_> = answer.report.rows.iter().map(|row| &row.keys).collect();
+    assert_eq!(rows, shown.keys().collect::<Vec<_>>(), "those that were found, and no other");
+    for row in &answer.report.rows {
+        assert_eq!((row.behind.answered, row.behind.asked), (3, 3), "{row:?}");
+        for (place, (cell, wanted)) in row.figures.iter().zip(&sums[&row.keys]).enumerate() {
+            let found = cell.estimate().unwrap();
+            let grid = if place > 0 { grid_error(sums[&row.keys][0]) } else { 0.0 };
+            let off = HALF_WIDTHS * found.plus_minus + grid;
+            assert!((found.value - wanted).abs() <= off, "{row:?}, figure {place}: {wanted}");
+        }
+    }
+    // The proof holds both rounds: a file with a release of the first one less, or another, proves nothing.
+    assert_eq!(answer.used.len(), shops.len());
+    let bundle = answer.bundle().unwrap();
+    let proves = |bundle: &cloister_wire::Bundle| verify_bundle(&bundle.to_bytes()).is_ok();
+    assert!(proves(&bundle));
+    let mut short = bundle.clone();
+    short.used.pop();
+    let mut swapped = bundle.clone();
+    swapped.used[0] = bundle.releases[0].clone();
+    let mut reversed = bundle.clone();
+    reversed.used.reverse();
+    for wrong in [short, swapped, reversed] {
+        assert!(!proves(&wrong));
+    }
 }
 
 /// What an account may spend.
@@ -180,8 +238,24 @@ impl Up {
     }
 
     async fn answer_for(&self, asked: &Asked, spend: &str) -> Answer {
-        let document = self.drafted(asked, spend);
-        let (nodes, shape) = (document.nodes.clone(), document.shape.clone());
+        let (analysis, request) = self.requested(asked, &format!("spend = {{ {spend} }}")).await;
+        self.answer_to(&analysis, &request).await
+    }
+
+    /// The same in two rounds: what the first one found, and the answer.
+    async fn answer_in_two(&self, asked: &Asked, spend: &str) -> (Answer, Answer) {
+        let terms = format!("spend = {{ {spend} }}\nrounds = 2");
+        let (analysis, request) = self.requested(asked, &terms).await;
+        let first = self.answer_to(&analysis, &request).await;
+        let used: Vec<_> = first.releases.iter().map(|one| one.envelope().clone()).collect();
+        let request = self.federation.second_request(&analysis, &request, &used, 1_000);
+        (first, self.answer_to(&analysis, &request).await)
+    }
+
+    /// A question approved and granted by every node it is for, and a request of it.
+    async fn requested(&self, asked: &Asked, terms: &str) -> (Envelope, Envelope) {
+        let document = self.drafted(asked, terms);
+        let nodes = document.nodes.clone();
         let analysis = Envelope::sign(&document, &key("person:ada")).unwrap();
         self.ada.stored(&FromPerson::Submit { analysis: analysis.to_bytes(), module: None }).await;
         let mut votes = Vec::new();
@@ -196,6 +270,12 @@ impl Up {
         // A request of its own for each question.
         let nonce = QUESTIONS.iter().position(|one| one.name == asked.name).unwrap() as u64;
         let request = self.federation.request(&analysis, &votes, nonce, NOW_S);
+        (analysis, request)
+    }
+
+    /// The verified answer to a request of it, by every node.
+    async fn answer_to(&self, analysis: &Envelope, request: &Envelope) -> Answer {
+        let nodes = analysis.open::<Analysis>().unwrap().document().nodes.clone();
         let digest = self.ada.stored(&FromPerson::Run { request: request.to_bytes() }).await;
         let last = self.ada.watched(digest).await.pop().unwrap();
         assert_eq!(last.nodes.len(), nodes.len());
@@ -204,6 +284,7 @@ impl Up {
         assert!(answer.missing.is_empty() && !answer.report.partial);
         verify_bundle(&answer.bundle().unwrap().to_bytes()).unwrap();
         // Nobody answers cells that are not its own, not even with noise.
+        let shape = &answer.round.shape;
         for release in &answer.releases {
             let record = release.document();
             if shape.private_keys.is_some() {
@@ -219,13 +300,13 @@ impl Up {
 
     /// The analysis as Ada writes it; which nodes it is for follows from what the agreement says that
     /// each holds.
-    fn drafted(&self, asked: &Asked, spend: &str) -> Analysis {
+    fn drafted(&self, asked: &Asked, terms: &str) -> Analysis {
         let Asked { name: question, sql, row_cap, group_cap, .. } = asked;
         let purpose = &self.federation.document.purposes[0];
         let text = format!(
             "name = \"{question}\"\nquestion = \"See the README.\"\npurpose = \"{purpose}\"\n\
              row_cap = {row_cap}\ngroup_cap = {group_cap}\nmax_runs = 1\n\
-             spend = {{ {spend} }}\nsql = \"\"\"\n{sql}\n\"\"\"\n"
+             {terms}\nsql = \"\"\"\n{sql}\n\"\"\"\n"
         );
         let agreement = &self.federation.document;
         let read = |path: &Path| panic!("{path:?}: no question has a module");

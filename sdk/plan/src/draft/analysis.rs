@@ -37,6 +37,9 @@ struct Form {
     diagnostics: bool,
     #[serde(default = "one")]
     max_runs: u32,
+    /// 2: the first round finds private keys, the second asks every partner for all of them.
+    #[serde(default = "one")]
+    rounds: u32,
     from: Option<String>,
     until: Option<String>,
     spend: SpendForm,
@@ -143,6 +146,7 @@ impl AnalysisDraft {
             group_cap: self.form.group_cap,
             spend: Spend { epsilon, rho, delta },
             diagnostics: self.form.diagnostics,
+            rounds: self.form.rounds,
         }
     }
 
@@ -154,9 +158,11 @@ impl AnalysisDraft {
         }
     }
 
-    /// The same question asked of one partner alone, who alone gets the answer.
+    /// The same question asked of one partner alone, who alone gets the answer. What a first round shows of
+    /// private keys is all that there is then, so one is enough.
     #[must_use]
     pub fn of_one(mut self, partner: &Name) -> Self {
+        self.form.rounds = 1;
         self.form.nodes = Some(vec![partner.clone()]);
         self.form.recipients = None;
         self
@@ -206,12 +212,13 @@ pub fn document_of(
         group_cap: form.group_cap,
         diagnostics: form.diagnostics,
         cost_per_round: planned.cost,
-        rounds: 1,
+        rounds: form.rounds,
         max_runs: form.max_runs,
         not_before_s: date("from", &form.from, agreement.not_before_s)?,
         not_after_s: date("until", &form.until, agreement.not_after_s)?,
-        plan: planned.plan.digest()?,
+        plan: planned.digest(),
         shape: planned.plan.shape.clone(),
+        keys_round: planned.keys_round().cloned(),
     };
     analysis.check()?;
     Ok((analysis, planned))

@@ -26,7 +26,7 @@ const PRIVATE_DELTA: &str = "0.000001";
 /// Shapes that need a delta.
 const PRIVATE: Rows = &[(
     "`GROUP BY` a key without a public list",
-    "With a `delta` in `spend`, such as `spend = { rho = \"0.1\", delta = \"0.000001\" }`: each partner shows the values that enough people share, counted with noise; from how many people on is told by `cloister explain`. To have every partner answer the same values, ask a second question that names those shown: `WHERE note IN ('...', '...')`. Texts longer than 256 bytes are in no group.",
+    "With a `delta` in `spend`, such as `spend = { rho = \"0.1\", delta = \"0.000001\" }`: each partner shows the values that enough people share, counted with noise; from how many people on is told by `cloister explain`. With `rounds = 2` beside it that is the first of two rounds, which counts people and nothing else; in the second, every partner answers all values that any of them has shown. Texts longer than 256 bytes are in no group.",
     "SELECT note, COUNT(DISTINCT person_id) AS people FROM trips GROUP BY note",
 )];
 

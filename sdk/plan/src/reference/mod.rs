@@ -118,6 +118,7 @@ pub fn planned(
             group_cap: GROUP_CAP,
             spend,
             diagnostics: false,
+            rounds: 1,
         },
     )
 }

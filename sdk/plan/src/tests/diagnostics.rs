@@ -12,7 +12,8 @@ use cloister_terms::{
 
 fn told(text: &str, spend: Spend) -> Result<Planned, PlanError> {
     let body = Body::Sql { text: text.to_owned() };
-    let question = Question { body: &body, row_cap: 20, group_cap: 6, spend, diagnostics: true };
+    let question =
+        Question { body: &body, row_cap: 20, group_cap: 6, spend, diagnostics: true, rounds: 1 };
     plan(&dictionary(), &question)
 }
 
@@ -103,7 +104,8 @@ fn a_module_counts_whom_it_gives_up_on() {
         fuel_per_person: 1_000,
     });
     let spend = rho("0.1");
-    let question = Question { body: &body, row_cap: 5, group_cap: 1, spend, diagnostics: true };
+    let question =
+        Question { body: &body, row_cap: 5, group_cap: 1, spend, diagnostics: true, rounds: 1 };
     let found = plan(&dictionary(), &question).unwrap();
     assert_eq!(kinds(&found), DiagnosticKind::OF_MODULE);
     let explained = crate::explain(&found, 3, None);

@@ -176,6 +176,7 @@ fn a_time_column_may_have_a_domain_of_its_own() {
             group_cap: 6,
             spend: rho("1"),
             diagnostics: false,
+            rounds: 1,
         };
         let keys = plan(&dictionary, &question).unwrap().plan.shape.keys;
         let found: Vec<String> = keys[0].values.iter().map(KeyValue::to_string).collect();

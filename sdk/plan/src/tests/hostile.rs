@@ -405,6 +405,7 @@ fn large_domains_do_not_multiply() {
             group_cap: 1,
             spend: rho("1"),
             diagnostics: false,
+            rounds: 1,
         };
         crate::plan(&dictionary, &question).map(|planned| planned.plan.shape.cells().unwrap())
     };

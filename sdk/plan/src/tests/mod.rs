@@ -75,7 +75,8 @@ pub(super) fn epsilon(text: &str) -> Spend {
 /// Plans a text with caps of 20 rows and 6 groups.
 pub(super) fn planned(text: &str, spend: Spend) -> Result<Planned, PlanError> {
     let body = Body::Sql { text: text.to_owned() };
-    let question = Question { body: &body, row_cap: 20, group_cap: 6, spend, diagnostics: false };
+    let question =
+        Question { body: &body, row_cap: 20, group_cap: 6, spend, diagnostics: false, rounds: 1 };
     plan(&dictionary(), &question)
 }
 
@@ -126,8 +127,14 @@ pub(super) fn several() -> Dictionary {
 /// Plans a text over [`several`] with caps of 20 rows and 6 groups.
 pub(super) fn of_several(text: &str) -> Result<Planned, PlanError> {
     let body = Body::Sql { text: text.to_owned() };
-    let question =
-        Question { body: &body, row_cap: 20, group_cap: 6, spend: rho("0.1"), diagnostics: false };
+    let question = Question {
+        body: &body,
+        row_cap: 20,
+        group_cap: 6,
+        spend: rho("0.1"),
+        diagnostics: false,
+        rounds: 1,
+    };
     plan(&several(), &question)
 }
 

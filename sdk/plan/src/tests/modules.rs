@@ -29,6 +29,7 @@ fn planned(body: ModuleBody) -> Result<Planned, PlanError> {
             group_cap: 400,
             spend: rho("0.1"),
             diagnostics: false,
+            rounds: 1,
         },
     )
 }

@@ -20,15 +20,17 @@ fn a_key_without_a_list_is_private_where_a_delta_is_spent() {
     let planned = private(STATIONS).unwrap();
     let shape = &planned.plan.shape;
     let keys = shape.private_keys.as_ref().unwrap();
+    let threshold = keys.threshold.unwrap();
     assert_eq!((keys.types.as_slice(), keys.found.len()), (&[ColumnType::Text][..], 0));
     assert_eq!((shape.cells(), shape.keys[0].values.len()), (Ok(0), 0));
     // A lane of people comes with it, though the text does not ask for one.
     let Contribute::Sql(sql) = &planned.plan.contribute else { panic!("a module") };
     assert_eq!(sql.lanes, [LaneExpr::CountRows, LaneExpr::CountUnits]);
-    assert_eq!(keys.persons_lane, 1);
+    assert_eq!(threshold.persons_lane, 1);
     let noise = &shape.lanes[1].noise;
-    assert_eq!(keys.threshold, key_threshold(noise, planned.plan.group_cap, keys.delta).unwrap());
-    assert!(keys.threshold > 1);
+    let least = key_threshold(noise, planned.plan.group_cap, threshold.delta).unwrap();
+    assert_eq!(threshold.people, least);
+    assert!(threshold.people > 1);
     assert_eq!((planned.plan.group_cap, planned.cost.delta), (6, "0.000001".parse().unwrap()));
     assert_eq!(planned.cost.rho, rho("0.1").rho.unwrap());
     assert_eq!(shape.columns[0].formula, Formula::Key { dimension: 0 });
@@ -41,8 +43,7 @@ fn a_public_key_beside_a_private_one_keeps_to_its_values() {
     let text = "SELECT start_station, start_city, COUNT(DISTINCT person_id) AS n FROM trips \
                 GROUP BY start_station, start_city";
     let shape = private(text).unwrap().plan.shape;
-    let keys = shape.private_keys.as_ref().unwrap();
-    assert_eq!(keys.persons_lane, 0);
+    assert_eq!(shape.key_threshold().unwrap().persons_lane, 0);
     let sizes: Vec<usize> = shape.keys.iter().map(|key| key.values.len()).collect();
     assert_eq!(sizes, [0, 6]);
     assert_eq!(shape.keys[1].values[0], KeyValue::Text("Amherst".into()));
@@ -91,7 +92,7 @@ fn one_person_brings_no_more_sums_than_memory_is_planned_for() {
         let body = Body::Sql { text: text.into() };
         let spend = Spend { delta: with_delta("0.000001").delta, ..rho("100000") };
         let (row_cap, diagnostics) = (1_000_000, false);
-        plan(&wide, &Question { body: &body, row_cap, group_cap, spend, diagnostics })
+        plan(&wide, &Question { body: &body, row_cap, group_cap, spend, diagnostics, rounds: 1 })
     };
     assert!(matches!(of(1_000_000), Err(PlanError::PrivateSums { found }) if found > 1 << 20));
     assert!(of(2).unwrap().plan.shape.private_keys.is_some());
@@ -107,9 +108,9 @@ fn the_threshold_falls_with_delta_and_rises_with_groups() {
             group_cap,
             spend: with_delta(delta),
             diagnostics: false,
+            rounds: 1,
         };
-        let keys = plan(&dictionary(), &question).unwrap().plan.shape.private_keys;
-        keys.unwrap().threshold
+        plan(&dictionary(), &question).unwrap().plan.shape.key_threshold().unwrap().people
     };
     assert!(threshold("0.000000001", 2) > threshold("0.0001", 2));
     assert!(threshold("0.0001", 6) > threshold("0.0001", 1));
@@ -118,7 +119,7 @@ fn the_threshold_falls_with_delta_and_rises_with_groups() {
 #[test]
 fn people_are_told_what_is_left_out() {
     let planned = private(STATIONS).unwrap();
-    let threshold = planned.plan.shape.private_keys.as_ref().unwrap().threshold;
+    let threshold = planned.plan.shape.key_threshold().unwrap().people;
     let told = explain(&planned, 3, None);
     assert_eq!((told.groups, told.shown_from), (0, Some(threshold)));
     let text = told.to_string();
@@ -141,7 +142,14 @@ fn partners_that_hold_nothing_of_it_are_not_asked() {
         let spend = with_delta("0.000001");
         plan(
             &dictionary,
-            &Question { body: &body, row_cap: 20, group_cap: 6, spend, diagnostics: false },
+            &Question {
+                body: &body,
+                row_cap: 20,
+                group_cap: 6,
+                spend,
+                diagnostics: false,
+                rounds: 1,
+            },
         )
     };
     let planned = of("SELECT station, COUNT(*) AS n FROM mob GROUP BY station").unwrap();
@@ -150,4 +158,92 @@ fn partners_that_hold_nothing_of_it_are_not_asked() {
     let nobody = of("SELECT visits, COUNT(*) AS n FROM clinic GROUP BY visits");
     assert_eq!(nobody, Err(PlanError::HeldByNobody));
     assert_eq!(planned.cost.delta, "0.000001".parse::<Delta>().unwrap());
+}
+
+fn in_two_rounds(text: &str, spend: Spend) -> Result<Planned, PlanError> {
+    let body = Body::Sql { text: text.into() };
+    let question =
+        Question { body: &body, row_cap: 20, group_cap: 6, spend, diagnostics: false, rounds: 2 };
+    plan(&dictionary(), &question)
+}
+
+#[test]
+fn of_two_rounds_the_first_counts_people_alone_and_the_second_no_people_unasked() {
+    let planned = in_two_rounds(STATIONS, with_delta("0.000001")).unwrap();
+    let (first, answer) = (planned.keys_plan.as_ref().unwrap(), &planned.plan);
+    let lanes = |plan: &crate::ContributionPlan| match &plan.contribute {
+        Contribute::Sql(sql) => sql.lanes.clone(),
+        Contribute::Module(_) => panic!("a module"),
+    };
+    assert_eq!(lanes(first), [LaneExpr::CountUnits]);
+    assert_eq!(lanes(answer), [LaneExpr::CountRows]);
+    // A person's rows are read and bounded alike, or keys would be found that nobody answers.
+    assert_eq!(
+        (&first.tables, first.row_cap, first.group_cap),
+        (&answer.tables, answer.row_cap, answer.group_cap)
+    );
+    let threshold = first.shape.key_threshold().unwrap();
+    assert_eq!(answer.shape.key_threshold(), None);
+    // All that a round costs is spent on the one count, which shows keys sooner than one of two does.
+    let one_round = private(STATIONS).unwrap().plan.shape.key_threshold().unwrap();
+    assert!(threshold.people < one_round.people, "{} {}", threshold.people, one_round.people);
+    assert_eq!(planned.cost, private(STATIONS).unwrap().cost);
+    let round = planned.keys_round().unwrap();
+    assert_eq!((&round.shape, round.plan), (&first.shape, first.digest().unwrap()));
+    assert_ne!(round.plan, planned.digest());
+    // Keys that were found are parameters of a round and no part of the question.
+    let found = answer.shape.of_keys(vec![vec![KeyValue::Text("Hampden".into())]]);
+    assert_eq!(planned.of_round(2, &found).digest().unwrap(), planned.digest());
+    assert_eq!(planned.of_round(1, &first.shape), *first);
+    let both = Spend { epsilon: Some("0.5".parse().unwrap()), ..with_delta("0.000001") };
+    let chosen = in_two_rounds(STATIONS, both).unwrap();
+    let noise = |plan: &crate::ContributionPlan| std::mem::discriminant(&plan.shape.lanes[0].noise);
+    assert_eq!(noise(chosen.keys_plan.as_ref().unwrap()), noise(&chosen.plan), "one measure");
+}
+
+#[test]
+fn two_rounds_over_public_keys_are_refused() {
+    assert_eq!(in_two_rounds(Q1, rho("0.1")), Err(PlanError::RoundsUnused));
+    assert_eq!(
+        in_two_rounds("SELECT COUNT(*) AS n FROM trips", rho("0.1")),
+        Err(PlanError::RoundsUnused)
+    );
+    assert!(matches!(in_two_rounds(STATIONS, rho("0.1")), Err(PlanError::NoDomain { .. })));
+    let body = Body::Sql { text: STATIONS.into() };
+    for rounds in [0, 3, u32::MAX] {
+        let spend = with_delta("0.000001");
+        let question =
+            Question { body: &body, row_cap: 20, group_cap: 6, spend, diagnostics: false, rounds };
+        let refused = plan(&dictionary(), &question);
+        assert!(
+            matches!(refused, Err(PlanError::OutOfRange { what: "rounds", .. })),
+            "{refused:?}"
+        );
+    }
+}
+
+#[test]
+fn people_are_told_of_both_rounds() {
+    let planned = in_two_rounds(STATIONS, with_delta("0.000001")).unwrap();
+    let threshold = planned.keys_plan.as_ref().unwrap().shape.key_threshold().unwrap().people;
+    let told = explain(&planned, 3, None);
+    assert_eq!(told.shown_from, Some(threshold));
+    let text = format!("{told:#}");
+    assert!(
+        text.contains(&format!(
+            "in a first round each partner shows a group from {threshold} people on"
+        )),
+        "{text}"
+    );
+    assert!(text.contains("a run has two rounds"), "{text}");
+    assert!(text.contains(&format!("tau {threshold}")), "{text}");
+    // A budget must cover both rounds, or the first would be paid for nothing.
+    let left = |rho: &str| cloister_terms::Budget {
+        rho: rho.parse().unwrap(),
+        delta: "0.000001".parse().unwrap(),
+        ..cloister_terms::Budget::ZERO
+    };
+    let told = |rho| explain(&planned, 3, Some(left(rho))).cost.join("; ");
+    assert!(told("0.15").contains("does not cover it"), "{}", told("0.15"));
+    assert!(told("0.2").contains("covers 1 such runs"), "{}", told("0.2"));
 }

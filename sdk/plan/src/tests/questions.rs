@@ -110,6 +110,7 @@ pub(super) fn analysis(
         not_after_s: 1,
         plan: planned.digest(),
         shape: planned.plan.shape.clone(),
+        keys_round: planned.keys_round().cloned(),
     }
 }
 
@@ -120,7 +121,8 @@ fn b24_a_node_that_plans_again_gets_the_same_plan_shape_and_cost() {
     for spend in [epsilon("0.777777777"), rho("0.100000001"), both] {
         for (row_cap, group_cap) in [(20, 6), (1_000_000, 1_000_000), (1, 1), (7, 3)] {
             let body = Body::Sql { text: Q1.to_owned() };
-            let question = Question { body: &body, row_cap, group_cap, spend, diagnostics: false };
+            let question =
+                Question { body: &body, row_cap, group_cap, spend, diagnostics: false, rounds: 1 };
             let planned = plan(&dictionary, &question).unwrap();
             let analysis = analysis(&planned, Q1, row_cap, group_cap);
             let again = replan(&dictionary, &analysis).unwrap();
@@ -164,7 +166,14 @@ fn caps_are_lowered_to_what_the_dictionary_and_the_answer_allow() {
         let body = Body::Sql { text: text.to_owned() };
         let planned = plan(
             &dictionary,
-            &Question { body: &body, row_cap, group_cap, spend: rho("1"), diagnostics: false },
+            &Question {
+                body: &body,
+                row_cap,
+                group_cap,
+                spend: rho("1"),
+                diagnostics: false,
+                rounds: 1,
+            },
         );
         let planned = planned.unwrap();
         (planned.plan.row_cap, planned.plan.group_cap, planned.notes().join("\n"))
@@ -225,8 +234,14 @@ fn a_column_named_often_adds_its_domain_once() {
     let text =
         format!("SELECT CASE {branches} ELSE 7 END AS z, COUNT(*) AS n FROM trips GROUP BY 1");
     let body = Body::Sql { text };
-    let question =
-        Question { body: &body, row_cap: 1, group_cap: 1, spend: rho("1"), diagnostics: false };
+    let question = Question {
+        body: &body,
+        row_cap: 1,
+        group_cap: 1,
+        spend: rho("1"),
+        diagnostics: false,
+        rounds: 1,
+    };
     let planned = plan(&dictionary, &question).unwrap();
     assert_eq!(planned.plan.shape.cells().unwrap(), 100_000);
 }

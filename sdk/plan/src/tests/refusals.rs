@@ -303,8 +303,14 @@ fn caps_and_offers_out_of_range_are_refused() {
     let body = Body::Sql { text: "SELECT COUNT(*) AS n FROM trips".to_owned() };
     let dictionary = dictionary();
     for (row_cap, group_cap) in [(0, 1), (1, 0), (u32::MAX, 1), (1, u32::MAX)] {
-        let question =
-            Question { body: &body, row_cap, group_cap, spend: rho("1"), diagnostics: false };
+        let question = Question {
+            body: &body,
+            row_cap,
+            group_cap,
+            spend: rho("1"),
+            diagnostics: false,
+            rounds: 1,
+        };
         assert!(matches!(plan(&dictionary, &question), Err(PlanError::OutOfRange { .. })));
     }
     let question = Question {
@@ -313,6 +319,7 @@ fn caps_and_offers_out_of_range_are_refused() {
         group_cap: 1,
         spend: Spend::default(),
         diagnostics: false,
+        rounds: 1,
     };
     assert_eq!(plan(&dictionary, &question), Err(PlanError::NoSpend));
 }

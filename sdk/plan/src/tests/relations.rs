@@ -240,6 +240,7 @@ fn rows_of_a_person_are_capped_by_what_the_steps_can_make() {
             group_cap: 1_000,
             spend,
             diagnostics: false,
+            rounds: 1,
         };
         let plan = crate::plan(&super::several(), &question).unwrap().plan;
         (plan.row_cap, plan.tables.iter().map(|table| table.table_row_cap).collect::<Vec<_>>())

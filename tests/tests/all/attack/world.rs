@@ -192,7 +192,10 @@ pub fn planned(
     spend: Spend,
 ) -> Result<Planned, PlanError> {
     let body = Body::Sql { text: sql.to_owned() };
-    plan(&dictionary(), &Question { body: &body, row_cap, group_cap, spend, diagnostics: false })
+    plan(
+        &dictionary(),
+        &Question { body: &body, row_cap, group_cap, spend, diagnostics: false, rounds: 1 },
+    )
 }
 
 /// A repeatable generator (SplitMix64, Steele, Lea, Flood 2014), for rows, questions and orders.
