@@ -15,6 +15,7 @@ use crate::relate::{Made, RelationError, Relator, check, is_plain};
 use crate::row_bytes::{RowBytes, TypedColumn};
 use crate::scan::merge::PersonMerge;
 use crate::scan::persons::{PersonBlock, PersonBlocks, PersonLimits};
+use crate::scan::planned::Shape;
 use crate::scan::{EngineOptions, scan};
 use crate::told::{Told, too_large};
 use cloister_plan::{Contribute, ContributionPlan, RowPlan, SqlContribution};
@@ -47,13 +48,9 @@ pub async fn measure(
     let own = plan.shape.cells_of(charge.node())?;
     let caps = Arc::new(Caps::new(&plan, charge.prf_key())?.answering(own));
     let whole = Exact::zero(&plan.shape)?;
-    let fitting = SUMS_BYTES_MAX / SUM_BYTES / plan.shape.vector_len()?.max(1);
-    let options = EngineOptions {
-        partitions: options.partitions.clamp(1, fitting.max(1)),
-        #[cfg(feature = "for-tests")]
-        mutant: charge.mutant(),
-        ..options.clone()
-    };
+    let options = fitting(&plan, options)?;
+    #[cfg(feature = "for-tests")]
+    let options = EngineOptions { mutant: charge.mutant(), ..options };
     check(&plan)?;
     let files = catalog.checked_files(plan.tables.iter().map(|table| &table.dataset))?;
     let wasm = charge.module();
@@ -83,6 +80,24 @@ pub async fn measure(
     }
     files.still()?;
     Ok(whole)
+}
+
+/// The options of a run of this plan: no more partitions than their sums have room for.
+fn fitting(plan: &ContributionPlan, options: &EngineOptions) -> Result<EngineOptions, Fault> {
+    let fitting = SUMS_BYTES_MAX / SUM_BYTES / plan.shape.vector_len()?.max(1);
+    Ok(EngineOptions { partitions: options.partitions.clamp(1, fitting.max(1)), ..options.clone() })
+}
+
+/// Plans the scan of a question that may be asked soon, as its run would first: by rows that lie person
+/// by person. Reads no record. Errors as a run that cannot be planned.
+pub async fn prepare(
+    plan: &ContributionPlan,
+    catalog: &Catalog,
+    options: &MeasureOptions,
+) -> Result<(), Fault> {
+    let [table] = plan.tables.as_slice() else { return Ok(()) };
+    let options = fitting(plan, options)?;
+    options.planned.prepare(catalog, table, Shape::AsTheyLie, &options).await
 }
 
 /// The streams of each partition, one a table of the plan: partition i of every table holds the same

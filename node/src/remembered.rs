@@ -73,9 +73,21 @@ impl Remembered {
         analysis: &Opened<Analysis>,
         plan: impl FnOnce() -> Result<Planned, E>,
     ) -> Result<Arc<Planned>, E> {
-        let fact = named("planned", &[agreement, analysis.digest()]);
-        self.planned.or_find(fact, |_| analysis.size(), plan)
+        self.planned.or_find(plan_of(agreement, analysis), |_| analysis.size(), plan)
     }
+
+    /// The same, if it is known.
+    pub(crate) fn known_plan(
+        &self,
+        agreement: Digest,
+        analysis: &Opened<Analysis>,
+    ) -> Option<Arc<Planned>> {
+        self.planned.get(plan_of(agreement, analysis))
+    }
+}
+
+fn plan_of(agreement: Digest, analysis: &Opened<Analysis>) -> Digest {
+    named("planned", &[agreement, analysis.digest()])
 }
 
 /// The digest of a fact: its kind and all that it follows from, each of one length.

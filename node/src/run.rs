@@ -7,11 +7,12 @@ use crate::aggregate::Exact;
 use crate::catalog::Catalog;
 use crate::fault::Fault;
 use crate::ledger::{Charge, ChargeId, Charged, Ledger, LedgerError, Room, Settled};
-use crate::measure::{MeasureOptions, measure};
+use crate::measure::{MeasureOptions, measure, prepare};
 use crate::noise::{NoiseFault, Noised, noise};
 use crate::slot::{Departures, Pace, Slot};
 use cloister_dp::SystemEntropy;
 use cloister_net::Clock;
+use cloister_plan::{ContributionPlan, Planned};
 use cloister_terms::{Digest, Refusal};
 use cloister_wire::SigningKey;
 use futures::future::BoxFuture;
@@ -30,6 +31,12 @@ const LEDGER_RETRY: Duration = Duration::from_secs(1);
 pub trait Work: Send + Sync + std::fmt::Debug + 'static {
     /// Does the work that `charge` paid for.
     fn noised(&self, charge: Charge) -> BoxFuture<'_, Result<Noised, WorkFault>>;
+
+    /// Makes ready for a plan that may be charged soon. It reads no record, and whether it succeeds
+    /// changes nothing but time.
+    fn prepare(&self, _plan: ContributionPlan) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::ready(()))
+    }
 }
 
 /// Why a charged run has nothing to release. Stays inside the node.
@@ -59,6 +66,15 @@ impl Work for Tables {
             Ok(noise(exact, charge, &mut SystemEntropy::new())?)
         })
     }
+
+    fn prepare(&self, plan: ContributionPlan) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            // A run that cannot be planned says so itself.
+            if let Err(fault) = prepare(&plan, &self.catalog, &self.options).await {
+                tracing::debug!(%fault, "not planned beforehand");
+            }
+        })
+    }
 }
 
 /// Everything a run needs; shared by all runs of a node.
@@ -79,6 +95,8 @@ pub struct Runs {
     /// What askings are held against.
     pub terms: Terms,
     room: Arc<Semaphore>,
+    /// Whoever makes ready holds it: files that changed are read for one offer, not for each at once.
+    readying: Arc<Semaphore>,
 }
 
 impl Runs {
@@ -92,8 +110,8 @@ impl Runs {
         terms: Terms,
     ) -> Self {
         let room = Arc::new(Semaphore::new(RUNS_AT_ONCE_MAX));
-        let departures = Arc::default();
-        Self { ledger, work, node_key, clock, pace, departures, terms, room }
+        let (departures, readying) = (Arc::default(), Arc::new(Semaphore::new(1)));
+        Self { ledger, work, node_key, clock, pace, departures, terms, room, readying }
     }
 
     /// Admits and charges one asking, and starts its run. Blocks on the disk: call it off the
@@ -117,6 +135,19 @@ impl Runs {
             }
         }
         Ok(())
+    }
+
+    /// Makes ready for the first round of an analysis that was offered, off the way of whoever offers it;
+    /// leaves it, where another is being made ready.
+    pub fn expect(self: &Arc<Self>, planned: &Planned) {
+        let Ok(turn) = self.readying.clone().try_acquire_owned() else { return };
+        let plan = planned.keys_plan.as_ref().unwrap_or(&planned.plan).clone();
+        let Ok(runtime) = Handle::try_current() else { return };
+        let (runs, inside) = (self.clone(), runtime.clone());
+        runtime.spawn_blocking(move || {
+            inside.block_on(runs.work.prepare(plan));
+            drop(turn);
+        });
     }
 
     /// At the start of a node: lets stored answers leave that did not, and runs charges that a crash

@@ -219,6 +219,9 @@ impl Node {
             fault.refusal()
         })?;
         tracing::info!(analysis = %analysis.digest(), name = %analysis.document().name, "offered: see `cloister-node pending`");
+        if let Some(planned) = terms.remembered.known_plan(terms.agreement.digest(), &analysis) {
+            runs.expect(&planned);
+        }
         Ok(())
     }
 

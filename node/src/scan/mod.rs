@@ -6,12 +6,14 @@
 //! - `persons`: sorted batches become whole persons
 //! - `merge`: the persons of several tables side by side
 //! - `standing`: rows that lie person by person already, without a sort
+//! - `planned`: scans planned before anybody asked for them
 //! - `piles`: what rows add, dealt to piles of whole persons, without a sort of the rows
 
 pub mod filter;
 pub mod merge;
 pub mod persons;
 pub mod piles;
+pub mod planned;
 pub mod standing;
 
 use crate::catalog::Catalog;
@@ -37,6 +39,7 @@ use datafusion::physical_plan::{
 };
 use datafusion::prelude::SessionConfig;
 use persons::{PersonBlocks, PersonLimits};
+use planned::{PlannedScan, PlannedScans, Shape};
 use standing::Standing;
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -44,8 +47,8 @@ use std::sync::Arc;
 
 /// Rows a batch.
 pub const BATCH_ROWS: usize = 8_192;
-/// Settings by which a scan leaves rows in the order of the files; a watch over the units does not rest
-/// on them.
+/// Settings by which a scan leaves rows in the order of the files, each file's with the stream it is given
+/// to; a watch over the units does not rest on them.
 const AS_THEY_LIE: [(&str, &str); 2] = [
     ("datafusion.optimizer.enable_round_robin_repartition", "false"),
     ("datafusion.execution.enable_file_stream_work_stealing", "false"),
@@ -76,6 +79,8 @@ pub struct EngineOptions {
     pub mutant: Option<crate::mutant::Mutant>,
     /// Where modules run. By default in processes of this program, which its `main` must be made for.
     pub workers: Workers,
+    /// Scans planned beforehand, shared by all runs.
+    pub planned: Arc<PlannedScans>,
 }
 
 impl Default for EngineOptions {
@@ -90,6 +95,7 @@ impl Default for EngineOptions {
             #[cfg(feature = "for-tests")]
             mutant: None,
             workers: Workers::of_this_program(true),
+            planned: Arc::default(),
         }
     }
 }
@@ -172,13 +178,9 @@ pub async fn scan_standing(
     rows: &RowPlan,
     options: &EngineOptions,
 ) -> Result<Option<Standing>, Fault> {
-    let mut options = options.clone();
-    // Files stay with the stream that they are given to, and their rows in one piece.
-    options.settings.extend(AS_THEY_LIE.map(|(name, value)| (name.to_owned(), value.to_owned())));
-    let state = engine_state(&options)?;
-    let (layout, physical) = unsorted(catalog, rows, &options, &state).await?;
-    let streams = execute_stream_partitioned(physical, state.task_ctx())?;
-    Standing::open(streams, layout, options.person_limits).await
+    let planned = planned_scan(catalog, rows, Shape::AsTheyLie, options).await?;
+    let layout = Arc::clone(&planned.layout);
+    Standing::open(planned.streams()?, layout, options.person_limits).await
 }
 
 /// The same rows in no order, as the files have them, for [`piles`]: the streams are as many as the engine
@@ -188,9 +190,21 @@ pub async fn scan_loose(
     rows: &RowPlan,
     options: &EngineOptions,
 ) -> Result<(Arc<Layout>, Vec<SendableRecordBatchStream>), Fault> {
-    let state = engine_state(options)?;
-    let (layout, physical) = unsorted(catalog, rows, options, &state).await?;
-    Ok((layout, execute_stream_partitioned(physical, state.task_ctx())?))
+    let planned = planned_scan(catalog, rows, Shape::Loose, options).await?;
+    Ok((Arc::clone(&planned.layout), planned.streams()?))
+}
+
+/// Planned beforehand, or now.
+async fn planned_scan(
+    catalog: &Catalog,
+    rows: &RowPlan,
+    shape: Shape,
+    options: &EngineOptions,
+) -> Result<PlannedScan, Fault> {
+    match options.planned.take(rows, shape, options) {
+        Some(planned) => Ok(planned),
+        None => PlannedScan::new(catalog, rows, shape, options).await,
+    }
 }
 
 /// The rows of a plan as the files have them, and where their columns stand.

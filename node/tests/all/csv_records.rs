@@ -138,3 +138,43 @@ async fn a_file_that_went_away_or_broke_since_it_was_opened_is_a_fault_never_an_
     let gone = try_lanes(&plan, &catalog, &engine, 4).await;
     assert!(matches!(gone, Err(Fault::Files(_))), "{gone:?}");
 }
+
+/// What is planned before a run is asked for is good for the files as they stood, once, and for no other.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_scan_planned_beforehand_reads_what_the_file_holds_when_it_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("trips.csv");
+    let write = |records: &str| fs::write(&path, format!("{HEADER}{records}")).unwrap();
+    write(&good());
+    let dictionary = dictionary(100);
+    let catalog = Catalog::open(&[source_of(&path, "")], &dictionary).unwrap();
+    let plan = plan_sql(&dictionary, SQL, 20, 3);
+    let options = crate::world::options(2, 4);
+    let unprepared = lanes(&plan, &catalog, &crate::world::options(2, 4), 4).await;
+    let prepare = async || {
+        cloister_node::measure::prepare(&plan, &catalog, &options).await.unwrap();
+        assert_eq!(options.planned.count_for_tests(), 1);
+    };
+    prepare().await;
+    prepare().await;
+    for _ in 0..2 {
+        assert_eq!(lanes(&plan, &catalog, &options, 4).await, unprepared);
+        assert_eq!(options.planned.count_for_tests(), 0, "taken once");
+    }
+    // More records, fewer, and other files in its place: each time those that are there.
+    let row = "99,\"Amherst\",1,5,0.5,\n";
+    for records in [good() + row, row.to_owned(), good() + row + row, String::new()] {
+        prepare().await;
+        write(&records);
+        let found = lanes(&plan, &catalog, &options, 4).await;
+        assert_eq!(found, lanes(&plan, &catalog, &crate::world::options(2, 4), 4).await);
+        assert_eq!(found[0], records.lines().count() as i128);
+    }
+    // Other questions, and other cuts of the same one, are not answered by it.
+    prepare().await;
+    let other = plan_sql(&dictionary, &SQL.replace("GROUP BY", "WHERE n > 3 GROUP BY"), 20, 3);
+    lanes(&other, &catalog, &options, 4).await;
+    let cut = cloister_node::measure::MeasureOptions { partitions: 3, ..options.clone() };
+    lanes(&plan, &catalog, &cut, 4).await;
+    assert_eq!(options.planned.count_for_tests(), 1);
+}

@@ -205,7 +205,8 @@ fn b21_a_second_round_on_anything_but_good_releases_is_refused() {
     rig.fresh(&good);
 }
 
-/// What cannot be answered must not be charged: 10,000 groups of a histogram are more than a release holds.
+/// What cannot be answered must not be charged: the groups of two partners, each with a histogram, are more
+/// than a release holds.
 #[test]
 fn b21_more_keys_than_a_release_can_answer_are_refused_before_anything_is_charged() {
     let rig = rig();
@@ -217,10 +218,12 @@ fn b21_more_keys_than_a_release_can_answer_are_refused_before_anything_is_charge
     let lanes = analysis.open::<Analysis>().unwrap().document().shape.lanes.len() as i64;
     let papers = rig.federation.papers(&analysis, 1);
     let most = cloister_terms::limits::PRIVATE_VALUES_MAX as i64 / lanes;
-    assert!((2..10_000).contains(&most), "{most}");
+    assert!((10_000..20_000).contains(&most), "{most}");
     let of = |count: i64, nonce| {
-        let keys: Vec<i64> = (0..count).collect();
-        let used = [signed(&shown(&analysis, "north", &keys))];
+        let km: Vec<i64> = (0..count).collect();
+        let (north, south) = km.split_at(9_000);
+        let used = [("north", north), ("south", south)];
+        let used = used.map(|(partner, km)| signed(&shown(&analysis, partner, km)));
         second(&rig, &analysis, &papers, &used, nonce)
     };
     assert_eq!(rig.refusal(&of(most + 1, 2)), Refusal::WrongRound);

@@ -287,8 +287,9 @@ impl Up {
         let shape = &answer.round.shape;
         for release in &answer.releases {
             let record = release.document();
-            if shape.private_keys.is_some() {
-                assert_eq!(record.values.len(), record.keys.len() * shape.lanes.len());
+            if let Some(private) = &shape.private_keys {
+                let cells = private.keys_of(record).len();
+                assert_eq!(record.values.len(), cells * shape.lanes.len());
                 continue;
             }
             let own = shape.vector_len_of(&record.node).unwrap();
