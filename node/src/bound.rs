@@ -13,7 +13,7 @@ use crate::private_cells::BatchKeys;
 use crate::row_bytes::{CanonicalRows, RowBytes};
 use crate::sample::{RowsOf, Sampler, keep_smallest};
 use crate::told::Told;
-use cloister_dp::{PrfKey, prf_wide};
+use cloister_dp::{PrfKey, PrfStart, prf_wide};
 use cloister_plan::ContributionPlan;
 use cloister_sandbox::Pair;
 use cloister_terms::Bounds;
@@ -27,6 +27,9 @@ pub const NO_CELL: u32 = u32::MAX;
 
 /// Outputs of one person that are compared each with each to see whether an index comes twice.
 const FEW_OUTPUTS: usize = 8;
+
+/// Cells that are ranked side by side.
+const RANKED_AT_ONCE: usize = 4;
 
 /// PRF domains of this file; those of `sample` are others. A secret is used in these only.
 const DOMAIN_SECRET: u8 = 1;
@@ -174,6 +177,8 @@ pub struct Bounder {
     sampler: Sampler,
     unit: Vec<u8>,
     placed: Vec<(u32, usize)>,
+    /// What public cells are ranked by, and their numbers.
+    indexes: Vec<(u64, u32)>,
     ranked: Vec<(u128, u32)>,
     kept: Vec<u32>,
     steps: Vec<i64>,
@@ -182,9 +187,9 @@ pub struct Bounder {
 impl Bounder {
     /// For one partition.
     pub fn new(caps: Arc<Caps>) -> Self {
-        let (unit, placed, ranked, kept, steps) = Default::default();
+        let (unit, placed, indexes, ranked, kept, steps) = Default::default();
         let sampler = caps.sampler();
-        Self { caps, sampler, unit, placed, ranked, kept, steps }
+        Self { caps, sampler, unit, placed, indexes, ranked, kept, steps }
     }
 
     /// Adds one person of a SQL plan that reads one table as it is to `exact`: rows `person` of the
@@ -376,17 +381,33 @@ impl Bounder {
     /// Fills `kept` with the cells of `placed` to keep, sorted: those with the smallest PRF of (`unit`, cell),
     /// a private cell by the bytes of its key, since its number tells of other persons' rows.
     fn choose_groups<'k>(&mut self, name: impl Fn(u32) -> Option<CellOf<'k>>) {
-        let Self { caps, unit, placed, ranked, kept, .. } = self;
+        let Self { caps, unit, placed, indexes, ranked, kept, .. } = self;
         let distinct = placed.chunk_by(|left, right| left.0 == right.0);
-        let rank = |domain, cell: &[u8]| prf_wide(&caps.secret, domain, &[unit, cell]);
+        let start = |domain| PrfStart::new(&caps.secret, domain, &[unit]);
+        let mut of_keys = None;
         ranked.clear();
-        ranked.extend(distinct.filter_map(|group| group.first()).filter_map(|(cell, _)| {
-            let rank = match name(*cell)? {
-                CellOf::Public(index) => rank(DOMAIN_CELL, &(index as u64).to_le_bytes()),
-                CellOf::Private(key) => rank(DOMAIN_KEY, key),
-            };
-            Some((rank, *cell))
-        }));
+        indexes.clear();
+        for (cell, _) in distinct.filter_map(|group| group.first()) {
+            match name(*cell) {
+                Some(CellOf::Public(index)) => indexes.push((index as u64, *cell)),
+                Some(CellOf::Private(key)) => {
+                    let of_keys = of_keys.get_or_insert_with(|| start(DOMAIN_KEY));
+                    ranked.push((of_keys.ended(key), *cell));
+                }
+                None => {}
+            }
+        }
+        if !indexes.is_empty() {
+            let of_cells = start(DOMAIN_CELL);
+            let (fours, rest) = indexes.as_chunks::<RANKED_AT_ONCE>();
+            for four in fours {
+                let ranks = of_cells.ended_each(four.map(|(index, _)| index));
+                ranked.extend(ranks.into_iter().zip(four.iter().map(|(_, cell)| *cell)));
+            }
+            for (index, cell) in rest {
+                ranked.extend(of_cells.ended_each([*index]).map(|rank| (rank, *cell)));
+            }
+        }
         keep_smallest(ranked, caps.group_cap);
         kept.clear();
         kept.extend(ranked.iter().map(|(_, cell)| *cell));

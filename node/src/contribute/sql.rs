@@ -56,9 +56,8 @@ impl SqlRows {
         }
         shape.cells()?;
         let is_private = shape.private_keys.is_some();
-        let found = shape.private_keys.iter().filter(|private| private.threshold.is_none());
+        let found = shape.private_keys.as_ref().filter(|private| private.threshold.is_none());
         let asked = found.map(|private| Arc::new(private.found.iter().map(written).collect()));
-        let asked = asked.last();
         let key = |key: &KeyExpr| {
             let wrong = Fault::PlanShape { what: "keys" };
             let size = u32::try_from(key.domain.len()).ok();

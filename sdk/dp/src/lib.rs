@@ -37,6 +37,6 @@ pub use entropy::{Entropy, EntropyFault, SystemEntropy};
 pub use entropy::{FailingEntropy, SeededEntropy};
 pub use gaussian::DiscreteGaussian;
 pub use laplace::DiscreteLaplace;
-pub use prf::{PrfKey, prf, prf_wide};
+pub use prf::{PrfKey, PrfStart, prf, prf_wide};
 pub use sampler::{SampleError, Sampler, sample, sample_vector};
 pub use threshold::{ThresholdError, key_threshold};

@@ -67,6 +67,93 @@ pub fn prf_wide(key: &PrfKey, domain: u8, fields: &[&[u8]]) -> u128 {
     sip.finish_wide()
 }
 
+/// The 128-bit PRF of messages that begin alike: their first fields are taken in once.
+#[derive(Clone, Copy)]
+pub struct PrfStart(Sip);
+
+impl PrfStart {
+    /// Of messages in `domain` that begin with `fields`.
+    pub fn new(key: &PrfKey, domain: u8, fields: &[&[u8]]) -> Self {
+        let mut sip = key.start(16);
+        sip.absorb_fields(domain, fields);
+        Self(sip)
+    }
+
+    /// [`prf_wide`] of the fields so far and `last`.
+    pub fn ended(&self, last: &[u8]) -> u128 {
+        let mut sip = self.0;
+        sip.absorb_field(last);
+        sip.finish_wide()
+    }
+
+    /// The same for each of `N` last fields of 8 bytes, given as little-endian words: side by side, since
+    /// one SipHash waits for itself most of the time.
+    pub fn ended_each<const N: usize>(&self, last: [u64; N]) -> [u128; N] {
+        let mut sip = self.0;
+        sip.absorb(&8u64.to_le_bytes());
+        let filled = 8 * (sip.bytes % 8) as u32;
+        let length = sip.bytes.wrapping_add(8) << 56;
+        let mut side_by_side = SideBySide { v: sip.v.map(|v| [v; N]) };
+        side_by_side.compress(last.map(|word| sip.tail | word << filled));
+        side_by_side.compress(last.map(|word| word.checked_shr(64 - filled).unwrap_or(0) | length));
+        let low = side_by_side.squeeze(2, 0xee);
+        let high = side_by_side.squeeze(1, 0xdd);
+        let mut both =
+            low.iter().zip(high).map(|(low, high)| u128::from(*low) | u128::from(high) << 64);
+        std::array::from_fn(|_| both.next().unwrap_or_default())
+    }
+}
+
+/// As many states of SipHash, word by word.
+struct SideBySide<const N: usize> {
+    v: [[u64; N]; 4],
+}
+
+impl<const N: usize> SideBySide<N> {
+    fn compress(&mut self, words: [u64; N]) {
+        let [_, _, _, v3] = &mut self.v;
+        v3.iter_mut().zip(words).for_each(|(v, word)| *v ^= word);
+        self.round();
+        self.round();
+        let [v0, ..] = &mut self.v;
+        v0.iter_mut().zip(words).for_each(|(v, word)| *v ^= word);
+    }
+
+    fn squeeze(&mut self, word: usize, mark: u64) -> [u64; N] {
+        self.v.get_mut(word).into_iter().flatten().for_each(|v| *v ^= mark);
+        for _ in 0..4 {
+            self.round();
+        }
+        let mut sums = [0; N];
+        for v in &self.v {
+            sums.iter_mut().zip(v).for_each(|(sum, v)| *sum ^= v);
+        }
+        sums
+    }
+
+    fn round(&mut self) {
+        let [a, b, c, d] = &mut self.v;
+        for ((a, b), (c, d)) in a.iter_mut().zip(b).zip(c.iter_mut().zip(d)) {
+            [*a, *b, *c, *d] = round([*a, *b, *c, *d]);
+        }
+    }
+}
+
+/// One SipRound.
+fn round([mut a, mut b, mut c, mut d]: [u64; 4]) -> [u64; 4] {
+    a = a.wrapping_add(b);
+    c = c.wrapping_add(d);
+    b = b.rotate_left(13) ^ a;
+    d = d.rotate_left(16) ^ c;
+    a = a.rotate_left(32).wrapping_add(d);
+    c = c.wrapping_add(b);
+    d = d.rotate_left(21) ^ a;
+    b = b.rotate_left(17) ^ c;
+    c = c.rotate_left(32);
+    [a, b, c, d]
+}
+
+#[derive(Clone, Copy)]
 struct Sip {
     v: [u64; 4],
     /// Bytes that do not fill a word yet, the first in the lowest place.
@@ -77,10 +164,12 @@ struct Sip {
 impl Sip {
     fn absorb_fields(&mut self, domain: u8, fields: &[&[u8]]) {
         self.absorb(&[domain]);
-        for field in fields {
-            self.absorb(&(field.len() as u64).to_le_bytes());
-            self.absorb(field);
-        }
+        fields.iter().for_each(|field| self.absorb_field(field));
+    }
+
+    fn absorb_field(&mut self, field: &[u8]) {
+        self.absorb(&(field.len() as u64).to_le_bytes());
+        self.absorb(field);
     }
 
     fn absorb(&mut self, bytes: &[u8]) {
@@ -135,17 +224,7 @@ impl Sip {
     }
 
     fn round(&mut self) {
-        let [mut a, mut b, mut c, mut d] = self.v;
-        a = a.wrapping_add(b);
-        c = c.wrapping_add(d);
-        b = b.rotate_left(13) ^ a;
-        d = d.rotate_left(16) ^ c;
-        a = a.rotate_left(32).wrapping_add(d);
-        c = c.wrapping_add(b);
-        d = d.rotate_left(21) ^ a;
-        b = b.rotate_left(17) ^ c;
-        c = c.rotate_left(32);
-        self.v = [a, b, c, d];
+        self.v = round(self.v);
     }
 }
 
@@ -209,6 +288,21 @@ mod tests {
         assert_eq!(seen.len(), 8);
         assert_ne!(prf_wide(&key, 1, &[b"ab"]), prf_wide(&key, 1, &[b"a", b"b"]));
         assert_eq!(format!("{key:?}"), "PrfKey(secret)");
+    }
+
+    #[test]
+    fn messages_that_begin_alike_end_as_they_would_alone() {
+        let key = reference_key();
+        let long: Vec<u8> = (0..40).collect();
+        for length in 0..=long.len() {
+            let unit = &long[..length];
+            let start = PrfStart::new(&key, 7, &[b"of", unit]);
+            let words = [0, 1, 0x0123_4567_89ab_cdef, u64::MAX];
+            let alone = |word: u64| prf_wide(&key, 7, &[b"of", unit, &word.to_le_bytes()]);
+            assert_eq!(start.ended_each(words), words.map(alone), "length {length}");
+            assert_eq!(start.ended_each([5]), [alone(5)]);
+            assert_eq!(start.ended(&long), prf_wide(&key, 7, &[b"of", unit, &long]));
+        }
     }
 
     #[test]

@@ -58,7 +58,7 @@ pub enum Construct {
     Window,
     /// `ROLLUP`, `CUBE`, `GROUPING SETS`, `GROUP BY ALL`.
     GroupingSets,
-    /// `FILTER (WHERE ...)` on what is no aggregate.
+    /// `FILTER (WHERE ...)` on what is no aggregate, or on an aggregate of one person's rows.
     Filter,
     /// `GROUP BY` in the row query of a module.
     ModuleGroupBy,
@@ -232,9 +232,10 @@ impl Construct {
             Self::GroupingSets => {
                 ("ROLLUP, CUBE, GROUPING SETS or ALL", "name the group keys one by one")
             }
-            Self::Filter => {
-                ("FILTER on what is no aggregate", "write it after an aggregate, or use CASE WHEN")
-            }
+            Self::Filter => (
+                "FILTER there",
+                "write it after an aggregate over people, or use CASE WHEN inside the aggregate",
+            ),
             Self::ModuleGroupBy => {
                 ("GROUP BY in a module's rows", "select columns only; the module groups by itself")
             }

@@ -379,10 +379,11 @@ pub enum PlanError {
     #[error(
         "`{expression}`{place} has no public list of values: declare a domain in the dictionary, \
          choose them with WHERE {expression} IN (...) or a range of times, \
-         write CASE WHEN ... THEN 'a' ... ELSE 'b' END, \
-         or add a `delta` to `spend`: groups that enough people share are then shown"
+         write CASE WHEN ... THEN 'a' ... ELSE 'b' END{otherwise}"
     )]
     NoDomain {
+        /// What else would make it a key, if anything.
+        otherwise: &'static str,
         /// The key.
         expression: String,
         /// Where.

@@ -42,13 +42,28 @@ pub fn explain(planned: &Planned, nodes: usize, left: Option<Budget>) -> Explana
     let plan = &planned.plan;
     Explanation {
         reads: reads(plan),
-        rules: planned.notes().iter().map(|note| printable(note)).collect(),
+        rules: rules(planned, nodes),
         accuracy: accuracy(plan, nodes),
         groups: plan.shape.cells().unwrap_or(0),
         shown_from: shown_from(planned).map(|threshold| threshold.people),
         cost: cost(planned, left),
         details: details(planned),
     }
+}
+
+fn rules(planned: &Planned, nodes: usize) -> Vec<String> {
+    let mut rules: Vec<String> = planned.notes().iter().map(|note| printable(note)).collect();
+    let behind = planned.plan.shape.partners_behind(nodes).unwrap_or((nodes, nodes));
+    if let (fewest, most) = behind
+        && most < nodes
+    {
+        let partners =
+            if fewest == most { most.to_string() } else { format!("{fewest} to {most}") };
+        rules.push(format!(
+            "a group is answered by the partners that have it, {partners} of {nodes}; errors are told for {most}"
+        ));
+    }
+    rules
 }
 
 /// What a group must reach to be shown, in the round that shows it.
@@ -97,13 +112,16 @@ fn accuracy(plan: &ContributionPlan, nodes: usize) -> Vec<ColumnAccuracy> {
 }
 
 fn cost(planned: &Planned, left: Option<Budget>) -> Vec<String> {
-    let cost = planned.cost;
-    let mut words = vec![format!("each round, at each partner: {}", meaning(cost))];
-    if planned.keys_plan.is_some() {
-        words.push("a run has two rounds: one finds the groups, one answers them".to_owned());
-    }
+    let cost = planned.cost_per_run();
+    let mut words = match &planned.keys_plan {
+        None => vec![format!("each round, at each partner: {}", meaning(cost))],
+        Some(_) => vec![
+            "a run has two rounds: one finds the groups, one answers them".to_owned(),
+            format!("each run of both, at each partner: {}", meaning(cost)),
+        ],
+    };
+    words.push(planned.choice.clone());
     if let Some(left) = left {
-        let cost = planned.cost_per_run();
         words.push(match (cost.within(left), times_left(cost, left)) {
             (false, _) => "the budget left does not cover it: ask for less".to_owned(),
             (true, Some(runs)) if planned.keys_plan.is_some() => {

@@ -110,7 +110,7 @@ pub fn forecast(
         options.push(CostOption {
             times,
             cost: other.cost,
-            at_most_percent: meaning(other.cost).at_most_percent,
+            at_most_percent: meaning(other.cost_per_run()).at_most_percent,
             share_percent: left.and_then(|left| share_percent(other.cost_per_run(), left)),
             covered: left.map(|left| other.cost_per_run().within(left)),
             plus_minus: figures(&other, nodes)
@@ -178,7 +178,7 @@ pub fn propose(
         plus_minus,
         cost,
         write: format!("spend = {{ {measure} = \"{number}\"{delta} }}"),
-        means: meaning(cost).to_string(),
+        means: meaning(other.cost_per_run()).to_string(),
         covered: left.map(|left| other.cost_per_run().within(left)),
     })
 }

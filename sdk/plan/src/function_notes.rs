@@ -54,7 +54,12 @@ const NOTES: [FunctionNote; 47] = [
         "Nearest multiple of 10^-digits, halves away from 0, digits a constant from -15 to 15; whole numbers stay whole unless digits are negative.",
         "ROUND(distance_m, 1)",
     ),
-    note("TRUNC", "TRUNC(number[, digits])", "Toward 0, otherwise as ROUND.", "TRUNC(speed)"),
+    note(
+        "TRUNC, TRUNCATE",
+        "TRUNC(number[, digits])",
+        "Toward 0, otherwise as ROUND.",
+        "TRUNC(speed) + TRUNCATE(distance_m, 1)",
+    ),
     note(
         "FLOOR",
         "FLOOR(number)",
@@ -152,8 +157,8 @@ const NOTES: [FunctionNote; 47] = [
     ),
     note(
         "CASE",
-        "CASE WHEN condition THEN value ... [ELSE value] END",
-        "The first branch whose condition is TRUE; NULL when none is and there is no ELSE.",
+        "CASE WHEN condition THEN value ... [ELSE value] END, CASE value WHEN value THEN ... END",
+        "The first branch whose condition is TRUE, or whose value equals the one after CASE; NULL when none is and there is no ELSE.",
         "CASE WHEN zone = 1 THEN 'a' ELSE 'b' END",
     ),
     note(
@@ -175,9 +180,9 @@ const NOTES: [FunctionNote; 47] = [
         "NULLIF(duration_s, 0)",
     ),
     note(
-        "CAST, TRY_CAST, ::",
+        "CAST, TRY_CAST, SAFE_CAST, ::",
         "CAST(value AS type)",
-        "NULL where the value is none of that type, whichever form is written. Types: BIGINT, DOUBLE, TEXT, BOOLEAN, TIMESTAMP, DATE (midnight); DECIMAL and REAL read as DOUBLE, INT as BIGINT. float64 to BIGINT rounds to nearest, ties to even (as PostgreSQL); times become 'YYYY-MM-DD HH:MM:SS', NULL beyond years 1 to 9999.",
+        "NULL where the value is none of that type, whichever form is written. Types: BIGINT, DOUBLE, TEXT, BOOLEAN, TIMESTAMP, DATE (midnight); DECIMAL, NUMERIC, FLOAT and REAL read as DOUBLE, INT as BIGINT, VARCHAR as TEXT. float64 to BIGINT rounds to nearest, ties to even (as PostgreSQL); times become 'YYYY-MM-DD HH:MM:SS', NULL beyond years 1 to 9999.",
         "CAST(start_station AS BIGINT)",
     ),
     note(
@@ -187,10 +192,10 @@ const NOTES: [FunctionNote; 47] = [
         "LOWER(start_station)",
     ),
     note(
-        "TRIM, LTRIM, RTRIM",
-        "TRIM([LEADING | TRAILING | BOTH] ['characters' FROM] text)",
-        "Cuts blanks, or any of the constant's characters, from the ends.",
-        "TRIM(start_station)",
+        "TRIM, BTRIM, LTRIM, RTRIM",
+        "TRIM([LEADING | TRAILING | BOTH] ['characters' FROM] text), BTRIM(text[, 'characters'])",
+        "Cuts blanks, or any of the constant's characters, from the ends; BTRIM from both, LTRIM and RTRIM from one.",
+        "TRIM(start_station) = BTRIM(start_station, '-')",
     ),
     note(
         "SUBSTR, SUBSTRING",
@@ -205,10 +210,10 @@ const NOTES: [FunctionNote; 47] = [
         "LEFT(start_station, 3)",
     ),
     note(
-        "LENGTH, CHAR_LENGTH",
+        "LENGTH, CHAR_LENGTH, CHARACTER_LENGTH",
         "LENGTH(text)",
         "Number of characters (Unicode code points).",
-        "LENGTH(start_station)",
+        "LENGTH(start_station) - CHARACTER_LENGTH(end_city)",
     ),
     note(
         "||",

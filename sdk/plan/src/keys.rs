@@ -14,26 +14,45 @@ use crate::pinned::Pinned;
 use crate::range::Range;
 use crate::row::{self, Datum, next_unit, truncated};
 use crate::scope::Scope;
+use crate::sql::Unlisted;
 use crate::typed::Typed;
 use cloister_terms::limits::DOMAIN_VALUES_MAX;
 use cloister_terms::{ColumnType, KeyValue, Name};
 use std::collections::BTreeSet;
 
-/// A key with its public domain, on the rows a filter keeps. Without one it is private where `may_hide`
+/// What lets a group key without a public list pass.
+pub(crate) const OR_A_DELTA: &str =
+    ", or add a `delta` to `spend`: groups that enough people share are then shown";
+
+/// A key with its public domain, on the rows a filter keeps. Without one it is private where `unlisted`
 /// says so, and its domain empty. Errors when it has none otherwise, an empty one or one too large.
-pub(crate) fn key(typed: &Typed, scope: &Scope<'_>, may_hide: bool) -> Result<KeyExpr, PlanError> {
+pub(crate) fn key(
+    typed: &Typed,
+    scope: &Scope<'_>,
+    unlisted: Unlisted,
+) -> Result<KeyExpr, PlanError> {
     let place = typed.place;
-    let none = || PlanError::NoDomain { expression: excerpt(&typed.expr.to_string()), place };
+    let none = |otherwise| PlanError::NoDomain {
+        expression: excerpt(&typed.expr.to_string()),
+        place,
+        otherwise,
+    };
     if typed.column_type == ColumnType::Float64 {
-        return Err(none());
+        return Err(none(""));
     }
     match domain_of(&typed.expr, scope) {
         Err(TooLarge) => {
             Err(PlanError::TooMany { what: "values of a key", max: DOMAIN_VALUES_MAX, place })
         }
         Ok(Some(domain)) if !domain.is_empty() => Ok(KeyExpr { expr: typed.expr.clone(), domain }),
-        Ok(None) if may_hide => Ok(KeyExpr { expr: typed.expr.clone(), domain: Vec::new() }),
-        Ok(_) => Err(none()),
+        Ok(None) => match unlisted {
+            Unlisted::Never => Err(none("")),
+            Unlisted::Refused => Err(none(OR_A_DELTA)),
+            Unlisted::Shown | Unlisted::Found => {
+                Ok(KeyExpr { expr: typed.expr.clone(), domain: Vec::new() })
+            }
+        },
+        Ok(Some(_)) => Err(none("")),
     }
 }
 

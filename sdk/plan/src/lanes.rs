@@ -12,6 +12,7 @@ use crate::leaves::{leaves, value_lanes};
 use crate::limits::{EXPRESSION_JSON_LEVELS_MAX, LANE_PARTS_MAX};
 use crate::range::Range;
 use crate::scope::Scope;
+use crate::sql::Unlisted;
 use crate::typed::Typed;
 use cloister_terms::limits::LANES_MAX;
 use cloister_terms::{
@@ -229,7 +230,7 @@ impl Lanes {
         let (first_lane, values) = match known {
             Some((_, first_lane, values)) => (*first_lane, *values),
             None => {
-                let domain = keys::key(typed, scope, false)?.domain;
+                let domain = keys::key(typed, scope, Unlisted::Never)?.domain;
                 let values = u32::try_from(domain.len()).unwrap_or(u32::MAX);
                 self.room(domain.len())?;
                 // One person is in as many values as she has rows, at most.

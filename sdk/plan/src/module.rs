@@ -116,7 +116,7 @@ fn kind(column: &Column, place: Place) -> Result<ModuleColumnKind, PlanError> {
         }
         (ColumnType::Text, None) => {
             let expression = excerpt(column.name.as_str());
-            return Err(PlanError::NoDomain { expression, place });
+            return Err(PlanError::NoDomain { expression, place, otherwise: "" });
         }
     })
 }

@@ -50,6 +50,8 @@ pub(crate) struct Chosen {
     pub cost: Cost,
     pub mechanism: String,
     pub why: String,
+    /// The same in plain words.
+    pub plain: String,
 }
 
 /// Chooses the noise of lanes for persons in at most `l0` cells. The charge is the offer, all of it.
@@ -87,8 +89,14 @@ pub(crate) fn choose(l0: u32, needs: &[Need], spend: Spend) -> Result<Chosen, Pl
     if !cost_of_lanes(l0, &drawn.collect::<Vec<_>>())?.within(cost) {
         return Err(PlanError::CostAboveSpend);
     }
-    let why = format!("{why}{}", split(&releases, &shares));
-    Ok(Chosen { noise, cost, mechanism: measure.name().to_owned(), why })
+    let split = split(&releases, &shares);
+    let plain = match (epsilon, rho) {
+        (Some(_), Some(_)) => "chosen since its expected error is the smaller of the two offered",
+        _ => "which goes with the one measure that is offered",
+    };
+    let plain = format!("the noise is {}, {plain}{split}", measure.plain_name());
+    let why = format!("{why}{split}");
+    Ok(Chosen { noise, cost, mechanism: measure.name().to_owned(), why, plain })
 }
 
 /// What is charged once: a lane, or a group of lanes side by side.
@@ -238,6 +246,13 @@ impl Measure {
                 Noise::DiscreteGaussian { sigma_sq }
             }
         })
+    }
+
+    fn plain_name(self) -> &'static str {
+        match self {
+            Self::Pure(_) => "of the pointed kind (Laplace)",
+            Self::Concentrated(_) => "bell-shaped (Gaussian)",
+        }
     }
 
     fn name(self) -> &'static str {

@@ -58,6 +58,8 @@ pub struct Planned {
     pub mechanism: String,
     /// Why that noise.
     pub why: String,
+    /// The noise, why, and how the cost is split, in plain words.
+    pub choice: String,
     digest: Digest,
     keys_round: Option<KeysRound>,
     /// Row cap and group cap as they were asked for.
@@ -192,7 +194,7 @@ fn finish(
     dictionary: &Dictionary,
 ) -> Result<Planned, PlanError> {
     let first = (question.rounds > 1).then(|| keys_draft(&draft)).transpose()?;
-    let (mut plan, chosen) = with_noise(draft, question)?;
+    let (mut plan, chosen) = with_noise(draft, question, dictionary)?;
     let held = served(dictionary, &plan);
     if held.is_empty() && !dictionary.holdings.is_empty() {
         return Err(PlanError::HeldByNobody);
@@ -208,7 +210,7 @@ fn finish(
     let first = first.map(|draft| {
         // In the measure of the answer, so that one budget is charged.
         let question = Question { spend, diagnostics: false, ..*question };
-        with_noise(draft, &question).map(|(plan, _)| plan)
+        with_noise(draft, &question, dictionary).map(|(plan, _)| plan)
     });
     let keys_plan = first.transpose()?;
     let keys_round = keys_plan.as_ref().map(|plan| -> Result<_, PlanError> {
@@ -223,6 +225,7 @@ fn finish(
         holders,
         mechanism: chosen.mechanism,
         why: chosen.why,
+        choice: chosen.plain,
         plan,
         keys_plan,
     })
@@ -242,6 +245,7 @@ fn measure_of(cost: Cost) -> Result<Spend, PlanError> {
 fn with_noise(
     draft: Draft,
     question: &Question<'_>,
+    dictionary: &Dictionary,
 ) -> Result<(ContributionPlan, Chosen), PlanError> {
     let Draft { tables, contribute, keys, lanes, columns, recipe, private, .. } = draft;
     let Draft { row_cap, cells_per_person_max, .. } = draft;
@@ -258,7 +262,11 @@ fn with_noise(
         None => shape.cells()?.min(cells_per_person_max),
         Some(_) => cells_per_person_max,
     };
-    let group_cap = u32::try_from(reach).unwrap_or(u32::MAX).min(question.group_cap);
+    // What the data owners allow for any table that is read.
+    let datasets = tables.iter().filter_map(|table| dictionary.dataset(table.dataset.as_str()));
+    let allowed = datasets.filter_map(|dataset| dataset.groups_per_unit_max).min();
+    let asked = question.group_cap.min(allowed.unwrap_or(u32::MAX));
+    let group_cap = u32::try_from(reach).unwrap_or(u32::MAX).min(asked);
     let needs = lanes.iter().map(need).collect::<Result<Vec<_>, _>>()?;
     let (chosen, diagnostics) = match kinds(question) {
         [] => (choose(group_cap, &needs, question.spend)?, Vec::new()),

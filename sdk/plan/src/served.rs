@@ -192,6 +192,28 @@ mod tests {
     }
 
     #[test]
+    fn errors_are_told_for_the_partners_behind_a_cell_and_not_for_all_that_are_asked() {
+        let text = "SELECT partner, month, COUNT(*) AS n FROM (
+               SELECT person_id, 'mobility' AS partner, month FROM mob
+               UNION ALL SELECT person_id, 'retail', month FROM ret) AS t GROUP BY partner, month";
+        let body = Body::Sql { text: text.into() };
+        let question = Question {
+            body: &body,
+            row_cap: 20,
+            group_cap: 6,
+            spend: rho("1"),
+            diagnostics: false,
+            rounds: 1,
+        };
+        let planned = plan(&held(PARTNERS), &question).unwrap();
+        assert_eq!(planned.plan.shape.partners_behind(3), Ok((1, 1)));
+        let told = crate::explain(&planned, 2, None);
+        assert_eq!(told.accuracy, crate::explain(&planned, 1, None).accuracy);
+        assert!(told.to_string().contains("1 of 2; errors are told for 1"), "{told}");
+        assert_eq!(plan(&several(), &question).unwrap().plan.shape.partners_behind(3), Ok((3, 3)));
+    }
+
+    #[test]
     fn the_months_that_filters_name_are_served_by_who_holds_them() {
         let (keys, served) = served(
             PARTNERS,

@@ -26,7 +26,9 @@ use sqlparser::ast::{Expr as Ast, Ident};
 /// What becomes of keys without a public list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Unlisted {
-    /// They are refused.
+    /// They are refused, whatever is spent.
+    Never,
+    /// They are refused, since nothing is spent on them.
     Refused,
     /// They are private, and each partner shows those that reach a threshold.
     Shown,
@@ -48,8 +50,7 @@ pub(crate) fn draft(
     let row_cap = u32::try_from(related.rows_max()).unwrap_or(u32::MAX).min(row_cap_asked);
     let items = items(&scope, &clauses)?;
     let group_by = group_by(&scope, clauses.group_by, &items)?;
-    let may_hide = unlisted != Unlisted::Refused;
-    let keys = group_by.iter().map(|key| keys::key(key, &scope, may_hide));
+    let keys = group_by.iter().map(|key| keys::key(key, &scope, unlisted));
     let keys = keys.collect::<Result<Vec<_>, _>>()?;
     let mut lanes = Lanes::new(row_cap);
     let columns = columns(&scope, &items, &group_by, &mut lanes)?;

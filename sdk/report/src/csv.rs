@@ -7,8 +7,8 @@ use crate::table::{HeadingKind, Report, Row};
 use cloister_terms::KeyValue;
 
 impl Report {
-    /// A heading line and one line a row. A figure `x` takes the fields `x`, `x_plus_minus`, `x_low`,
-    /// `x_high` and `x_too_noisy`; `partners_answered` and `partners_asked` close each line. Where figures
+    /// A heading line and one line a row. A figure `x` takes the fields `x`, `x_standard_error` (empty where
+    /// it is not defined), `x_plus_minus`, `x_low`, `x_high` and `x_too_noisy`; `partners_answered` and `partners_asked` close each line. Where figures
     /// were adjusted on request, a last field `adjusted` says in each line how. Diagnostics are of the whole
     /// answer and in no line: JSON has them.
     pub fn to_csv(&self) -> String {
@@ -17,7 +17,7 @@ impl Report {
         for column in &self.columns {
             heading.push(csv_text(&column.name));
             if !matches!(column.kind, HeadingKind::Key(_)) {
-                let parts = ["plus_minus", "low", "high", "too_noisy"];
+                let parts = ["standard_error", "plus_minus", "low", "high", "too_noisy"];
                 heading.extend(parts.map(|part| csv_text(&format!("{}_{part}", column.name))));
             }
         }
@@ -62,14 +62,22 @@ impl Report {
     }
 }
 
-fn figure_fields(cell: Option<&Cell>) -> [String; 5] {
+fn figure_fields(cell: Option<&Cell>) -> [String; 6] {
     let number = |number: f64| number.to_string();
     let too_noisy = cell.is_none_or(Cell::is_too_noisy).to_string();
     match cell.and_then(Cell::estimate) {
-        Some(e) => {
-            [number(e.value), number(e.plus_minus), number(e.low), number(e.high), too_noisy]
+        Some(e) => [
+            number(e.value),
+            e.standard_error.map(number).unwrap_or_default(),
+            number(e.plus_minus),
+            number(e.low),
+            number(e.high),
+            too_noisy,
+        ],
+        None => {
+            let nothing = String::new;
+            [nothing(), nothing(), nothing(), nothing(), nothing(), too_noisy]
         }
-        None => [String::new(), String::new(), String::new(), String::new(), too_noisy],
     }
 }
 

@@ -64,14 +64,15 @@ pub enum Accuracy {
     },
 }
 
-/// What to expect of each of the shape's columns when `nodes` partners answer, in the columns' order.
-/// Errors when the shape is unusable or `nodes` is 0 or beyond the largest agreement.
+/// What to expect of each of the shape's columns when `nodes` partners answer, in the columns' order; where
+/// partners have keys of their own, of a cell that most of them answer, which is the noisiest. Errors when the shape is unusable or `nodes` is 0 or beyond the largest agreement.
 pub fn expected_plus_minus(
     shape: &OutputShape,
     nodes: usize,
 ) -> Result<Vec<Expected>, ReportError> {
     shape.check()?;
     check_columns(shape)?;
+    let (_, nodes) = shape.partners_behind(nodes)?;
     let errors = shape
         .lanes
         .iter()

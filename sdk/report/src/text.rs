@@ -13,6 +13,9 @@ pub(crate) const WORDS_WIDTH_MAX: usize = 48;
 /// Narrowest table that is attempted, in terminal cells.
 pub(crate) const WIDTH_MIN: usize = 40;
 
+/// Heading of standard errors, which stand beside ± on request.
+const STANDARD_ERROR: &str = "std. error";
+
 /// How an answer is shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TextOptions {
@@ -22,7 +25,7 @@ pub struct TextOptions {
     pub plot: bool,
     /// The column to draw, by its heading; the first figure without.
     pub plot_column: Option<String>,
-    /// Whether lanes, grids and the numbers of noisy cells are shown.
+    /// Whether standard errors, lanes, grids and the numbers of noisy cells are shown.
     pub verbose: bool,
 }
 
@@ -80,6 +83,11 @@ impl Report {
             let (values, errors, intervals) = unzip(texts);
             columns.push(TextColumn::numbers(shown_name(&heading.name), values));
             columns.push(TextColumn::numbers("±", errors));
+            if verbose {
+                let rows = self.rows_with_partners();
+                let errors = rows.map(|row| standard_error_text(row, place)).collect();
+                columns.push(TextColumn::numbers(STANDARD_ERROR, errors));
+            }
             if layout == Layout::Full {
                 columns.push(TextColumn::numbers(self.interval_heading(), intervals));
             }
@@ -106,10 +114,12 @@ impl Report {
             }
         }
         let (mut names, mut texts, mut partners) = (Vec::new(), Vec::new(), Vec::new());
+        let mut standard_errors = Vec::new();
         for row in self.rows_with_partners() {
             for (place, heading) in headings.iter().enumerate() {
                 names.push(shown_name(&heading.name));
                 texts.push(figure_texts(row, place, heading, verbose));
+                standard_errors.push(standard_error_text(row, place));
                 partners.push(row.behind.to_string());
             }
         }
@@ -117,6 +127,9 @@ impl Report {
         columns.push(TextColumn::words("figure", names));
         columns.push(TextColumn::numbers("value", values));
         columns.push(TextColumn::numbers("±", errors));
+        if verbose {
+            columns.push(TextColumn::numbers(STANDARD_ERROR, standard_errors));
+        }
         columns.push(TextColumn::numbers(self.interval_heading(), intervals));
         columns.push(TextColumn::words("partners", partners));
         columns
@@ -233,6 +246,13 @@ fn figure_texts(
         }
         Some(Cell::TooNoisy(_)) | None => (TOO_NOISY.to_owned(), String::new(), String::new()),
     }
+}
+
+/// Empty where it is not defined, or the figure is too noisy to say.
+fn standard_error_text(row: &Row, place: usize) -> String {
+    let said = row.figures.get(place).filter(|cell| !cell.is_too_noisy());
+    let error = said.and_then(Cell::estimate).and_then(|estimate| estimate.standard_error);
+    error.map(error_text).unwrap_or_default()
 }
 
 fn unzip(

@@ -128,7 +128,7 @@ async fn tell(
     Ok(Explained {
         explanation: cloister_plan::explain(&planned, nodes, left),
         share_of_left_percent: left
-            .and_then(|left| cloister_plan::forecast::share_percent(planned.cost, left)),
+            .and_then(|left| cloister_plan::forecast::share_percent(planned.cost_per_run(), left)),
         left,
         spent_known,
         typical,
@@ -188,7 +188,7 @@ impl Explained {
             } else {
                 "what is left for you at each partner after the answers named"
             };
-            text += &format!("One round takes {share:.1} % of {known}.\n");
+            text += &format!("One run takes {share:.1} % of {known}.\n");
         }
         text += &format!("\n{}", self.forecast);
         if let Some(typical) = self.typical {
@@ -251,7 +251,7 @@ mod tests {
         let proposal = found.proposal.as_ref().unwrap();
         assert!(proposal.wanted == 100.0 && proposal.plus_minus <= 100.0);
         let text = found.in_words(false);
-        for said in ["One round takes 10.0 %", "x 1/4", "trips", "spend = { rho = ", "% sure"] {
+        for said in ["One run takes 10.0 %", "x 1/4", "trips", "spend = { rho = ", "% sure"] {
             assert!(text.contains(said), "`{said}` not in:\n{text}");
         }
         let json = found.json();

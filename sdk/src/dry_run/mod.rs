@@ -266,6 +266,68 @@ pub(crate) mod tests {
         dry_run(&draft, &analysis, dictionary, options, NOW_S).await
     }
 
+    /// A question with these further lines, planned under an agreement that `edit` changed.
+    fn drafted(
+        lines: &str,
+        edit: &dyn Fn(&mut cloister_terms::Agreement),
+    ) -> Result<(Analysis, cloister_plan::Planned), DraftError> {
+        let mut agreement = agreement(&reference::dictionary().unwrap(), &["north", "south"]);
+        edit(&mut agreement);
+        let sql = "SELECT town, COUNT(*) AS n FROM trips GROUP BY town";
+        let text = format!(
+            "name = \"q\"\nquestion = \"?\"\npurpose = \"https://w3id.org/dpv#ScientificResearch\"\n{lines}\nsql = '''{sql}'''"
+        );
+        let none = |_: &Path| Err(std::io::ErrorKind::NotFound.into());
+        let draft = analysis_from_toml(&text, &agreement.dictionary, &none)?;
+        let digest = cloister_terms::Digest::new([1; 32]);
+        cloister_plan::draft::document_of(&draft, &agreement, digest, &"ada".parse().unwrap())
+    }
+
+    #[test]
+    fn the_planner_chooses_among_the_measures_that_the_agreement_holds() {
+        // With so much epsilon, Laplace noise is by far the smaller.
+        let both = "row_cap = 5\ngroup_cap = 3\nspend = { epsilon = \"1000\", rho = \"0.1\" }";
+        let with_epsilon = |agreement: &mut cloister_terms::Agreement, parties: usize| {
+            let epsilon = "5000".parse().unwrap();
+            agreement.researchers.iter_mut().for_each(|one| one.caps.epsilon = epsilon);
+            agreement.parties.iter_mut().take(parties).for_each(|one| one.caps.epsilon = epsilon);
+        };
+        let measure = |edit: &dyn Fn(&mut cloister_terms::Agreement)| {
+            let cost = drafted(both, edit).unwrap().0.cost_per_round;
+            (cost.epsilon > Epsilon::ZERO, cost.rho > Rho::ZERO)
+        };
+        assert_eq!(measure(&|agreement| with_epsilon(agreement, 2)), (true, false));
+        assert_eq!(
+            measure(&|agreement| with_epsilon(agreement, 1)),
+            (false, true),
+            "south has none"
+        );
+        assert_eq!(measure(&|_| ()), (false, true), "nobody has any");
+        let nothing = drafted(both, &|agreement| {
+            agreement.researchers[0].caps = Budget::ZERO;
+        });
+        assert!(matches!(nothing, Err(DraftError::NoMeasure)), "{nothing:?}");
+    }
+
+    #[test]
+    fn caps_come_from_the_dictionary_or_narrower_from_the_question() {
+        let most = |edit: &dyn Fn(&mut cloister_terms::Agreement), lines: &str| {
+            let (analysis, planned) =
+                drafted(&format!("{lines}\nspend = {{ rho = \"0.1\" }}"), edit).unwrap();
+            assert_eq!(planned.digest(), analysis.plan);
+            (planned.plan.row_cap, planned.plan.group_cap)
+        };
+        let rows = reference::dictionary().unwrap().dataset("trips").unwrap().rows_per_unit_max;
+        assert_eq!(most(&|_| (), ""), (rows, 3), "three towns");
+        let two: &dyn Fn(&mut cloister_terms::Agreement) = &|agreement| {
+            let datasets = &mut agreement.dictionary.datasets;
+            datasets.iter_mut().for_each(|dataset| dataset.groups_per_unit_max = Some(2));
+        };
+        assert_eq!(most(two, ""), (rows, 2));
+        assert_eq!(most(two, "row_cap = 7\ngroup_cap = 3"), (7, 2), "no question is wider");
+        assert_eq!(most(two, "row_cap = 7\ngroup_cap = 1"), (7, 1));
+    }
+
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn a_mock_answer_looks_like_an_answer_and_says_that_it_is_none() {
         let sql = "SELECT town, COUNT(DISTINCT person_id) AS riders, AVG(distance_km) AS km FROM trips WHERE started_at >= TIMESTAMP '2019-07-01' AND started_at < TIMESTAMP '2019-10-01' GROUP BY town";

@@ -3,7 +3,9 @@
 
 use crate::Name;
 use crate::holdings::{Holdings, HoldingsError};
-use crate::limits::{COLUMNS_MAX, DATASETS_MAX, DOMAIN_VALUES_MAX, PUBLIC_TABLES_MAX, ROW_CAP_MAX};
+use crate::limits::{
+    COLUMNS_MAX, DATASETS_MAX, DOMAIN_VALUES_MAX, GROUP_CAP_MAX, PUBLIC_TABLES_MAX, ROW_CAP_MAX,
+};
 use crate::public::PublicTable;
 use crate::value::{Bounds, ColumnType, KeyValue};
 use serde::{Deserialize, Serialize};
@@ -41,6 +43,9 @@ pub struct Dataset {
     pub order_columns: Vec<Name>,
     /// Most rows of one person that any analysis may use, applied after the filters.
     pub rows_per_unit_max: u32,
+    /// Most groups that one person may count in, whatever the analysis, where the data owners set a limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub groups_per_unit_max: Option<u32>,
 }
 
 /// One column of a dataset.
@@ -162,6 +167,9 @@ impl Dataset {
         let name = Some(&self.name);
         in_range("columns", name, self.columns.len() as u64, COLUMNS_MAX as u64)?;
         in_range("rows_per_unit_max", name, self.rows_per_unit_max.into(), ROW_CAP_MAX.into())?;
+        if let Some(groups) = self.groups_per_unit_max {
+            in_range("groups_per_unit_max", name, groups.into(), GROUP_CAP_MAX.into())?;
+        }
         distinct(self.columns.iter().map(|column| &column.name))?;
         for named in std::iter::once(&self.unit_column).chain(&self.order_columns) {
             if self.column(named.as_str()).is_none() {

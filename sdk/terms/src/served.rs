@@ -67,6 +67,25 @@ pub(crate) fn check(served: &[Served], shape: &OutputShape) -> Result<(), Served
 }
 
 impl OutputShape {
+    /// How many of `asked` partners answer a cell that any answers: the fewest and the most.
+    ///
+    /// # Errors
+    /// As [`OutputShape::cells`].
+    pub fn partners_behind(&self, asked: usize) -> Result<(usize, usize), ShapeError> {
+        if self.served.is_empty() {
+            return Ok((asked, asked));
+        }
+        // Checked sizes: at most 10^6 cells.
+        let mut behind = vec![0usize; usize::try_from(self.cells()?).unwrap_or(0)];
+        for cell in self.served.iter().flat_map(|one| one.cells(self)) {
+            let place = usize::try_from(cell).unwrap_or(usize::MAX);
+            behind.get_mut(place).into_iter().for_each(|count| *count += 1);
+        }
+        let answered = || behind.iter().copied().filter(|count| *count > 0);
+        let most = answered().max().unwrap_or(0).min(asked);
+        Ok((answered().min().unwrap_or(0).min(asked), most))
+    }
+
     /// The cells a partner answers, ascending; `None` when every partner answers all. A partner that is
     /// not listed where others are answers none. Errors on an unusable shape.
     pub fn cells_of(&self, partner: &Name) -> Result<Option<Vec<u64>>, ShapeError> {

@@ -79,6 +79,7 @@ pub struct DatasetDraft {
     #[serde(default)]
     order_columns: Vec<Name>,
     rows_per_unit_max: u32,
+    groups_per_unit_max: Option<u32>,
     columns: Vec<ColumnDraft>,
 }
 
@@ -197,6 +198,7 @@ fn dataset(draft: DatasetDraft) -> Result<Dataset, DraftError> {
         columns: draft.columns.into_iter().map(column).collect::<Result<_, _>>()?,
         order_columns: draft.order_columns,
         rows_per_unit_max: draft.rows_per_unit_max,
+        groups_per_unit_max: draft.groups_per_unit_max,
     })
 }
 

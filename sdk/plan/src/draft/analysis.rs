@@ -18,6 +18,8 @@ use std::path::{Path, PathBuf};
 pub struct AnalysisDraft {
     form: Form,
     body: Body,
+    row_cap: u32,
+    group_cap: u32,
     /// The module's bytes, where there is a module.
     pub module: Option<Vec<u8>>,
 }
@@ -30,8 +32,10 @@ struct Form {
     purpose: String,
     nodes: Option<Vec<Name>>,
     recipients: Option<Vec<Name>>,
-    row_cap: u32,
-    group_cap: u32,
+    /// Rows of one person; without it, as many as the dictionary allows anywhere.
+    row_cap: Option<u32>,
+    /// Groups of one person; without it, one for each row.
+    group_cap: Option<u32>,
     /// Counts of the people whom the limits touched, at a part of the cost.
     #[serde(default)]
     diagnostics: bool,
@@ -98,7 +102,11 @@ pub fn analysis_from_toml(
         }
         _ => return Err(DraftError::Body),
     };
-    Ok(AnalysisDraft { form, body, module })
+    let allowed = dictionary.datasets.iter().map(|dataset| dataset.rows_per_unit_max).max();
+    let row_cap = form.row_cap.or(allowed).unwrap_or(1);
+    // Each row stands in one group; what the data owners allow is the planner's to keep.
+    let group_cap = form.group_cap.unwrap_or(row_cap);
+    Ok(AnalysisDraft { form, body, row_cap, group_cap, module })
 }
 
 fn module_body(
@@ -142,8 +150,8 @@ impl AnalysisDraft {
         let SpendForm { epsilon, rho, delta } = self.form.spend;
         Question {
             body: &self.body,
-            row_cap: self.form.row_cap,
-            group_cap: self.form.group_cap,
+            row_cap: self.row_cap,
+            group_cap: self.group_cap,
             spend: Spend { epsilon, rho, delta },
             diagnostics: self.form.diagnostics,
             rounds: self.form.rounds,
@@ -179,7 +187,8 @@ pub fn document_of(
     researcher: &Name,
 ) -> Result<(Analysis, Planned), DraftError> {
     let form = &draft.form;
-    let planned = draft.plan(&agreement.dictionary)?;
+    let spend = usable(draft, agreement, researcher)?;
+    let planned = crate::plan(&agreement.dictionary, &Question { spend, ..draft.question() })?;
     let holders = planned.holders.as_ref();
     let answers = |node: &Name| holders.is_none_or(|holders| holders.contains(node));
     let all = || {
@@ -208,8 +217,8 @@ pub fn document_of(
         columns: planned.columns.clone(),
         nodes,
         recipients: sorted(form.recipients.clone().unwrap_or_else(|| vec![researcher.clone()])),
-        row_cap: form.row_cap,
-        group_cap: form.group_cap,
+        row_cap: draft.row_cap,
+        group_cap: draft.group_cap,
         diagnostics: form.diagnostics,
         cost_per_round: planned.cost,
         rounds: form.rounds,
@@ -222,6 +231,29 @@ pub fn document_of(
     };
     analysis.check()?;
     Ok((analysis, planned))
+}
+
+/// What the draft may spend, but for a measure of two that the researcher or a partner who may be asked
+/// cannot pay in: the planner chooses among what the agreement holds.
+fn usable(
+    draft: &AnalysisDraft,
+    agreement: &Agreement,
+    researcher: &Name,
+) -> Result<Spend, DraftError> {
+    let mut spend = draft.question().spend;
+    if spend.epsilon.is_none() || spend.rho.is_none() {
+        return Ok(spend);
+    }
+    let asked = |node: &Name| draft.form.nodes.as_ref().is_none_or(|nodes| nodes.contains(node));
+    let parties = agreement.parties.iter().filter(|party| asked(&party.partner));
+    let own = agreement.researcher(researcher).map(|person| person.caps);
+    let caps: Vec<_> = parties.map(|party| party.caps).chain(own).collect();
+    spend.epsilon = spend.epsilon.filter(|_| caps.iter().all(|cap| cap.epsilon > Epsilon::ZERO));
+    spend.rho = spend.rho.filter(|_| caps.iter().all(|cap| cap.rho > Rho::ZERO));
+    if spend.epsilon.is_none() && spend.rho.is_none() {
+        return Err(DraftError::NoMeasure);
+    }
+    Ok(spend)
 }
 
 fn sorted(mut names: Vec<Name>) -> Vec<Name> {

@@ -44,6 +44,11 @@ pub enum DraftError {
     /// The question cannot be planned.
     #[error("{0}")]
     Plan(#[from] crate::PlanError),
+    /// Two measures, of which the agreement holds neither for all who would pay.
+    #[error(
+        "the agreement gives no measure of `spend` to you and every partner: offer one that all of them hold"
+    )]
+    NoMeasure,
     /// Neither or both of SQL and module.
     #[error("a draft holds either `sql` or a `[module]` table: write exactly one")]
     Body,

@@ -21,7 +21,7 @@ pub(super) fn entries() -> impl Iterator<Item = Entry> {
 }
 
 /// The delta of examples with private keys.
-const PRIVATE_DELTA: &str = "0.000001";
+pub(super) const PRIVATE_DELTA: &str = "0.000001";
 
 /// Shapes that need a delta.
 const PRIVATE: Rows = &[(
@@ -95,24 +95,59 @@ const SHAPES: Rows = &[
         "SELECT town, COUNT(*) AS trips FROM trips GROUP BY town ORDER BY trips DESC",
     ),
     (
-        "`LIMIT`, `OFFSET`",
+        "`LIMIT`",
         "Cuts the noised answer.",
         "SELECT town, COUNT(*) AS trips FROM trips GROUP BY town ORDER BY trips DESC LIMIT 2",
     ),
     (
+        "`OFFSET`",
+        "Leaves out the first rows of the noised answer.",
+        "SELECT town, COUNT(*) AS trips FROM trips GROUP BY town ORDER BY trips DESC LIMIT 2 OFFSET 1",
+    ),
+    (
         "per-person subqueries",
-        "One row a person, from that person's rows alone; `MIN` and `MAX` are fine there.",
+        "One row a person, from that person's rows alone.",
         "SELECT AVG(n) AS trips_each FROM (\n  SELECT person_id, COUNT(*) AS n FROM trips GROUP BY person_id) AS each_person",
     ),
     (
+        "aggregates of one person",
+        "`COUNT`, `COUNT(DISTINCT x)`, `SUM`, `AVG`, `MIN` and `MAX` of that person's rows, exact there.",
+        "SELECT AVG(longest) AS longest_each, AVG(towns) AS towns_each FROM (\n  SELECT person_id, MAX(minutes) AS longest, COUNT(DISTINCT town) AS towns FROM trips\n  GROUP BY person_id) AS each_person",
+    ),
+    (
+        "`HAVING` in a per-person subquery",
+        "Chooses people, or their groups, by their own exact values, before any noise.",
+        "SELECT COUNT(*) AS regulars FROM (\n  SELECT person_id FROM trips GROUP BY person_id HAVING COUNT(*) >= 10) AS each_person",
+    ),
+    (
         "joins of private tables",
-        "On the person, and on further keys; `INNER` and `LEFT`.",
+        "On the person, and on further keys; `INNER`, `LEFT` and `RIGHT`.",
         "SELECT t.town, COUNT(*) AS paid_trips FROM trips AS t\nJOIN payments AS p ON t.person_id = p.person_id GROUP BY t.town",
     ),
     (
+        "`LEFT JOIN` of private tables",
+        "Keeps rows of the left side that find none; a count of the right side's person counts those that do. `ON` may choose rows of the right side.",
+        "SELECT COUNT(*) AS pairs, COUNT(p.person_id) AS found FROM trips AS t\nLEFT JOIN payments AS p ON t.person_id = p.person_id AND p.shop = 'fuel'",
+    ),
+    (
+        "`RIGHT JOIN` of private tables",
+        "A `LEFT JOIN` with its sides changed.",
+        "SELECT COUNT(*) AS pairs, COUNT(t.person_id) AS found FROM trips AS t\nRIGHT JOIN payments AS p ON t.person_id = p.person_id",
+    ),
+    (
+        "`USING`",
+        "`ON` of equal columns of one name, which is then the left side's.",
+        "SELECT town, COUNT(*) AS paid_trips FROM trips JOIN payments USING (person_id) GROUP BY town",
+    ),
+    (
         "joins of public tables",
-        "On any key.",
+        "On any key; `INNER`, or an outer join that keeps all rows of people.",
         "SELECT r.region, COUNT(*) AS trips FROM trips AS t JOIN regions AS r ON t.town = r.town\nGROUP BY r.region",
+    ),
+    (
+        "`LEFT JOIN` of a public table",
+        "Keeps people's rows that find none; `RIGHT JOIN` does, where the public table stands first.",
+        "SELECT COUNT(*) AS trips, COUNT(r.region) AS known FROM trips AS t\nLEFT JOIN regions AS r ON t.end_town = r.town",
     ),
     (
         "`WITH`",
@@ -120,9 +155,19 @@ const SHAPES: Rows = &[
         "WITH long AS (SELECT person_id, town FROM trips WHERE distance_km > 20)\nSELECT town, COUNT(DISTINCT person_id) AS riders FROM long GROUP BY town",
     ),
     (
-        "`UNION ALL`, `UNION`",
+        "`*` in a subquery",
+        "All columns, or those of one table where its name is written before: `t.*`.",
+        "WITH long AS (SELECT * FROM trips WHERE distance_km > 20)\nSELECT COUNT(*) AS trips FROM long",
+    ),
+    (
+        "`UNION ALL`",
         "Rows of several tables with the same unit, inside a subquery.",
         "SELECT kind, COUNT(*) AS events FROM (\n  SELECT person_id, 'trip' AS kind FROM trips\n  UNION ALL SELECT person_id, 'payment' FROM payments) AS events GROUP BY kind",
+    ),
+    (
+        "`UNION`",
+        "As `UNION ALL`, each different row of a person once.",
+        "SELECT town, COUNT(*) AS people FROM (\n  SELECT person_id, town FROM trips\n  UNION SELECT person_id, end_town FROM trips) AS seen GROUP BY town",
     ),
     (
         "`SELECT DISTINCT` in a subquery",
@@ -133,6 +178,26 @@ const SHAPES: Rows = &[
         "windows in a subquery",
         "`ROW_NUMBER`, `LAG`, `LEAD` and aggregates over a person's own rows, partitioned by the unit.",
         "SELECT COUNT(*) AS returns FROM (\n  SELECT person_id, town, LAG(town) OVER (PARTITION BY person_id ORDER BY started_at) AS before\n  FROM trips) AS t WHERE town <> before",
+    ),
+    (
+        "`ROW_NUMBER`",
+        "The place of a row among that person's, from 1.",
+        "SELECT town, COUNT(*) AS first_trips FROM (\n  SELECT person_id, town, ROW_NUMBER() OVER (PARTITION BY person_id ORDER BY started_at) AS place\n  FROM trips) AS t WHERE place = 1 GROUP BY town",
+    ),
+    (
+        "`LAG`, `LEAD`",
+        "A value of the row before or after, or so many rows away: `LAG(x, 2)`.",
+        "SELECT COUNT(*) AS onward FROM (\n  SELECT person_id, end_town, LEAD(town) OVER (PARTITION BY person_id ORDER BY started_at) AS next_town\n  FROM trips) AS t WHERE next_town <> end_town",
+    ),
+    (
+        "windows over the rows so far",
+        "With `ROWS UNBOUNDED PRECEDING`, also written `ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW`.",
+        "SELECT COUNT(*) AS trips FROM (\n  SELECT person_id, SUM(minutes) OVER (\n    PARTITION BY person_id ORDER BY started_at ROWS UNBOUNDED PRECEDING) AS so_far\n  FROM trips) AS t WHERE so_far <= 600",
+    ),
+    (
+        "windows over the whole partition",
+        "Without `ORDER BY`: one value for all rows of the partition.",
+        "SELECT COUNT(*) AS long_trips FROM (\n  SELECT person_id, minutes, AVG(minutes) OVER (PARTITION BY person_id) AS usual\n  FROM trips) AS t WHERE minutes > usual",
     ),
     (
         "names",

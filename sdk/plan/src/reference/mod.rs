@@ -14,8 +14,13 @@ mod refused;
 
 use crate::draft::{DictionaryDraft, DraftError};
 use crate::error::PlanError;
+use crate::limits::{
+    CTES_MAX, EXPRESSION_DEPTH_MAX, LIST_TERMS_MAX, LITERAL_BYTES_MAX, NESTING_MAX, OPERATORS_MAX,
+    QUERY_DEPTH_MAX, RESULT_COLUMNS_MAX, STEPS_MAX, TOKENS_MAX,
+};
 use crate::{Planned, Question, Spend, plan};
 use cloister_terms::analysis::{Body, ModuleBody};
+use cloister_terms::limits::{DIMENSIONS_MAX, DOMAIN_VALUES_MAX, LANES_MAX, SQL_BYTES_MAX};
 use cloister_terms::{Bounds, Dictionary, Digest, KeyDimension, KeyValue};
 use std::borrow::Cow;
 use std::fmt::Write;
@@ -30,6 +35,8 @@ const GROUP_CAP: u32 = 3;
 const RHO_UNITS: u64 = 100_000_000;
 /// Fuel of each person in examples of modules.
 const FUEL: u64 = 1_000_000;
+/// The invisible character of an example, and how the page shows it.
+const INVISIBLE: (char, &str) = ('\u{200b}', "<U+200B>");
 
 /// Where an entry stands on the page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -150,9 +157,32 @@ pub fn page() -> Result<String, ReferenceError> {
             let _ = write!(page, "\n## {title}\n\n{words}\n");
         }
         let _ = write!(page, "\n### {}\n\n{}\n", entry.name, told(&dictionary, &entry)?);
-        let _ = write!(page, "\n```sql\n{}\n```\n", entry.example.trim());
+        let shown = entry.example.trim().replace(INVISIBLE.0, INVISIBLE.1);
+        let _ = write!(page, "\n```sql\n{shown}\n```\n");
     }
+    page.push_str(&limits());
     Ok(page)
+}
+
+/// The limits of one text: what passes them is too large for an example.
+fn limits() -> String {
+    format!(
+        "
+## Limits
+
+A text beyond one of these is refused, before anything is charged.
+
+- the whole text: {SQL_BYTES_MAX} bytes, {TOKENS_MAX} words and signs, {OPERATORS_MAX} operators and keywords
+- a constant or a name: {LITERAL_BYTES_MAX} bytes
+- a list, such as that of `IN`, branches of `CASE`, arguments: {LIST_TERMS_MAX} terms
+- an expression: {EXPRESSION_DEPTH_MAX} levels, chains of `AND` and of `OR` counted once; {NESTING_MAX} open parentheses and `CASE`
+- `SELECT`: {RESULT_COLUMNS_MAX} columns
+- `GROUP BY` of the answer: {DIMENSIONS_MAX} keys, each of at most {DOMAIN_VALUES_MAX} public values
+- all figures together: {LANES_MAX} different counts, sums, leaves of histograms and values counted
+- `WITH`: {CTES_MAX} names
+- `FROM`: {STEPS_MAX} tables, joins, subqueries, unions, groupings and windows in all, {QUERY_DEPTH_MAX} subqueries inside each other, those of `WITH` counted at each use
+"
+    )
 }
 
 /// What the page says of an entry: its own words, or the refusal that the planner gives.
@@ -264,6 +294,80 @@ mod tests {
             entries().iter().filter_map(|entry| entry.refused).map(str::to_owned).collect();
         let missing: Vec<_> = declared.difference(&shown).collect();
         assert!(missing.is_empty(), "constructs without an example on the page: {missing:?}");
+    }
+
+    /// Refusals that no short text ends in: of what is asked for beside the text, of noise that does not fit,
+    /// and of limits that the end of the page lists.
+    const BESIDE_THE_TEXT: [&str; 19] = [
+        "HeldByNobody",
+        "TextTooLong",
+        "LongLiteral",
+        "Refused",
+        "Dictionary",
+        "PlanTooDeep",
+        "Shape",
+        "OutOfRange",
+        "TooSensitive",
+        "NoSpend",
+        "Measure",
+        "RoundsUnused",
+        "PrivateSums",
+        "Threshold",
+        "SpendTooSmall",
+        "Calibrate",
+        "CostAboveSpend",
+        "ModuleKey",
+        "Unwritable",
+    ];
+
+    #[test]
+    fn every_refusal_of_a_text_has_an_entry() {
+        let source = include_str!("../error.rs");
+        let start = source.find("pub enum PlanError {").unwrap();
+        let body = &source[start..];
+        let body = &body[..body.find("\n}").unwrap()];
+        let declared: BTreeSet<String> = body
+            .lines()
+            .filter_map(|line| line.strip_prefix("    "))
+            .filter(|line| line.starts_with(|c: char| c.is_ascii_uppercase()))
+            .map(|line| line.chars().take_while(char::is_ascii_alphanumeric).collect())
+            .collect();
+        assert!(declared.contains("UnionParts"), "the refusals were not found");
+        let shown: BTreeSet<String> =
+            entries().iter().filter_map(|entry| entry.refused).map(str::to_owned).collect();
+        let missing = declared.difference(&shown);
+        let missing: Vec<_> =
+            missing.filter(|name| !BESIDE_THE_TEXT.contains(&name.as_str())).collect();
+        assert!(missing.is_empty(), "refusals without an example on the page: {missing:?}");
+    }
+
+    /// The names that stand before `=>` in a part of a source.
+    fn names_of(source: &str, from: &str, to: &str) -> BTreeSet<String> {
+        let start = source.find(from).unwrap();
+        let body = &source[start..];
+        let body = &body[..body.find(to).unwrap()];
+        let arms = body.lines().filter_map(|line| line.split_once(" => "));
+        let names = arms.flat_map(|(names, _)| names.split('"').skip(1).step_by(2));
+        names.map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn every_function_that_is_accepted_has_an_entry() {
+        let functions = include_str!("../functions.rs");
+        let functions = names_of(functions, "fn row_function(", "const OTHER_AGGREGATES");
+        let aggregates = include_str!("../aggregate_names.rs");
+        let aggregates = names_of(aggregates, "fn aggregate(", "pub struct AggregateNote");
+        let is_found = functions.contains("coalesce") && functions.contains("contains");
+        assert!(is_found && aggregates.contains("corr"), "the names were not found");
+        for (group, names) in [(Group::RowFunctions, functions), (Group::Aggregates, aggregates)] {
+            let mut shown = BTreeSet::new();
+            for entry in entries().iter().filter(|entry| entry.group == group) {
+                let words = entry.name.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+                shown.extend(words.map(str::to_ascii_lowercase));
+            }
+            let missing: Vec<_> = names.difference(&shown).collect();
+            assert!(missing.is_empty(), "functions without an entry on the page: {missing:?}");
+        }
     }
 
     #[test]

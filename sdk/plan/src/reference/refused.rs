@@ -1,11 +1,12 @@
 //! What an analysis may not write, a row each: how it is written, a text that uses it, and the very
 //! refusal it must end in. The page takes its words from the refusal itself.
 
+use super::allowed::PRIVATE_DELTA;
 use super::{Entry, Group};
 
 /// Every refused entry.
 pub(super) fn entries() -> impl Iterator<Item = Entry> {
-    let of = |group: Group, is_module: bool, rows: Rows| {
+    let of = |group: Group, is_module: bool, delta: Option<&'static str>, rows: Rows| {
         rows.iter().map(move |(name, refusal, example)| Entry {
             group,
             name: (*name).into(),
@@ -13,12 +14,13 @@ pub(super) fn entries() -> impl Iterator<Item = Entry> {
             example: (*example).into(),
             refused: Some(refusal),
             is_module,
-            delta: None,
+            delta,
         })
     };
-    of(Group::RefusedShapes, false, SHAPES)
-        .chain(of(Group::RefusedShapes, true, MODULES))
-        .chain(of(Group::RefusedNames, false, NAMES))
+    of(Group::RefusedShapes, false, None, SHAPES)
+        .chain(of(Group::RefusedShapes, true, None, MODULES))
+        .chain(of(Group::RefusedShapes, false, Some(PRIVATE_DELTA), SPENT))
+        .chain(of(Group::RefusedNames, false, None, NAMES))
 }
 
 /// Name, refusal, example.
@@ -33,9 +35,19 @@ const SHAPES: Rows = &[
         "WITH RECURSIVE t AS (SELECT person_id FROM trips) SELECT COUNT(*) AS n FROM t",
     ),
     (
-        "`UNION`, `INTERSECT`, `EXCEPT`",
+        "`UNION`, `INTERSECT`, `EXCEPT` of answers",
         "SetOperation",
         "SELECT COUNT(*) AS n FROM trips UNION ALL SELECT COUNT(*) AS n FROM payments",
+    ),
+    (
+        "`UNION` beside `UNION ALL`",
+        "SetOperation",
+        "SELECT COUNT(*) AS n FROM (\n  SELECT person_id FROM trips UNION SELECT person_id FROM rides\n  UNION ALL SELECT person_id FROM payments) AS t",
+    ),
+    (
+        "parts of a `UNION` that differ",
+        "UnionParts",
+        "SELECT COUNT(*) AS n FROM (\n  SELECT person_id, town FROM trips UNION ALL SELECT person_id FROM payments) AS t",
     ),
     (
         "queries in conditions",
@@ -52,6 +64,32 @@ const SHAPES: Rows = &[
         "joins on anything but the person",
         "UnitNotJoined",
         "SELECT COUNT(*) AS n FROM trips AS t JOIN payments AS p ON t.zone = p.amount_eur",
+    ),
+    (
+        "joins of people who are named by other types",
+        "UnitTypes",
+        "SELECT COUNT(*) AS n FROM trips AS t JOIN visits AS v ON t.person_id = v.patient",
+    ),
+    (
+        "joins on a person who may be missing",
+        "UnitOptional",
+        "SELECT COUNT(*) AS n FROM trips AS t LEFT JOIN payments AS p ON t.person_id = p.person_id\nJOIN rides AS r ON r.person_id = p.person_id",
+    ),
+    (
+        "conditions of a `LEFT JOIN` on its left side",
+        "JoinCondition",
+        "SELECT COUNT(*) AS n FROM trips AS t\nLEFT JOIN payments AS p ON t.person_id = p.person_id AND t.zone = 1",
+    ),
+    (
+        "joins of a public table without a key",
+        "NoJoinKey",
+        "SELECT COUNT(*) AS n FROM trips AS t JOIN regions AS r ON r.region = 'east'",
+    ),
+    ("a public table alone", "PublicAlone", "SELECT COUNT(*) AS n FROM regions"),
+    (
+        "names of `WITH` that nothing reads",
+        "Unused",
+        "WITH long AS (SELECT person_id FROM trips) SELECT COUNT(*) AS n FROM payments",
     ),
     (
         "subqueries that leave out the person",
@@ -111,6 +149,21 @@ const SHAPES: Rows = &[
         "SELECT town, COUNT(*) AS n FROM trips GROUP BY town FETCH FIRST 2 ROWS ONLY",
     ),
     ("windows", "Window", "SELECT COUNT(*) OVER (PARTITION BY town) AS n FROM trips"),
+    (
+        "windows across people",
+        "WindowAcrossUnits",
+        "SELECT COUNT(*) AS n FROM (\n  SELECT person_id, LAG(town) OVER (ORDER BY started_at) AS before FROM trips) AS t",
+    ),
+    (
+        "other frames of a window",
+        "WindowFrame",
+        "SELECT COUNT(*) AS n FROM (\n  SELECT person_id, SUM(minutes) OVER (PARTITION BY person_id ORDER BY started_at) AS so_far\n  FROM trips) AS t",
+    ),
+    (
+        "`ROW_NUMBER`, `LAG`, `LEAD` without an order",
+        "WindowOrder",
+        "SELECT COUNT(*) AS n FROM (\n  SELECT person_id, LAG(town) OVER (PARTITION BY person_id) AS before FROM trips) AS t",
+    ),
     (
         "`ROLLUP`, `CUBE`, `GROUPING SETS`",
         "GroupingSets",
@@ -180,6 +233,18 @@ const SHAPES: Rows = &[
         "SELECT SUM(minutes) AS zone FROM trips",
     ),
     ("two columns of one heading", "Twice", "SELECT COUNT(*), COUNT(*) FROM trips"),
+    ("headings that cannot be shown", "Heading", "SELECT COUNT(*) AS \"\" FROM trips"),
+    (
+        "too many of anything, such as nine keys",
+        "TooMany",
+        "SELECT zone = 1 AS a, zone = 2 AS b, zone = 3 AS c, minutes < 5 AS d, minutes < 10 AS e,\n  minutes < 20 AS f, minutes < 40 AS g, minutes < 80 AS h, is_member, COUNT(*) AS n\nFROM trips GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9",
+    ),
+    (
+        "expressions nested too deeply",
+        "TooDeep",
+        "SELECT COUNT(*) AS n FROM trips\nWHERE zone + 1 + 2 + 3 + 4 + 5 + 6 + 7 + 8 + 9 + 10 + 11 + 12 + 13 + 14 + 15 + 16 + 17 + 18 + 19\n  + 20 + 21 + 22 + 23 + 24 + 25 > 100",
+    ),
+    ("text that is empty", "Empty", "/* nothing yet */"),
     ("text that is no SQL", "Syntax", "SELECT COUNT(*) AS n FROM trips WHERE zone = 1 1"),
 ];
 
@@ -199,6 +264,13 @@ const MODULES: Rows = &[
     ),
 ];
 
+/// What is refused for what is spent beside it.
+const SPENT: Rows = &[(
+    "a `delta` in `spend` where every group is public",
+    "DeltaUnused",
+    "SELECT COUNT(*) AS n FROM trips",
+)];
+
 const NAMES: Rows = &[
     ("identifier columns", "Identifier", "SELECT COUNT(ticket_no) AS n FROM trips"),
     (
@@ -209,11 +281,26 @@ const NAMES: Rows = &[
     ("an unknown dataset", "NoDataset", "SELECT COUNT(*) AS n FROM journeys"),
     ("an unknown column", "NoColumn", "SELECT COUNT(*) AS n FROM trips WHERE tariff = 1"),
     (
+        "a column that several tables have",
+        "Ambiguous",
+        "SELECT COUNT(*) AS n FROM trips AS t JOIN rides AS r ON t.person_id = r.person_id\nWHERE zone = 1",
+    ),
+    (
         "a key without a public list",
         "NoDomain",
         "SELECT note, COUNT(*) AS n FROM trips GROUP BY note",
     ),
     ("a sum without bounds", "Unbounded", "SELECT SUM(fare) AS revenue FROM trips"),
+    (
+        "bounds beyond what sums hold",
+        "BoundsTooWide",
+        "SELECT SUM(clamp(fare, 0, 10000000000000000)) AS revenue FROM trips",
+    ),
+    (
+        "a share of a quantile that is none",
+        "Share",
+        "SELECT APPROX_PERCENTILE_CONT(minutes, 1.5) AS longest FROM trips",
+    ),
     ("a value of another type", "Type", "SELECT COUNT(*) AS n FROM trips WHERE zone = 'one'"),
     ("`MIN`, `MAX` over people", "Extreme", "SELECT MAX(minutes) AS longest FROM trips"),
     ("any other aggregate", "Aggregate", "SELECT STRING_AGG(note, ',') AS notes FROM trips"),
@@ -234,5 +321,10 @@ const NAMES: Rows = &[
         "times that are none",
         "Timestamp",
         "SELECT COUNT(*) AS n FROM trips WHERE started_at > TIMESTAMP 'July'",
+    ),
+    (
+        "characters that cannot be seen",
+        "ForbiddenCharacter",
+        "SELECT COUNT(*) AS n FROM trips WHERE town = 'Ash\u{200b}ford'",
     ),
 ];

@@ -425,6 +425,13 @@ fn what_was_chosen_and_why_is_told() {
     let text = "SELECT VAR_POP(duration_s) AS v, MEDIAN(distance_m) AS m FROM trips";
     let planned = planned(text, rho("0.1")).unwrap();
     assert!(planned.why.contains("% for"), "{}", planned.why);
+    let told = crate::explain(&planned, 3, None).to_string();
+    assert!(told.contains("bell-shaped (Gaussian), which goes with the one measure"), "{told}");
+    assert!(told.contains("% for"), "{told}");
+    let both = crate::Spend { epsilon: Some("1000".parse().unwrap()), ..rho("0.1") };
+    let chosen = super::planned("SELECT COUNT(*) AS n FROM trips", both).unwrap();
+    let told = crate::explain(&chosen, 3, None).to_string();
+    assert!(told.contains("(Laplace), chosen since its expected error is the smaller"), "{told}");
     let notes = planned.notes().join("\n");
     assert!(notes.contains("max(0, sum(d^2)/n - (sum(d)/n)^2)"), "{notes}");
     assert!(notes.contains("64 bands"), "{notes}");

@@ -153,10 +153,16 @@ fn json_and_csv_hold_full_numbers_without_separators() {
     let csv = found.to_csv();
     let lines: Vec<&str> = csv.lines().collect();
     assert!(lines[0].starts_with(
-        "region,people,people_plus_minus,people_low,people_high,people_too_noisy,mean_spend,"
+        "region,people,people_standard_error,people_plus_minus,people_low,people_high,people_too_noisy,mean_spend,"
     ));
-    assert!(lines[1].starts_with("north,1753,41,1712,1794,false,10,"), "{}", lines[1]);
-    assert_eq!(lines[2], "south,0,41,-41,41,true,,,,,true,3,4");
+    let error = row["figures"][0]["standard_error"].as_f64().unwrap();
+    assert!((10.0..41.0).contains(&error), "below the half-width at 95 %: {error}");
+    assert!(lines[1].starts_with(&format!("north,1753,{error},41,1712,1794,false,10,")), "{csv}");
+    assert_eq!(lines[2], format!("south,0,{error},41,-41,41,true,,,,,,true,3,4"));
+    let verbose = found.to_text(&TextOptions { verbose: true, ..TextOptions::default() });
+    assert!(
+        verbose.contains("std. error") && !found.to_text(&TextOptions::default()).contains("std.")
+    );
 }
 
 #[test]

@@ -4,7 +4,7 @@
 use super::questions::{Kind, question};
 use super::world::{Cut, Draws, Row, WHOLE, World, batch, epsilon, planned, rho};
 use cloister_plan::{ContributionPlan, Planned};
-use cloister_terms::{Formula, KeyValue};
+use cloister_terms::{FigureOp, Formula, KeyValue, OutputShape};
 use datafusion::arrow::array::{Array, AsArray};
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{DataType, Float64Type};
@@ -14,6 +14,10 @@ use std::collections::BTreeMap;
 const PERSONS: std::ops::Range<i64> = 0..6;
 /// Questions that each property is tried on.
 const QUESTIONS: usize = 40;
+/// Values and constants of tame questions are whole in steps of this grid.
+const TAME_GRID_BITS: u8 = 4;
+/// What float64 may round an average by, in steps of its sum.
+const FLOAT_SLACK: f64 = 1e-6;
 
 /// Whether what one person adds keeps the declared bounds: at most `group_cap` cells, in each of them each
 /// lane at most its sensitivity, and the lanes of a group together at most its total.
@@ -44,18 +48,28 @@ pub fn within_bounds(plan: &ContributionPlan, hers: &[i128]) -> Result<(), Strin
     Ok(())
 }
 
-/// Questions that have a plan, with tight caps. Most must have one, or nothing was tried.
+/// Questions that have a plan, with tight caps, over rows of each shape in turn. Most must have one, and
+/// some of each shape, or nothing was tried.
 fn plans(draws: &mut Draws, kind: Kind) -> Vec<(String, Planned)> {
     let (mut plans, mut asked) = (Vec::new(), 0);
+    let mut of_shape: BTreeMap<&str, usize> =
+        kind.shapes().iter().map(|shape| (*shape, 0)).collect();
     while plans.len() < QUESTIONS {
-        let text = question(draws, kind);
+        // A shape that never has a plan is asked for until too many are refused.
+        let turn = plans.len() % kind.shapes().len();
+        let shape = kind.shapes()[turn];
+        let text = question(draws, kind, Some(turn));
         let (row_cap, group_cap) = (1 + draws.below(4) as u32, 1 + draws.below(3) as u32);
         asked += 1;
-        assert!(asked <= 9 * QUESTIONS, "most random questions are refused, as `{text}`");
+        assert!(asked <= 9 * QUESTIONS, "most are refused, the last over {shape}: `{text}`");
         let spend = if draws.below(2) == 0 { epsilon("1") } else { rho("0.5") };
         if let Ok(planned) = planned(&text, row_cap, group_cap, spend) {
+            *of_shape.entry(shape).or_insert(0) += 1;
             plans.push((text, planned));
         }
+    }
+    for (shape, planned) in of_shape {
+        assert!(planned > 0, "no question over rows of the shape {shape} has a plan");
     }
     plans
 }
@@ -115,8 +129,9 @@ async fn a03_order_files_partitions_and_batches_change_no_bit_of_any_question() 
     }
 }
 
-/// Caps that nobody reaches and a loss so large that noise is 0 but for a chance below 1e-9 a question:
-/// what is released is what plain SQL says of rows within their bounds, but for the grid of sums.
+/// Caps that nobody reaches and a loss so large that noise is 0 or next to it: what is released is what
+/// plain SQL says of rows within their bounds, but for noise and the grid of sums. Before the noise it is
+/// that exactly, where the grid holds every value.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a22_released_lanes_equal_plain_sql_at_epsilon_a_million() {
     let mut draws = Draws(22);
@@ -124,11 +139,11 @@ async fn a22_released_lanes_equal_plain_sql_at_epsilon_a_million() {
     let world = World::new(&rows, 2);
     let context = SessionContext::new();
     context.register_batch("trips", batch(&rows)).unwrap();
-    let (mut compared, mut asked, mut told) = (0, 0, 0);
+    let (mut compared, mut asked, mut told, mut fine) = (0, 0, 0, 0);
     while compared < QUESTIONS {
         asked += 1;
         assert!(asked <= 9 * QUESTIONS, "most random questions are refused");
-        let text = question(&mut draws, Kind::Tame);
+        let text = question(&mut draws, Kind::Tame, None);
         let Ok(planned) = planned(&text, 40, 9, epsilon("1000000")) else { continue };
         let mut released = Vec::new();
         world
@@ -136,11 +151,82 @@ async fn a22_released_lanes_equal_plain_sql_at_epsilon_a_million() {
             .await;
         // The engine cannot run some questions for a fault of its own (it loses which columns may be NULL).
         let Some(expected) = plain(&context, &text, &planned.plan).await else { continue };
-        compare(&text, &planned.plan, &released, &expected, rows.len());
+        // Each row is rounded to the nearest step; a join makes at most three of one.
+        let rounded = rows.len() as f64 * 1.5;
+        compare(&text, &planned.plan, &released, &expected, |_| rounded);
+        let exact = world.lanes(&planned.plan, WHOLE, None).await;
+        fine += compare(&text, &planned.plan, &exact, &expected, |grid_bits| {
+            if grid_bits >= TAME_GRID_BITS { 0.0 } else { rounded }
+        });
         compared += 1;
         told += expected.values().flatten().filter(|figure| **figure != 0.0).count();
     }
     assert!(told > QUESTIONS, "plain SQL said next to nothing: {told} figures");
+    assert!(fine > 0, "no sum on a fine grid was compared");
+}
+
+/// Averages of exact lanes are those of plain SQL: within half a step, since each row is rounded to the
+/// nearest, and but for the rounding of float64 where the grid holds every value.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a22_averages_of_exact_lanes_equal_plain_sql_within_their_grid() {
+    let mut draws = Draws(220);
+    let rows = draws.rows(PERSONS, 9, false);
+    let world = World::new(&rows, 2);
+    let context = SessionContext::new();
+    context.register_batch("trips", batch(&rows)).unwrap();
+    let (mut compared, mut asked, mut fine) = (0, 0, 0);
+    while compared < QUESTIONS || fine < QUESTIONS / 2 {
+        asked += 1;
+        assert!(asked <= 9 * QUESTIONS, "{compared} questions, {fine} averages on a fine grid");
+        let text = question(&mut draws, Kind::Mean, Some(asked % Kind::Mean.shapes().len()));
+        let Ok(planned) = planned(&text, 40, 9, epsilon("1")) else { continue };
+        // The engine cannot run some questions, see above.
+        let Some(expected) = plain(&context, &text, &planned.plan).await else { continue };
+        let exact = world.lanes(&planned.plan, WHOLE, None).await;
+        fine += compare(&text, &planned.plan, &exact, &expected, |grid_bits| {
+            if grid_bits >= TAME_GRID_BITS { FLOAT_SLACK } else { 0.5 }
+        });
+        compared += 1;
+    }
+}
+
+/// Values beyond the bounds of their columns count as the nearest bound, and missing ones not at all.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a22_values_beyond_their_bounds_count_as_in_plain_sql_over_clamped_columns() {
+    let mut draws = Draws(2_200);
+    let mut rows = draws.rows(PERSONS, 9, false);
+    for row in &mut rows {
+        row.n = draws.of(&[row.n, Some(21), Some(-21), Some(900), Some(i64::MIN)]);
+        row.x = draws.of(&[row.x, Some(8.0625), Some(-0.0625), Some(1000.5), Some(-1e9)]);
+    }
+    let clamp = |row: &Row| Row {
+        n: row.n.map(|n| n.clamp(-20, 20)),
+        x: row.x.map(|x| x.clamp(0.0, 8.0)),
+        ..*row
+    };
+    let clamped: Vec<Row> = rows.iter().map(clamp).collect();
+    let moved = rows.iter().zip(&clamped).filter(|(row, clamped)| row != clamped).count();
+    assert!(2 * moved > rows.len(), "{moved} rows of {} are beyond bounds", rows.len());
+    let world = World::new(&rows, 2);
+    let context = SessionContext::new();
+    context.register_batch("trips", batch(&clamped)).unwrap();
+    let mut fine = 0;
+    for figures in ["SUM(n) AS a0, SUM(x) AS a1, AVG(n) AS a2", "AVG(x) AS a0, COUNT(x) AS a1"] {
+        for keys in ["", "town", "ok", "town, ok"] {
+            for filter in ["", " WHERE ok", " WHERE town <> 'Bramley'", " WHERE ok IS NOT TRUE"] {
+                let (first, group) = match keys {
+                    "" => (String::new(), String::new()),
+                    _ => (format!("{keys}, "), format!(" GROUP BY {keys}")),
+                };
+                let text = format!("SELECT {first}{figures} FROM trips{filter}{group}");
+                let plan = planned(&text, 40, 9, epsilon("1")).unwrap().plan;
+                let exact = world.lanes(&plan, WHOLE, None).await;
+                let expected = plain(&context, &text, &plan).await.unwrap();
+                fine += compare(&text, &plan, &exact, &expected, |_| FLOAT_SLACK);
+            }
+        }
+    }
+    assert!(fine > QUESTIONS, "{fine} figures on a fine grid were compared");
 }
 
 /// Plain SQL's figures by the keys of their row, as text; `None` where the engine fails.
@@ -172,31 +258,60 @@ async fn plain(
     Some(expected)
 }
 
+/// Compares the figures of all cells, which may be off by so many steps of a grid. How many on a fine grid
+/// are not 0.
 fn compare(
     text: &str,
     plan: &ContributionPlan,
-    released: &[i128],
+    lanes: &[i128],
     expected: &BTreeMap<Vec<String>, Vec<f64>>,
-    rows: usize,
-) {
+    slack: impl Fn(u8) -> f64,
+) -> usize {
     let shape = &plan.shape;
+    let mut fine = 0;
     for cell in 0..shape.cells().unwrap() {
         let key: Vec<String> = shape.key_of(cell).unwrap().into_iter().map(shown).collect();
-        let totals = shape.columns.iter().filter_map(|column| match &column.formula {
-            Formula::Total { lane } => Some(*lane as usize),
-            Formula::Key { .. } => None,
-            other => panic!("{text}: a tame question gave {other:?}"),
-        });
-        for (place, lane) in totals.enumerate() {
-            let step = 2f64.powi(-i32::from(shape.lanes[lane].grid_bits));
-            let found = released[cell as usize * shape.lanes.len() + lane] as f64 * step;
+        let steps = &lanes[cell as usize * shape.lanes.len()..][..shape.lanes.len()];
+        let formulas = shape.columns.iter().map(|column| &column.formula);
+        let figures = formulas.filter(|formula| !matches!(formula, Formula::Key { .. }));
+        for (place, formula) in figures.enumerate() {
             let wanted = expected.get(&key).map_or(0.0, |figures| figures[place]);
-            // Each row is rounded to the nearest step; a join makes at most three of one.
+            let Some((found, grid_bits)) = figure(text, formula, shape, steps) else {
+                assert!(wanted == 0.0, "{text} at {key:?}: no average, not {wanted}");
+                continue;
+            };
             let off = (found - wanted).abs();
-            assert!(off <= rows as f64 * 1.5 * step, "{text} at {key:?}: {found}, not {wanted}");
-            let is_count = shape.lanes[lane].grid_bits == 0 && wanted.fract() == 0.0;
+            let most = slack(grid_bits) * 2f64.powi(-i32::from(grid_bits));
+            assert!(off <= most, "{text} at {key:?}: {found}, not {wanted}");
+            let is_count = grid_bits == 0 && wanted.fract() == 0.0;
             assert!(!is_count || off == 0.0, "{text} at {key:?}: {found}, not {wanted}");
+            fine += usize::from(grid_bits >= TAME_GRID_BITS && wanted != 0.0);
         }
+    }
+    fine
+}
+
+/// A figure of one cell and the grid of its sum; `None` for an average over no value.
+fn figure(text: &str, formula: &Formula, shape: &OutputShape, steps: &[i128]) -> Option<(f64, u8)> {
+    let total = |lane: u32| {
+        let grid_bits = shape.lanes[lane as usize].grid_bits;
+        (steps[lane as usize] as f64 * 2f64.powi(-i32::from(grid_bits)), grid_bits)
+    };
+    match formula {
+        Formula::Total { lane } => Some(total(*lane)),
+        Formula::Ratio { numerator, denominator } => {
+            let ((sum, grid_bits), (count, _)) = (total(*numerator), total(*denominator));
+            (count != 0.0).then_some((sum / count, grid_bits))
+        }
+        // The middle of the range and the average deviation from it.
+        Formula::Arithmetic { op: FigureOp::Add, left, right } => {
+            let Formula::Constant { value } = left.as_ref() else {
+                panic!("{text}: a tame question adds to {left:?}")
+            };
+            let deviation = figure(text, right, shape, steps)?;
+            Some((value.value() + deviation.0, deviation.1))
+        }
+        other => panic!("{text}: a tame question gave {other:?}"),
     }
 }
 

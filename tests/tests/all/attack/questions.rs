@@ -8,12 +8,46 @@ use super::world::Draws;
 pub enum Kind {
     /// Counts and sums of arithmetic, without what engines disagree about.
     Tame,
+    /// As tame ones, with averages instead of sums.
+    Mean,
     /// Every aggregate, and functions with holes: division, logarithms, casts.
     Wild,
 }
 
-/// One question.
-pub fn question(draws: &mut Draws, kind: Kind) -> String {
+/// The rows that questions may ask about: as many names of the dataset as its share in the draws. Those
+/// from `LAG` on are for wild questions alone.
+static SHAPES: [&str; 13] = [
+    "dataset",
+    "dataset",
+    "dataset",
+    "dataset",
+    "dataset",
+    "filter",
+    "DISTINCT",
+    "GROUP BY town and ok",
+    "JOIN",
+    "UNION ALL",
+    "LAG",
+    "running SUM",
+    "GROUP BY town",
+];
+/// Shapes of tame questions, the first ones.
+const TAME_SHAPES: usize = 10;
+
+impl Kind {
+    fn is_tame(self) -> bool {
+        self != Self::Wild
+    }
+
+    /// The names of the shapes of rows that its questions are over.
+    pub fn shapes(self) -> &'static [&'static str] {
+        let many = if self.is_tame() { TAME_SHAPES } else { SHAPES.len() };
+        &SHAPES[..many]
+    }
+}
+
+/// One question, over rows of a shape of its kind, by index; a drawn one where none is given.
+pub fn question(draws: &mut Draws, kind: Kind, shape: Option<usize>) -> String {
     let keys = draws.of(&["", "town", "town", "ok", "town, ok"]);
     let mut items: Vec<String> = Vec::new();
     items.extend((!keys.is_empty()).then(|| keys.to_owned()));
@@ -26,13 +60,14 @@ pub fn question(draws: &mut Draws, kind: Kind) -> String {
         format!(" WHERE {}", condition(draws, kind, 2))
     };
     let group = if keys.is_empty() { String::new() } else { format!(" GROUP BY {keys}") };
-    format!("SELECT {} FROM {}{filter}{group}", items.join(", "), rows(draws, kind))
+    let shape = shape.unwrap_or_else(|| draws.below(kind.shapes().len()));
+    format!("SELECT {} FROM {}{filter}{group}", items.join(", "), rows(draws, kind, shape))
 }
 
 /// The rows that are asked about: the dataset, or rows that a step makes of each person's own.
-fn rows(draws: &mut Draws, kind: Kind) -> String {
+fn rows(draws: &mut Draws, kind: Kind, shape: usize) -> String {
     const COLUMNS: &str = "rider, town, n, x, ok";
-    let made = match draws.below(if kind == Kind::Tame { 10 } else { 13 }) {
+    let made = match shape {
         0..5 => return "trips".to_owned(),
         5 => format!("SELECT {COLUMNS} FROM trips WHERE {}", condition(draws, kind, 1)),
         6 => format!("SELECT DISTINCT {COLUMNS} FROM trips"),
@@ -50,9 +85,10 @@ fn rows(draws: &mut Draws, kind: Kind) -> String {
         ),
         10 => "SELECT rider, town, LAG(n) OVER (PARTITION BY rider ORDER BY at) AS n, x, ok FROM trips"
             .to_owned(),
-        11 => "SELECT rider, town, n, SUM(x) OVER (PARTITION BY rider ORDER BY at) AS x, ok FROM trips"
+        11 => "SELECT rider, town, n, SUM(x) OVER (PARTITION BY rider ORDER BY at \
+               ROWS UNBOUNDED PRECEDING) AS x, ok FROM trips"
             .to_owned(),
-        _ => "SELECT rider, town, COUNT(*) AS n, AVG(x) AS x, BOOL_OR(ok) AS ok FROM trips \
+        _ => "SELECT rider, town, COUNT(*) AS n, AVG(x) AS x, MAX(ok) AS ok FROM trips \
               GROUP BY rider, town"
             .to_owned(),
     };
@@ -62,11 +98,12 @@ fn rows(draws: &mut Draws, kind: Kind) -> String {
 fn aggregate(draws: &mut Draws, kind: Kind) -> String {
     let number = number(draws, kind, 2);
     let tame = 4;
-    let plain = match draws.below(if kind == Kind::Tame { tame } else { 11 }) {
+    let plain = match draws.below(if kind.is_tame() { tame } else { 11 }) {
         0 => "COUNT(*)".to_owned(),
         1 => "COUNT(DISTINCT rider)".to_owned(),
         2 => format!("COUNT({number})"),
         3 if kind == Kind::Tame => format!("SUM({number})"),
+        3 if kind == Kind::Mean => format!("AVG({number})"),
         3 | 4 => format!("SUM(clamp({number}, -4, 12))"),
         5 => format!("AVG(clamp({number}, -4, 12))"),
         6 => format!("VAR_POP(clamp({number}, 0, 16))"),
@@ -88,7 +125,7 @@ fn number(draws: &mut Draws, kind: Kind, depth: usize) -> String {
         return draws.of(&["n", "x", "x", "n", "2", "0.5", "-3"]).to_owned();
     }
     let (left, right) = (number(draws, kind, depth - 1), number(draws, kind, depth - 1));
-    match draws.below(if kind == Kind::Tame { 8 } else { 16 }) {
+    match draws.below(if kind.is_tame() { 8 } else { 16 }) {
         0 => left,
         1 => format!("({left} + {right})"),
         2 => format!("({left} - {right})"),
@@ -122,7 +159,7 @@ fn condition(draws: &mut Draws, kind: Kind, depth: usize) -> String {
     }
     let number = number(draws, kind, depth.min(1));
     let op = draws.of(&["<", "<=", "=", "<>", ">"]);
-    match draws.below(if kind == Kind::Tame { 7 } else { 9 }) {
+    match draws.below(if kind.is_tame() { 7 } else { 9 }) {
         0 => format!("{number} {op} {}", draws.of(&["0", "1", "2.25", "n"])),
         1 => format!("{number} IS NULL"),
         2 => format!("n IN (0, 7, {})", draws.of(&["1", "20", "-20"])),
