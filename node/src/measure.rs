@@ -10,7 +10,7 @@ use crate::evaluate::Columns;
 use crate::fault::Fault;
 use crate::ledger::Charge;
 use crate::measure_dealt::measure_dealt;
-use crate::measure_standing::measure_standing;
+use crate::measure_standing::{measure_standing, reads_one_table};
 use crate::relate::{Made, RelationError, Relator, check, is_plain};
 use crate::row_bytes::{RowBytes, TypedColumn};
 use crate::scan::merge::PersonMerge;
@@ -95,9 +95,11 @@ pub async fn prepare(
     catalog: &Catalog,
     options: &MeasureOptions,
 ) -> Result<(), Fault> {
-    let [table] = plan.tables.as_slice() else { return Ok(()) };
+    let ([table], true) = (plan.tables.as_slice(), reads_one_table(plan)) else {
+        return Ok(());
+    };
     let options = fitting(plan, options)?;
-    options.planned.prepare(catalog, table, Shape::AsTheyLie, &options).await
+    catalog.planned().prepare(catalog, table, Shape::AsTheyLie, &options).await
 }
 
 /// The streams of each partition, one a table of the plan: partition i of every table holds the same

@@ -72,7 +72,7 @@ pub(crate) async fn measure_standing(
 }
 
 /// Modules and plain SQL read one table as it is.
-fn reads_one_table(plan: &ContributionPlan) -> bool {
+pub(crate) fn reads_one_table(plan: &ContributionPlan) -> bool {
     match &plan.contribute {
         Contribute::Sql(sql) => is_plain(plan, &sql.relation),
         Contribute::Module(_) => true,

@@ -28,6 +28,7 @@ pub use watch::CheckedFiles;
 
 use crate::evaluate::arrow_type;
 use crate::fault::Fault;
+use crate::scan::planned::PlannedScans;
 use cloister_terms::{Column, ColumnType, Dataset, Dictionary, Name};
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::catalog::TableProvider;
@@ -54,6 +55,8 @@ use watch::Watch;
 pub struct Catalog {
     dictionary: Dictionary,
     sources: Vec<Source>,
+    /// Scans of these sources that were planned beforehand.
+    planned: Arc<PlannedScans>,
 }
 
 /// One opened source.
@@ -75,7 +78,7 @@ impl Catalog {
             .iter()
             .map(|source| Source::open(source, dictionary))
             .collect::<Result<_, _>>()?;
-        Ok(Self { dictionary: dictionary.clone(), sources })
+        Ok(Self { dictionary: dictionary.clone(), sources, planned: Arc::default() })
     }
 
     /// The dictionary it was opened for.
@@ -91,6 +94,20 @@ impl Catalog {
     /// The sources of a dataset; none when the partner lacks it.
     pub fn sources(&self, dataset: &Name) -> impl Iterator<Item = &Source> {
         self.sources.iter().filter(move |source| source.config.dataset == *dataset)
+    }
+
+    /// Scans of its sources that were planned beforehand.
+    pub fn planned(&self) -> &PlannedScans {
+        &self.planned
+    }
+
+    /// The files of a dataset, where they stand as they were last checked; reads none.
+    pub fn files_as_checked(&self, dataset: &Name) -> Option<CheckedFiles> {
+        let mut all = CheckedFiles::empty();
+        for source in self.sources(dataset) {
+            all.join(source.watch.as_checked(&source.paths)?);
+        }
+        Some(all)
     }
 
     /// Checks the files of some datasets again where they changed; a scan of them must hold what this gives

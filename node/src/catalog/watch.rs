@@ -93,6 +93,24 @@ impl Watch {
         }
     }
 
+    /// The files that a scan would read now, where each stands as it was last checked. Reads none.
+    pub(super) fn as_checked(&self, paths: &[PathBuf]) -> Option<CheckedFiles> {
+        let is_partitioned = !self.config.hive_partitions.is_empty();
+        let now =
+            if is_partitioned { source_files(&self.config).ok()?.paths } else { paths.to_vec() };
+        let mut files = Vec::with_capacity(now.len());
+        for path in &now {
+            let stamp = Stamp::at(path).ok()?;
+            let seen = self.seen.lock().unwrap_or_else(|broken| broken.into_inner());
+            if seen.get(path) != Some(&stamp) {
+                return None;
+            }
+            files.push((path.clone(), stamp));
+        }
+        let listed = if is_partitioned { vec![(self.config.clone(), now)] } else { Vec::new() };
+        Some(CheckedFiles { files, listed })
+    }
+
     fn settle(&self, paths: &[PathBuf]) -> Result<CheckedFiles, CatalogError> {
         let mut checked = Vec::with_capacity(paths.len());
         for path in paths {

@@ -39,7 +39,7 @@ use datafusion::physical_plan::{
 };
 use datafusion::prelude::SessionConfig;
 use persons::{PersonBlocks, PersonLimits};
-use planned::{PlannedScan, PlannedScans, Shape};
+use planned::{PlannedScan, Shape};
 use standing::Standing;
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -79,8 +79,6 @@ pub struct EngineOptions {
     pub mutant: Option<crate::mutant::Mutant>,
     /// Where modules run. By default in processes of this program, which its `main` must be made for.
     pub workers: Workers,
-    /// Scans planned beforehand, shared by all runs.
-    pub planned: Arc<PlannedScans>,
 }
 
 impl Default for EngineOptions {
@@ -95,7 +93,6 @@ impl Default for EngineOptions {
             #[cfg(feature = "for-tests")]
             mutant: None,
             workers: Workers::of_this_program(true),
-            planned: Arc::default(),
         }
     }
 }
@@ -201,7 +198,7 @@ async fn planned_scan(
     shape: Shape,
     options: &EngineOptions,
 ) -> Result<PlannedScan, Fault> {
-    match options.planned.take(rows, shape, options) {
+    match catalog.planned().take(rows, shape, options) {
         Some(planned) => Ok(planned),
         None => PlannedScan::new(catalog, rows, shape, options).await,
     }

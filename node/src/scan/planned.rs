@@ -8,11 +8,11 @@ use crate::scan::{AS_THEY_LIE, EngineOptions, Layout, engine_state, unsorted};
 use cloister_plan::RowPlan;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_plan::{ExecutionPlan, execute_stream_partitioned};
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Scans that are kept; the oldest goes first.
-const KEPT_MAX: usize = 32;
+/// Scans that are kept; the oldest goes first. Each names every file that it reads.
+const KEPT_MAX: usize = 8;
 
 /// How the rows of a scan come out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,7 +56,7 @@ impl PlannedScan {
     }
 }
 
-/// Scans planned beforehand, by what they read.
+/// Scans of one catalog planned beforehand, by what they read and how.
 #[derive(Debug, Default)]
 pub struct PlannedScans(Mutex<VecDeque<Kept>>);
 
@@ -64,20 +64,35 @@ pub struct PlannedScans(Mutex<VecDeque<Kept>>);
 struct Kept {
     rows: RowPlan,
     shape: Shape,
-    partitions: usize,
+    how: How,
     files: CheckedFiles,
     scan: PlannedScan,
 }
 
-impl Kept {
-    fn is_of(&self, rows: &RowPlan, shape: Shape, options: &EngineOptions) -> bool {
-        (self.shape, self.partitions) == (shape, options.partitions) && self.rows == *rows
+/// What of the options a plan depends on.
+#[derive(Debug, PartialEq)]
+struct How {
+    partitions: usize,
+    batch_rows: usize,
+    settings: Vec<(String, String)>,
+    without_rules: [BTreeSet<String>; 2],
+}
+
+impl How {
+    fn of(options: &EngineOptions) -> Self {
+        Self {
+            partitions: options.partitions,
+            batch_rows: options.batch_rows,
+            settings: options.settings.clone(),
+            without_rules: [options.without_rules.clone(), options.without_physical_rules.clone()],
+        }
     }
 }
 
 impl PlannedScans {
-    /// Plans a scan of these rows, if none is there. Errors as [`PlannedScan::new`], and on files that are
-    /// missing or malformed.
+    /// Plans a scan of these rows of `catalog`, which these scans are of. Leaves it where files are not
+    /// those that were checked last: their run checks them, and reads them for that. Errors as
+    /// [`PlannedScan::new`].
     pub async fn prepare(
         &self,
         catalog: &Catalog,
@@ -85,17 +100,20 @@ impl PlannedScans {
         shape: Shape,
         options: &EngineOptions,
     ) -> Result<(), Fault> {
-        if self.kept().iter().any(|kept| kept.is_of(rows, shape, options)) {
+        let Some(files) = catalog.files_as_checked(&rows.dataset) else { return Ok(()) };
+        let scan = PlannedScan::new(catalog, rows, shape, options).await?;
+        // Folders are listed while a scan is planned.
+        if files.still().is_err() {
             return Ok(());
         }
-        let files = catalog.checked_files([&rows.dataset].into_iter())?;
-        let scan = PlannedScan::new(catalog, rows, shape, options).await?;
-        let (rows, partitions) = (rows.clone(), options.partitions);
+        // Whatever was planned of them before, the files stand as they do now.
+        drop(self.take_out(rows, shape, options));
+        let (rows, how) = (rows.clone(), How::of(options));
         let mut kept = self.kept();
         if kept.len() >= KEPT_MAX {
             kept.pop_front();
         }
-        kept.push_back(Kept { rows, shape, partitions, files, scan });
+        kept.push_back(Kept { rows, shape, how, files, scan });
         Ok(())
     }
 
@@ -111,10 +129,16 @@ impl PlannedScans {
         if options.mutant.is_some() {
             return None;
         }
-        let mut kept = self.kept();
-        let place = kept.iter().position(|kept| kept.is_of(rows, shape, options))?;
-        let Kept { files, scan, .. } = kept.remove(place)?;
+        let Kept { files, scan, .. } = self.take_out(rows, shape, options)?;
         files.still().is_ok().then_some(scan)
+    }
+
+    fn take_out(&self, rows: &RowPlan, shape: Shape, options: &EngineOptions) -> Option<Kept> {
+        let how = How::of(options);
+        let mut kept = self.kept();
+        let is_it = |kept: &Kept| kept.shape == shape && kept.rows == *rows && kept.how == how;
+        let place = kept.iter().position(is_it)?;
+        kept.remove(place)
     }
 
     /// How many are kept, for tests.

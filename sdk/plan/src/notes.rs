@@ -133,7 +133,7 @@ fn caps(
     }
     if plan.group_cap < group_cap_asked {
         notes.push(format!(
-            "the group cap was lowered from {group_cap_asked} to {}: one person cannot count in more groups here",
+            "the group cap was lowered from {group_cap_asked} to {}: one person's rows cannot reach, or the data owners do not allow, more groups",
             plan.group_cap
         ));
     }

@@ -104,8 +104,10 @@ pub fn analysis_from_toml(
     };
     let allowed = dictionary.datasets.iter().map(|dataset| dataset.rows_per_unit_max).max();
     let row_cap = form.row_cap.or(allowed).unwrap_or(1);
-    // Each row stands in one group; what the data owners allow is the planner's to keep.
-    let group_cap = form.group_cap.unwrap_or(row_cap);
+    // Each row of SQL stands in one group, but a module fills as many as it likes. What the data owners
+    // allow is the planner's to keep.
+    let otherwise = if module.is_none() { Some(row_cap) } else { None };
+    let group_cap = form.group_cap.or(otherwise).ok_or(DraftError::GroupCap)?;
     Ok(AnalysisDraft { form, body, row_cap, group_cap, module })
 }
 

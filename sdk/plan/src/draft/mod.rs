@@ -44,6 +44,11 @@ pub enum DraftError {
     /// The question cannot be planned.
     #[error("{0}")]
     Plan(#[from] crate::PlanError),
+    /// A module without a limit on groups.
+    #[error(
+        "a module may fill as many groups as it likes: set `group_cap`, the most that one person counts in"
+    )]
+    GroupCap,
     /// Two measures, of which the agreement holds neither for all who would pay.
     #[error(
         "the agreement gives no measure of `spend` to you and every partner: offer one that all of them hold"
