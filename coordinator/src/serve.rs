@@ -321,7 +321,11 @@ fn results(store: &Store, sender: &Name, request: Digest) -> Result<RunFile, Rej
         approvals: stored.approvals(),
         agreement: stored.agreement,
         analysis: stored.envelope,
-        combined: crate::combine::combine(store, &run)?,
+        combined: crate::combine::combine(
+            &asked.round.shape,
+            &analysis.document().nodes,
+            &run.releases,
+        )?,
         request: run.envelope,
         releases: run.releases,
         progress: run.progress,

@@ -95,7 +95,7 @@ pub struct Runs {
     /// What askings are held against.
     pub terms: Terms,
     room: Arc<Semaphore>,
-    /// Whoever makes ready holds it: files that changed are read for one offer, not for each at once.
+    /// Whoever makes ready holds it: however many offers come at once, one is made ready.
     readying: Arc<Semaphore>,
 }
 

@@ -90,8 +90,8 @@ impl How {
 }
 
 impl PlannedScans {
-    /// Plans a scan of these rows of `catalog`, which these scans are of. Leaves it where files are not
-    /// those that were checked last: their run checks them, and reads them for that. Errors as
+    /// Plans a scan of these rows of `catalog`, which these scans are of, unless one is there. Leaves it where
+    /// files are not those that were checked last: their run checks them, and reads them for that. Errors as
     /// [`PlannedScan::new`].
     pub async fn prepare(
         &self,
@@ -100,21 +100,29 @@ impl PlannedScans {
         shape: Shape,
         options: &EngineOptions,
     ) -> Result<(), Fault> {
+        if let Some(kept) = self.take_out(rows, shape, options)
+            && kept.files.still().is_ok()
+        {
+            self.keep(kept);
+            return Ok(());
+        }
         let Some(files) = catalog.files_as_checked(&rows.dataset) else { return Ok(()) };
         let scan = PlannedScan::new(catalog, rows, shape, options).await?;
         // Folders are listed while a scan is planned.
         if files.still().is_err() {
             return Ok(());
         }
-        // Whatever was planned of them before, the files stand as they do now.
-        drop(self.take_out(rows, shape, options));
         let (rows, how) = (rows.clone(), How::of(options));
+        self.keep(Kept { rows, shape, how, files, scan });
+        Ok(())
+    }
+
+    fn keep(&self, one: Kept) {
         let mut kept = self.kept();
         if kept.len() >= KEPT_MAX {
             kept.pop_front();
         }
-        kept.push_back(Kept { rows, shape, how, files, scan });
-        Ok(())
+        kept.push_back(one);
     }
 
     /// The scan of these rows that was planned beforehand, while its files stand as they did.

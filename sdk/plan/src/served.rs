@@ -148,7 +148,7 @@ fn named<'e>(columns: &'e [NamedExpr], name: &Name) -> Option<&'e Expr> {
 #[cfg(test)]
 mod tests {
     use crate::tests::{rho, several};
-    use crate::{Question, plan};
+    use crate::{Planned, Question, plan};
     use cloister_terms::{Body, Dictionary, KeyValue, Served};
 
     fn held(holdings: &str) -> Dictionary {
@@ -157,7 +157,7 @@ mod tests {
         serde_json::from_value(json).unwrap()
     }
 
-    fn served(holdings: &str, text: &str) -> (Vec<Vec<KeyValue>>, Vec<Served>) {
+    fn planned(dictionary: &Dictionary, text: &str) -> Planned {
         let body = Body::Sql { text: text.into() };
         let question = Question {
             body: &body,
@@ -167,7 +167,11 @@ mod tests {
             diagnostics: false,
             rounds: 1,
         };
-        let shape = plan(&held(holdings), &question).unwrap().plan.shape;
+        plan(dictionary, &question).unwrap()
+    }
+
+    fn served(holdings: &str, text: &str) -> (Vec<Vec<KeyValue>>, Vec<Served>) {
+        let shape = planned(&held(holdings), text).plan.shape;
         (shape.keys.into_iter().map(|key| key.values).collect(), shape.served)
     }
 
@@ -196,21 +200,12 @@ mod tests {
         let text = "SELECT partner, month, COUNT(*) AS n FROM (
                SELECT person_id, 'mobility' AS partner, month FROM mob
                UNION ALL SELECT person_id, 'retail', month FROM ret) AS t GROUP BY partner, month";
-        let body = Body::Sql { text: text.into() };
-        let question = Question {
-            body: &body,
-            row_cap: 20,
-            group_cap: 6,
-            spend: rho("1"),
-            diagnostics: false,
-            rounds: 1,
-        };
-        let planned = plan(&held(PARTNERS), &question).unwrap();
-        assert_eq!(planned.plan.shape.partners_behind(3), Ok((1, 1)));
-        let told = crate::explain(&planned, 2, None);
-        assert_eq!(told.accuracy, crate::explain(&planned, 1, None).accuracy);
+        let told_of = planned(&held(PARTNERS), text);
+        assert_eq!(told_of.plan.shape.partners_behind(3), Ok((1, 1)));
+        let told = crate::explain(&told_of, 2, None);
+        assert_eq!(told.accuracy, crate::explain(&told_of, 1, None).accuracy);
         assert!(told.to_string().contains("1 of 2; errors are told for 1"), "{told}");
-        assert_eq!(plan(&several(), &question).unwrap().plan.shape.partners_behind(3), Ok((3, 3)));
+        assert_eq!(planned(&several(), text).plan.shape.partners_behind(3), Ok((3, 3)));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use cloister_node::run::Tables;
 use cloister_plan::draft::{AnalysisDraft, DraftError};
 use cloister_report::{CombineError, Combined, Report, ReportError};
 use cloister_terms::{
-    Analysis, Budget, Calendar, Delta, Dictionary, Epsilon, Name, OutputShape, Rho,
+    Analysis, Budget, Calendar, Cost, Delta, Dictionary, Epsilon, Name, OutputShape, Rho,
 };
 use cloister_wire::dsse::Opened;
 use cloister_wire::{KeyError, SigningKey};
@@ -107,6 +107,7 @@ pub async fn dry_run(
         return Err(DryRunError::People(options.people));
     }
     let (mut releases, mut shape) = (Vec::new(), analysis.shape.clone());
+    // All plan the same question over the same dictionary.
     let played = analysis.nodes.iter().take(PARTNERS_PLAYED_MAX);
     for (number, partner) in (0u64..).zip(played) {
         let folder = tempfile::tempdir()?;
@@ -117,9 +118,7 @@ pub async fn dry_run(
         let tables = Tables { catalog, options: MeasureOptions::default() };
         let alone = scratch(folder.path(), tables, partner, analysis, dictionary, now_s)?;
         let (own, _) = alone.plan(draft)?;
-        if analysis.rounds > 1 {
-            shape = own.shape.clone();
-        }
+        shape = own.shape.clone();
         let answered =
             alone.ask(&own, draft.module.as_deref(), false, now_s).await.map_err(boxed)?;
         releases.push(answered.release);
@@ -148,9 +147,13 @@ fn scratch(
         purposes: vec![analysis.purpose.clone()],
         calendar: Calendar { start_s: 0, length_s: EPOCH_S },
     };
+    // In the measure that was chosen for the analysis, so that the same noise is chosen here.
+    let Cost { epsilon, rho, .. } = analysis.cost_per_round;
+    let epsilon_units = if epsilon > Epsilon::ZERO { SCRATCH_UNITS } else { 0 };
+    let rho_units = if rho > Rho::ZERO { SCRATCH_UNITS } else { 0 };
     let caps = Budget {
-        epsilon: Epsilon::from_units(SCRATCH_UNITS).unwrap_or_default(),
-        rho: Rho::from_units(SCRATCH_UNITS).unwrap_or_default(),
+        epsilon: Epsilon::from_units(epsilon_units).unwrap_or_default(),
+        rho: Rho::from_units(rho_units).unwrap_or_default(),
         delta: Delta::from_units(SCRATCH_UNITS).unwrap_or_default(),
     };
     let ledger = Ledger::open(&folder.join("ledger.sqlite"))?;
@@ -307,6 +310,17 @@ pub(crate) mod tests {
             agreement.researchers[0].caps = Budget::ZERO;
         });
         assert!(matches!(nothing, Err(DraftError::NoMeasure)), "{nothing:?}");
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_mock_answer_has_the_noise_that_was_chosen_under_the_agreement() {
+        let sql = "SELECT town, COUNT(*) AS n FROM trips GROUP BY town";
+        let dictionary = reference::dictionary().unwrap();
+        let both = "epsilon = \"1000\", rho = \"0.1\"";
+        // Nobody has any epsilon there.
+        let answer = played_for(&dictionary, sql, &["north"], 40, both).await.unwrap();
+        let noise = answer.shape.lanes[0].noise;
+        assert!(matches!(noise, cloister_terms::Noise::DiscreteGaussian { .. }), "{noise:?}");
     }
 
     #[test]

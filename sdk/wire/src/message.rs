@@ -114,7 +114,7 @@ pub enum Rejection {
     Unavailable,
     /// More than one message holds.
     #[error(
-        "the groups that partners have shown do not fit one message: ask for larger groups, with a smaller `delta` or fewer partners"
+        "there are more groups than one message holds: ask for larger ones (a smaller `delta`, fewer keys), or of fewer partners"
     )]
     TooLarge,
     /// Too much at once.
