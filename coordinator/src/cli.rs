@@ -266,7 +266,8 @@ fn status(folder: &Folder, json: bool) -> Result<(), CliError> {
     folder.load_config()?;
     let store = Store::open(&folder.store())?;
     let peers = store.peers()?;
-    let lines = crate::intake::list(&store).map_err(|e| CliError::Analyses(e.0))?;
+    let now_s = i64::try_from(SystemClock.now_unix_s()).unwrap_or(i64::MAX);
+    let lines = crate::intake::list(&store, now_s).map_err(|e| CliError::Analyses(e.0))?;
     let alerts = store.alerts(ALERTS_SHOWN)?;
     if json {
         let state = serde_json::json!({

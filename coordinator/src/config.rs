@@ -57,6 +57,9 @@ pub enum ConfigError {
     /// The folder already holds a coordinator.
     #[error("`{path}` already holds a coordinator: choose another folder", path = .0.display())]
     Exists(PathBuf),
+    /// The configuration is gone.
+    #[error("`{path}` holds a coordinator's keys without its `coordinator.toml`: put that back from your backup, or choose another folder", path = .0.display())]
+    Incomplete(PathBuf),
     /// Keys or certificates cannot be made or read.
     #[error("the coordinator's certificate authority: {0}")]
     Ca(#[from] cloister_net::CaError),
@@ -96,24 +99,44 @@ impl Folder {
         [self.0.join("server.cert.pem"), self.0.join("server.key.pem")]
     }
 
-    /// Makes the folder: CA, own certificate, sample configuration. Errors when there is one.
+    /// The sample configuration before everything else is there.
+    fn ready(&self) -> PathBuf {
+        self.0.join("coordinator.toml.new")
+    }
+
+    /// Makes the folder: CA, own certificate, sample configuration. What a call left that was cut short is
+    /// made anew: nobody has that CA's fingerprint. Errors when there is a coordinator, or its keys alone.
     pub fn init(&self, name: &Name, clock: &dyn Clock) -> Result<Ca, ConfigError> {
         if self.config().exists() {
             return Err(ConfigError::Exists(self.0.clone()));
         }
+        // The configuration lies ready first and gets its name last: once it has it, all keys are there, and
+        // keys beside one that lies ready are of a call that was cut short.
+        let left: Vec<PathBuf> = [self.ca(), self.server()].concat();
+        if left.iter().any(|path| path.exists()) && !self.ready().exists() {
+            return Err(ConfigError::Incomplete(self.0.clone()));
+        }
         std::fs::create_dir_all(&self.0).map_err(|error| self.file(&self.0, error))?;
+        left.iter().try_for_each(|path| self.remove(path))?;
+        self.sync()?;
+        self.remove(&self.ready())?;
         let now_s = clock.now_unix_s();
         let ca = Ca::generate(name, now_s)?;
         let serial = Serial::random().map_err(|_| ConfigError::Entropy)?;
         let until_s = now_s.saturating_add(SERVER_CERTIFICATE_LIFETIME_S);
         let identity = ca.issue_server(name, serial, now_s.saturating_sub(60), until_s)?;
+        self.write(&self.ready(), sample(name).as_bytes(), false)?;
+        self.sync()?;
         let [ca_cert, ca_key] = self.ca();
         let [cert, key] = self.server();
         self.write(&ca_cert, ca.cert_pem().as_bytes(), false)?;
         self.write(&ca_key, ca.key_pem().as_bytes(), true)?;
         self.write(&cert, identity.cert_chain_pem.as_bytes(), false)?;
         self.write(&key, identity.key_pem.as_bytes(), true)?;
-        self.write(&self.config(), sample(name).as_bytes(), false)?;
+        self.sync()?;
+        let config = self.config();
+        std::fs::rename(self.ready(), &config).map_err(|error| self.file(&config, error))?;
+        self.sync()?;
         Ok(ca)
     }
 
@@ -152,7 +175,60 @@ impl Folder {
         file.write_all(bytes).and_then(|()| file.sync_all()).map_err(|error| self.file(path, error))
     }
 
+    /// Removes a file, if it is there.
+    fn remove(&self, path: &Path) -> Result<(), ConfigError> {
+        if !path.exists() {
+            return Ok(());
+        }
+        std::fs::remove_file(path).map_err(|error| self.file(path, error))
+    }
+
+    /// Has the disk keep what was named, renamed and removed so far.
+    fn sync(&self) -> Result<(), ConfigError> {
+        let synced = std::fs::File::open(&self.0).and_then(|folder| folder.sync_all());
+        synced.map_err(|error| self.file(&self.0, error))
+    }
+
     fn file(&self, path: &Path, error: std::io::Error) -> ConfigError {
         ConfigError::File { path: path.to_owned(), error }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cloister_net::SystemClock;
+
+    #[test]
+    fn an_init_that_was_killed_is_run_again_and_keys_that_stand_are_never_replaced() {
+        let kept = tempfile::tempdir().unwrap();
+        let name: Name = "hub".parse().unwrap();
+        let files = [
+            "coordinator.toml.new",
+            "ca.cert.pem",
+            "ca.key.pem",
+            "server.cert.pem",
+            "server.key.pem",
+        ];
+        // Killed in the middle of each of them.
+        for left in 1..=files.len() {
+            let folder = Folder::new(kept.path().join(left.to_string()));
+            std::fs::create_dir(&folder.0).unwrap();
+            for file in files.iter().take(left) {
+                std::fs::write(folder.0.join(file), "half").unwrap();
+            }
+            assert!(matches!(folder.load_config(), Err(ConfigError::File { .. })));
+            let ca = folder.init(&name, &SystemClock).unwrap();
+            assert!(folder.load_keys().unwrap().0.fingerprint() == ca.fingerprint());
+            assert_eq!(folder.load_config().unwrap().name, name);
+            assert_eq!(std::fs::read_dir(&folder.0).unwrap().count(), files.len());
+            assert!(matches!(folder.init(&name, &SystemClock), Err(ConfigError::Exists(_))));
+        }
+        // A configuration that was there and is gone: the keys are the only ones of their kind.
+        let folder = Folder::new(kept.path().join("1"));
+        let key = std::fs::read(folder.0.join("ca.key.pem")).unwrap();
+        std::fs::remove_file(folder.config()).unwrap();
+        assert!(matches!(folder.init(&name, &SystemClock), Err(ConfigError::Incomplete(_))));
+        assert_eq!(std::fs::read(folder.0.join("ca.key.pem")).unwrap(), key);
     }
 }

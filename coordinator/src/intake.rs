@@ -6,13 +6,14 @@ use crate::store::{RunPut, Store, StoreError, StoredVote};
 use cloister_terms::analysis::Body;
 use cloister_terms::limits::{MODULE_BYTES_MAX, PARTIES_MAX};
 use cloister_terms::{
-    Agreement, Analysis, Approval, Digest, Name, Refusal, ReleaseRecord, RunRequest,
+    Act, Agreement, Analysis, Approval, Digest, Name, OutsideDates, Refusal, ReleaseRecord,
+    RunRequest, Verdict, check_dates,
 };
 use cloister_wire::Round;
 use cloister_wire::dsse::{Envelope, Opened};
 use cloister_wire::message::{AnalysisLine, Rejection};
 use cloister_wire::proof::{ProofError, open_agreement, open_analysis, open_request};
-use cloister_wire::quorum::count_approvals;
+use cloister_wire::quorum::{count_approvals, verify_votes};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -64,6 +65,12 @@ impl From<ProofError> for RejectionOr {
     }
 }
 
+impl From<OutsideDates> for RejectionOr {
+    fn from(_: OutsideDates) -> Self {
+        Self(Rejection::OutsideDates)
+    }
+}
+
 fn rejection_of(refusal: Refusal) -> Rejection {
     match refusal {
         Refusal::BadSignature => Rejection::BadSignature,
@@ -103,6 +110,7 @@ pub fn submit(
     if analysis.researcher != *sender {
         return Err(Rejection::NotAllowed.into());
     }
+    check_dates(agreement.document(), Some(analysis), Act::Sign, now_s)?;
     let module_fits = match (&analysis.body, module) {
         (Body::Sql { .. }, None) => true,
         (Body::Module(body), Some(module)) => {
@@ -122,16 +130,25 @@ pub fn submit(
     Ok(opened.digest())
 }
 
-/// Takes in a reviewer's vote from that reviewer; the analysis it is about.
-pub fn review(store: &Store, sender: &Name, bytes: &[u8]) -> Result<(Digest, Digest), RejectionOr> {
+/// Takes in a reviewer's vote from that reviewer; the analysis it is about. What has ended is approved no
+/// more, but may still be rejected.
+pub fn review(
+    store: &Store,
+    sender: &Name,
+    bytes: &[u8],
+    now_s: i64,
+) -> Result<(Digest, Digest), RejectionOr> {
     let envelope = parse(bytes)?;
     let vote = envelope.open::<Approval>().map_err(|_| Rejection::Malformed)?;
     if vote.document().reviewer != *sender {
         return Err(Rejection::NotAllowed.into());
     }
     let (agreement, analysis) = analysis_of(store, vote.document().bound.analysis)?;
-    count_approvals(agreement.document(), &analysis, std::slice::from_ref(&envelope))
+    verify_votes(agreement.document(), &analysis, std::slice::from_ref(&envelope))
         .map_err(rejection_of)?;
+    if vote.document().verdict == Verdict::Approve {
+        check_dates(agreement.document(), Some(analysis.document()), Act::Sign, now_s)?;
+    }
     let envelope = envelope.to_bytes();
     if !store.put_approval(vote.digest(), vote.document(), &envelope)? {
         return Err(Rejection::Duplicate.into());
@@ -155,10 +172,13 @@ pub fn request(
     let votes = store.votes(analysis.digest())?;
     let approvals = envelopes(&votes)?;
     let (opened, named) = open_request(&agreement, &analysis, &approvals, &envelope)?;
+    let act = Act::Run { slot_ms: 0 };
+    check_dates(agreement.document(), Some(analysis.document()), act, now_s)?;
     // A vote that was taken back since, or came in since, changes what counts: ask again.
     let is_named = |vote: &StoredVote| opened.document().approvals.contains(&vote.digest);
     if !votes.iter().all(is_named) {
-        let all = count_approvals(agreement.document(), &analysis, &approvals);
+        let at_s = opened.document().requested_at_s;
+        let all = count_approvals(agreement.document(), &analysis, &approvals, at_s);
         if all.map_err(rejection_of)?.counted() != named.counted() {
             return Err(Rejection::BelowQuorum.into());
         }
@@ -178,13 +198,13 @@ pub fn request(
     Ok(AcceptedRun { request, nodes, deadline_ms })
 }
 
-/// One line for each analysis.
-pub fn list(store: &Store) -> Result<Vec<AnalysisLine>, RejectionOr> {
+/// One line for each analysis, with the votes that count at `now_s`.
+pub fn list(store: &Store, now_s: i64) -> Result<Vec<AnalysisLine>, RejectionOr> {
     let mut lines = Vec::new();
     for digest in store.analyses(None)? {
         let (agreement, opened) = analysis_of(store, digest)?;
         let approvals = envelopes(&store.votes(digest)?)?;
-        let state = count_approvals(agreement.document(), &opened, &approvals);
+        let state = count_approvals(agreement.document(), &opened, &approvals, now_s);
         let analysis = opened.document();
         lines.push(AnalysisLine {
             analysis: digest,

@@ -280,7 +280,7 @@ fn act(
             let digest = intake::submit(store, sender, &analysis, module.as_deref(), now_s)?;
             Ok(Done::Changed { stored: digest, analysis: digest })
         }
-        FromPerson::List => said(ToPerson::List(intake::list(store)?)),
+        FromPerson::List => said(ToPerson::List(intake::list(store, now_s)?)),
         FromPerson::Show { analysis } => {
             let stored = store.analysis(analysis)?.ok_or(Rejection::Unknown)?;
             said(ToPerson::Analysis(AnalysisFile {
@@ -292,7 +292,7 @@ fn act(
             }))
         }
         FromPerson::Review { approval } => {
-            let (stored, analysis) = intake::review(store, sender, &approval)?;
+            let (stored, analysis) = intake::review(store, sender, &approval, now_s)?;
             Ok(Done::Changed { stored, analysis })
         }
         FromPerson::Run { request } => {

@@ -121,7 +121,7 @@ built() {
 }
 
 differs=
-for module in c-distance town-flows usual-region; do
+for module in c-distance speed-gradient town-flows usual-region; do
     built=$(built "$module")
     if [ "$(digest "$built")" = "$(shipped "$module" wasm_sha256)" ] && cmp -s "$built" "$module.wasm"; then
         echo "$module: the shipped bytes, built again ($compiler)"
@@ -142,7 +142,7 @@ fi
 {
     echo "{"
     comma=
-    for module in c-distance town-flows usual-region; do
+    for module in c-distance speed-gradient town-flows usual-region; do
         install -m 644 "$(built "$module")" "$module.wasm"
         printf '%s  "%s": {\n    "wasm_sha256": "%s",\n    "source_sha256": "%s"\n  }' \
             "$comma" "$module" "$(digest "$module.wasm")" "$(sources "$module")"

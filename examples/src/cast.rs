@@ -205,7 +205,7 @@ fn module_toml(
          purpose = \"https://w3id.org/dpv#ScientificResearch\"\n\
          row_cap = {row_cap}\ngroup_cap = {group_cap}\nmax_runs = 3\nspend = {{ rho = \"{rho}\" }}\n\n\
          [module]\nfile = \"{file}\"\nrows = \"{rows}\"\n\
-         value = {{ min = \"0\", max = \"1\" }}\nvalue_name = \"people\"\n\
+         lanes = [{{ name = \"people\", value = {{ min = \"0\", max = \"1\" }} }}]\n\
          fuel_per_person = 2000000\n\
          keys = [{{ name = \"from\", column = \"{domain}\" }}, {{ name = \"to\", column = \"{domain}\" }}]\n"
     )

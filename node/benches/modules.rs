@@ -392,7 +392,8 @@ fn flow_plan(dictionary: &Dictionary) -> ContributionPlan {
     let body = serde_json::json!({ "module": {
         "sha256": cloister_wire::sha256(WASM), "rows": "SELECT start, finish FROM trips",
         "keys": [{ "name": "from", "values": towns() }, { "name": "to", "values": towns() }],
-        "value": { "min": "0", "max": "1" }, "value_name": "riders", "fuel_per_person": FUEL } });
+        "lanes": [{ "name": "riders", "value": { "min": "0", "max": "1" } }],
+        "numbers": "int", "outputs": "sparse", "fuel_per_person": FUEL } });
     let body: Body = serde_json::from_value(body).expect("a body");
     let spend = Spend { epsilon: Some("1".parse().unwrap()), rho: None, delta: None };
     let question =

@@ -3,26 +3,24 @@
 //! no data, and nothing is charged here.
 
 use crate::agreement::SignedAgreement;
-use crate::contribute::module::{fuel_ms_max, module_shape};
+use crate::contribute::module::fuel_ms_max;
 use crate::ledger::{Caps, ChargeTerms, Ledger, Standing};
+use crate::module_fit::module_fits;
 use crate::relate;
 use crate::remembered::Remembered;
 use crate::slot::{PASSES_MAX, fits};
 use cloister_plan::{Contribute, ContributionPlan, Planned};
-use cloister_sandbox::limits::WATCHDOG_MS;
-use cloister_sandbox::{Limits, RunnerError, Setup, Workers};
+use cloister_sandbox::{Limits, Workers};
+use cloister_terms::dates::run_end_s;
 use cloister_terms::limits::{CLOCK_SKEW_MAX_S, MODULE_BYTES_MAX, PARTIES_MAX};
 use cloister_terms::{
-    Analysis, Body, Budget, DOCUMENT_VERSION, Digest, Grant, Name, Nonce, PublicKey, Refusal,
-    RunRequest, Verdict,
+    Act, Analysis, Body, Budget, DOCUMENT_VERSION, Digest, Grant, Name, Nonce, PublicKey, Refusal,
+    RunRequest, Verdict, check_dates,
 };
-use cloister_wire::quorum::{APPROVALS_MAX, refusal_of};
-use cloister_wire::{Envelope, Opened, ProofError, QuorumState, Round, count_approvals, sha256};
+use cloister_wire::quorum::{APPROVALS_MAX, Votes, refusal_of, verify_votes};
+use cloister_wire::{Envelope, Opened, ProofError, Round, sha256};
 use std::collections::BTreeSet;
 use std::sync::Arc;
-
-/// The sandbox's name for a fault of the machine, not of the module.
-const ENGINE_REASON: &str = "engine";
 
 /// The documents of one asking, as they came: nothing is believed of them.
 #[derive(Debug, Clone, Copy)]
@@ -86,7 +84,7 @@ impl Admitted {
         if self.release_slot_ms == 0 {
             return self.now_s;
         }
-        self.now_s.saturating_add(whole_seconds(self.release_slot_ms)).saturating_add(1)
+        run_end_s(self.now_s, self.release_slot_ms).saturating_add(1)
     }
 }
 
@@ -108,7 +106,7 @@ pub fn admit(
     check_signatures(&analysis, &request, terms)?;
     remember(asking.analysis, &analysis, terms);
     check_quorum(&analysis, request.document(), asking.approvals, terms)?;
-    check_dates(analysis.document(), terms, now_s)?;
+    check_time(analysis.document(), terms, now_s)?;
     check_scope(analysis.document(), terms)?;
     if standing.paused {
         return Err(Refusal::Paused);
@@ -154,7 +152,7 @@ pub fn admit_offer(
     let planned = check_plan(&analysis, terms)?;
     check_slot(&planned.plan, terms)?;
     // Votes are shown to the steward, so a set with a forged one is refused whole.
-    count(&analysis, &envelopes(approvals)?, terms)?;
+    verified(&analysis, &envelopes(approvals)?, terms)?;
     Ok(analysis)
 }
 
@@ -221,14 +219,17 @@ fn check_signatures(
     Ok(())
 }
 
-/// Quorum: the approvals that the request names are here, are all that count, and suffice.
+/// Quorum: the approvals that the request names are here, are all that count, and suffice. They count at the
+/// time of the request, which this node's clock has been held against, so that whoever checks the answer's
+/// proof counts as this node did (B6).
 fn check_quorum(
     analysis: &Opened<Analysis>,
     request: &RunRequest,
     approvals: &[Vec<u8>],
     terms: &Terms,
 ) -> Result<(), Refusal> {
-    let state = count(analysis, &envelopes(approvals)?, terms)?;
+    let votes = verified(analysis, &envelopes(approvals)?, terms)?;
+    let state = votes.counted_at(request.requested_at_s);
     let named: BTreeSet<Digest> = request.approvals.iter().copied().collect();
     if !state.is_met() || *state.counted() != named {
         return Err(Refusal::BelowQuorum);
@@ -236,16 +237,16 @@ fn check_quorum(
     Ok(())
 }
 
-/// How the approvals count, as found before or now.
-fn count(
+/// The valid votes, as found before or now.
+fn verified(
     analysis: &Opened<Analysis>,
     approvals: &[Envelope],
     terms: &Terms,
-) -> Result<Arc<QuorumState>, Refusal> {
+) -> Result<Arc<Votes>, Refusal> {
     let of = (terms.agreement.digest(), analysis.digest());
     terms
         .remembered
-        .counted(of, approvals, || count_approvals(terms.agreement.document(), analysis, approvals))
+        .votes(of, approvals, || verify_votes(terms.agreement.document(), analysis, approvals))
 }
 
 /// Whether a document is signed by `key`, as found before or now.
@@ -261,28 +262,12 @@ fn envelopes(approvals: &[Vec<u8>]) -> Result<Vec<Envelope>, Refusal> {
 }
 
 /// Dates: agreement and analysis hold now and for as long as the run may take (B7).
-fn check_dates(analysis: &Analysis, terms: &Terms, now_s: i64) -> Result<(), Refusal> {
-    let agreement = terms.agreement.document();
-    let ends_s = latest_end_s(terms, now_s);
-    for (from_s, to_s) in [
-        (agreement.not_before_s, agreement.not_after_s),
-        (analysis.not_before_s, analysis.not_after_s),
-    ] {
-        if now_s < from_s || ends_s >= to_s {
-            return Err(Refusal::OutsideDates);
-        }
-    }
-    Ok(())
-}
-
-/// The last second in which a run that starts now may still be under way.
-fn latest_end_s(terms: &Terms, now_s: i64) -> i64 {
-    let run_ms = terms.agreement.document().run_time_max_ms.max(terms.release_slot_ms);
-    now_s.saturating_add(whole_seconds(run_ms))
-}
-
-fn whole_seconds(ms: u64) -> i64 {
-    i64::try_from(ms.div_ceil(1000)).unwrap_or(i64::MAX)
+fn check_time(analysis: &Analysis, terms: &Terms, now_s: i64) -> Result<(), Refusal> {
+    let act = Act::Run { slot_ms: terms.release_slot_ms };
+    check_dates(terms.agreement.document(), Some(analysis), act, now_s).map_err(|error| {
+        tracing::warn!(%error, "outside its dates");
+        Refusal::OutsideDates
+    })
 }
 
 /// Purpose and parties: an allowed purpose, this partner asked, and nobody asked from outside.
@@ -323,7 +308,8 @@ fn check_grant(
         return Err(Refusal::Declined);
     }
     let signed_ahead = document.signed_at_s > now_s.saturating_add(CLOCK_SKEW_MAX_S);
-    if signed_ahead || latest_end_s(terms, now_s) >= document.not_after_s {
+    let run_ms = terms.agreement.document().run_time_max_ms.max(terms.release_slot_ms);
+    if signed_ahead || run_end_s(now_s, run_ms) >= document.not_after_s {
         return Err(Refusal::OutsideDates);
     }
     Ok(sha256(bytes))
@@ -371,29 +357,12 @@ fn check_fit(
         tracing::warn!(%fault, "the approved plan cannot be executed");
         return Err(Refusal::PlanMismatch);
     }
-    let (Contribute::Module(contribution), Some(wasm)) = (&plan.contribute, module) else {
-        return Ok(());
-    };
-    let shape = module_shape(plan).ok_or(Refusal::ModuleRejected)?;
-    let shape = shape.map_err(|error| {
+    let Some(wasm) = module else { return Ok(()) };
+    module_fits(plan, wasm, workers).map_err(|error| {
         tracing::warn!(%error, "module rejected");
-        Refusal::ModuleRejected
-    })?;
-    let (fuel_per_person, watchdog_ms) = (contribution.fuel_per_person, WATCHDOG_MS);
-    let setup = Setup { wasm: wasm.to_vec(), shape, fuel_per_person, watchdog_ms };
-    match workers.start(&setup) {
-        Ok(_) => Ok(()),
-        Err(error) => {
-            tracing::warn!(%error, "module rejected");
-            let is_ours = match &error {
-                RunnerError::Refused(refusal) => refusal.reason == ENGINE_REASON,
-                RunnerError::Frame(_) => false,
-                _ => true,
-            };
-            // This machine's own trouble passes; the module's does not.
-            Err(if is_ours { Refusal::Busy } else { Refusal::ModuleRejected })
-        }
-    }
+        // This machine's own trouble passes; the module's does not.
+        if error.is_of_this_machine() { Refusal::Busy } else { Refusal::ModuleRejected }
+    })
 }
 
 /// The bytes an analysis names, or none for one that has no module.
@@ -404,8 +373,12 @@ fn check_module_bytes<'a>(
     match (body, bytes) {
         (Body::Sql { .. }, None) => Ok(None),
         (Body::Module(module), Some(bytes)) => {
-            if bytes.len() > MODULE_BYTES_MAX || sha256(bytes) != module.sha256 {
+            if sha256(bytes) != module.sha256 {
                 return Err(Refusal::ModuleMismatch);
+            }
+            if bytes.len() > MODULE_BYTES_MAX {
+                tracing::warn!(bytes = bytes.len(), max = MODULE_BYTES_MAX, "module rejected");
+                return Err(Refusal::ModuleRejected);
             }
             Ok(Some(bytes))
         }

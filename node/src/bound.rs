@@ -1,10 +1,12 @@
 //! Bounds what one person contributes: row caps, rounding to the grid, clamping, the group cap. Only
-//! this file makes a `Bounded`, and only a `Bounded` can be summed.
+//! this module makes a `Bounded`, and only a `Bounded` can be summed. `steps` rounds and clamps; `outputs` bounds what a
+//! module returned.
 //!
 //! Guarantee: for every plan and whatever the rows or the module say, one person adds to at most
 //! `group_cap` cells, to lane `l` of each at most `shape.lanes[l].sensitivity_steps` in absolute value,
-//! and to all lanes of a group in each at most the group's total; to each diagnostic 0 or 1, once. All of it depends on that person's rows and the charge's secret alone: another person's
-//! rows, batch borders and partitions change no bit. It must never look at two persons at once.
+//! and to all lanes of a group in each at most the group's total and norm; to each diagnostic 0 or 1, once. All of
+//! it depends on that person's rows and the charge's secret alone: another person's rows, batch borders and
+//! partitions change no bit. It must never look at two persons at once.
 
 use crate::aggregate::{Exact, SumOverflow};
 use crate::fault::Fault;
@@ -15,18 +17,18 @@ use crate::sample::{RowsOf, Sampler, keep_smallest};
 use crate::told::Told;
 use cloister_dp::{PrfKey, PrfStart, prf_wide};
 use cloister_plan::ContributionPlan;
-use cloister_sandbox::Pair;
-use cloister_terms::Bounds;
-use datafusion::arrow::array::{Array, Float64Array, Int64Array};
 use datafusion::arrow::buffer::BooleanBuffer;
 use std::ops::Range;
 use std::sync::Arc;
 
+mod outputs;
+mod steps;
+
+pub use outputs::OutputRanges;
+pub use steps::{float_steps, int_steps, mark_floats, mark_ints};
+
 /// The cell of a row whose key is null or outside the public domain: the row is dropped.
 pub const NO_CELL: u32 = u32::MAX;
-
-/// Outputs of one person that are compared each with each to see whether an index comes twice.
-const FEW_OUTPUTS: usize = 8;
 
 /// Cells that are ranked side by side.
 const RANKED_AT_ONCE: usize = 4;
@@ -182,14 +184,16 @@ pub struct Bounder {
     ranked: Vec<(u128, u32)>,
     kept: Vec<u32>,
     steps: Vec<i64>,
+    /// Sums of a module's outputs in one cell; none in a lane that it left out.
+    sums: Vec<Option<i128>>,
 }
 
 impl Bounder {
     /// For one partition.
     pub fn new(caps: Arc<Caps>) -> Self {
-        let (unit, placed, indexes, ranked, kept, steps) = Default::default();
+        let (unit, placed, indexes, ranked, kept, steps, sums) = Default::default();
         let sampler = caps.sampler();
-        Self { caps, sampler, unit, placed, indexes, ranked, kept, steps }
+        Self { caps, sampler, unit, placed, indexes, ranked, kept, steps, sums }
     }
 
     /// Adds one person of a SQL plan that reads one table as it is to `exact`: rows `person` of the
@@ -282,59 +286,6 @@ impl Bounder {
         Ok(told)
     }
 
-    /// Adds what a module returned for one person to `exact`. An index outside the shape is ignored,
-    /// repeats are summed, sums are clamped to `value`. `cut`: what happened to their rows before.
-    pub fn add_outputs(
-        &mut self,
-        unit: &[u8],
-        outputs: &[Pair],
-        value: Bounds,
-        cut: Told,
-        exact: &mut Exact,
-    ) -> Result<(), SumOverflow> {
-        let limit = self.caps.sensitivity_steps.first().copied().unwrap_or(0);
-        let clamp = |sum: i128| sum.clamp(value.min_steps().into(), value.max_steps().into());
-        // Mostly a person has a few cells, each once: then nothing is ranked, summed or put in order.
-        if outputs.len() <= self.caps.group_cap.min(FEW_OUTPUTS) && are_distinct(outputs) {
-            let mut told = cut;
-            for pair in outputs.iter().filter(|pair| self.caps.takes(pair.index)) {
-                let clamped = clamp(pair.value.into());
-                let (cell, steps) = (CellOf::Public(pair.index as usize), [within(clamped, limit)]);
-                exact.add(Bounded { cell, steps: &steps })?;
-                told.contributing = true;
-                told.clipped |= clamped != i128::from(pair.value);
-            }
-            return exact.tell(told);
-        }
-        self.unit.clear();
-        self.unit.extend_from_slice(unit);
-        self.placed.clear();
-        let inside = outputs.iter().enumerate().filter(|(_, pair)| self.caps.takes(pair.index));
-        self.placed.extend(inside.map(|(place, pair)| (pair.index, place)));
-        self.placed.sort_unstable();
-        let is_over = self.is_over_groups();
-        if is_over {
-            self.choose_groups(|cell| Some(CellOf::Public(cell as usize)));
-        }
-        let mut told = cut | Told::capped(is_over);
-        for group in self.placed.chunk_by(|left, right| left.0 == right.0) {
-            let Some((cell, _)) = group.first() else { continue };
-            if is_over && self.kept.binary_search(cell).is_err() {
-                continue;
-            }
-            let values = group.iter().filter_map(|(_, place)| outputs.get(*place));
-            // At most 2^16 pairs of 64 bits: far inside i128.
-            let sum: i128 = values.map(|pair| i128::from(pair.value)).sum();
-            let clamped = clamp(sum);
-            let steps = [within(clamped, limit)];
-            let cell = CellOf::Public(*cell as usize);
-            exact.add(Bounded { cell, steps: &steps })?;
-            told.contributing = true;
-            told.clipped |= clamped != sum;
-        }
-        exact.tell(told)
-    }
-
     /// Rows of one person that are kept of the plan's only table.
     pub fn table_row_cap(&self) -> usize {
         self.caps.table_row_cap(0)
@@ -412,87 +363,6 @@ impl Bounder {
         kept.clear();
         kept.extend(ranked.iter().map(|(_, cell)| *cell));
         kept.sort_unstable();
-    }
-}
-
-/// Whether no index comes twice; for few outputs.
-fn are_distinct(outputs: &[Pair]) -> bool {
-    let mut later = outputs;
-    while let Some((first, rest)) = later.split_first() {
-        if rest.iter().any(|pair| pair.index == first.index) {
-            return false;
-        }
-        later = rest;
-    }
-    true
-}
-
-/// Each value in grid steps: rounded to the nearest (ties to even), clamped to the bounds; null is 0.
-///
-/// The float is clamped before it is rounded, so that neither an overflow of the product nor 1e308
-/// ever reaches an integer. The order does not matter: both ends are whole steps below 2^53, rounding
-/// is monotone and leaves whole steps alone, so round(clamp(x)) = clamp(round(x)). Multiplying by
-/// `2^grid_bits` is exact, but for an overflow to infinity, which clamps to the end it passed.
-pub fn float_steps(floats: &Float64Array, bounds: Bounds) -> Vec<i64> {
-    let (min, max) = (bounds.min_steps() as f64, bounds.max_steps() as f64);
-    let scale = (1u64 << bounds.grid_bits()) as f64;
-    // A NaN passes `max` and `min` as the lower end; it is null in settled columns, and 0 here.
-    let clamped =
-        |value: &f64| if value.is_nan() { 0.0 } else { (value * scale).max(min).min(max) };
-    let values = floats.values().iter();
-    let mut steps: Vec<i64> = if min.abs().max(max.abs()) < ROUNDER / 3.0 {
-        values.map(|value| rounded(clamped(value))).collect()
-    } else {
-        values.map(|value| clamped(value).round_ties_even() as i64).collect()
-    };
-    if let Some(nulls) = floats.nulls() {
-        let rows = steps.iter_mut().zip(nulls.iter());
-        rows.filter(|(_, is_known)| !is_known).for_each(|(steps, _)| *steps = 0);
-    }
-    steps
-}
-
-/// 1.5 * 2^52: a float of its size has no room for digits behind the point.
-const ROUNDER: f64 = 6_755_399_441_055_744.0;
-
-/// The nearest integer, ties to even, of a float below 2^51 in size: adding [`ROUNDER`] rounds so (IEEE 754,
-/// section 4.3.1) and leaves the integer in the sum's low bits. Several at once on every processor.
-fn rounded(value: f64) -> i64 {
-    (value + ROUNDER).to_bits().cast_signed().wrapping_sub(ROUNDER.to_bits().cast_signed())
-}
-
-/// As [`float_steps`], for integers: exact.
-pub fn int_steps(ints: &Int64Array, bounds: Bounds) -> Vec<i64> {
-    let (min, max) = (i128::from(bounds.min_steps()), i128::from(bounds.max_steps()));
-    // |value| < 2^63 and at most 30 bits of grid: far inside i128.
-    let steps = |value: i64| (i128::from(value) << bounds.grid_bits()).clamp(min, max);
-    let steps = |value: i64| i64::try_from(steps(value)).unwrap_or(0);
-    let values = ints.values().iter();
-    match ints.nulls() {
-        None => values.map(|value| steps(*value)).collect(),
-        Some(nulls) => {
-            let known = values.zip(nulls.iter());
-            known.map(|(value, known)| if known { steps(*value) } else { 0 }).collect()
-        }
-    }
-}
-
-/// Marks in `clipped` the rows whose value [`float_steps`] clamps. NaN is no value.
-pub fn mark_floats(floats: &Float64Array, bounds: Bounds, clipped: &mut [bool]) {
-    let (min, max) = (bounds.min_steps() as f64, bounds.max_steps() as f64);
-    let scale = (1u64 << bounds.grid_bits()) as f64;
-    for (row, clipped) in clipped.iter_mut().enumerate().take(floats.len()) {
-        let steps = floats.value(row) * scale;
-        *clipped |= floats.is_valid(row) && (steps < min || steps > max);
-    }
-}
-
-/// As [`mark_floats`], for [`int_steps`].
-pub fn mark_ints(ints: &Int64Array, bounds: Bounds, clipped: &mut [bool]) {
-    let range = i128::from(bounds.min_steps())..=i128::from(bounds.max_steps());
-    for (row, clipped) in clipped.iter_mut().enumerate().take(ints.len()) {
-        let steps = i128::from(ints.value(row)) << bounds.grid_bits();
-        *clipped |= ints.is_valid(row) && !range.contains(&steps);
     }
 }
 

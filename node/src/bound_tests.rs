@@ -3,10 +3,10 @@
 use super::*;
 use crate::row_bytes::TypedColumn;
 use cloister_terms::limits::BOUND_STEPS_MAX;
-use cloister_terms::{LaneShape, Noise, OutputShape, Ratio};
-use datafusion::arrow::array::ArrayRef;
+use cloister_terms::{Bounds, LaneShape, Noise, OutputShape, Ratio};
+use datafusion::arrow::array::{ArrayRef, Float64Array, Int64Array};
 
-fn caps(row_cap: usize, group_cap: usize, limits: &[i64], secret: u8) -> Arc<Caps> {
+pub(super) fn caps(row_cap: usize, group_cap: usize, limits: &[i64], secret: u8) -> Arc<Caps> {
     Arc::new(Caps {
         table_row_caps: vec![row_cap],
         row_cap,
@@ -20,13 +20,17 @@ fn caps(row_cap: usize, group_cap: usize, limits: &[i64], secret: u8) -> Arc<Cap
 }
 
 /// An empty result of 1,000 cells, through a shape of that size.
-fn empty(lanes: usize) -> Exact {
+pub(super) fn empty(lanes: usize) -> Exact {
+    Exact::zero(&shape(1_000, lanes)).unwrap()
+}
+
+fn shape(cells: i64, lanes: usize) -> OutputShape {
     let noise = Noise::DiscreteLaplace { scale: Ratio::new(1, 1).unwrap() };
     let lane =
         LaneShape { name: "n".into(), grid_bits: 0, sensitivity_steps: 1, noise, one_of: None };
-    let values = (0..1_000).map(cloister_terms::KeyValue::Int).collect();
+    let values = (0..cells).map(cloister_terms::KeyValue::Int).collect();
     let keys = vec![cloister_terms::KeyDimension { name: "k".into(), values }];
-    Exact::zero(&OutputShape {
+    OutputShape {
         keys,
         lanes: vec![lane; lanes],
         columns: vec![],
@@ -34,11 +38,10 @@ fn empty(lanes: usize) -> Exact {
         recipe: Default::default(),
         private_keys: None,
         diagnostics: vec![],
-    })
-    .unwrap()
+    }
 }
 
-fn sums_of(exact: Exact) -> Vec<i128> {
+pub(super) fn sums_of(exact: Exact) -> Vec<i128> {
     match exact.into_sums().0 {
         crate::aggregate::Sums::Public { sums, .. } => sums,
         crate::aggregate::Sums::Private(_) => panic!("public cells"),
@@ -216,63 +219,6 @@ fn a_sum_never_passes_the_declared_sensitivity() {
 }
 
 #[test]
-fn module_outputs_are_merged_clamped_and_capped() {
-    let bounds = Bounds::from_steps(-5, 7, 0).unwrap();
-    let add = |pairs: &[(u32, i64)], group_cap: usize| {
-        let pairs: Vec<Pair> =
-            pairs.iter().map(|(index, value)| Pair { index: *index, value: *value }).collect();
-        let mut exact = empty(1);
-        Bounder::new(caps(1, group_cap, &[7], 3))
-            .add_outputs(b"unit", &pairs, bounds, Told::default(), &mut exact)
-            .unwrap();
-        sums_of(exact)
-    };
-    let sums = add(
-        &[(3, i64::MAX), (3, i64::MAX), (1, i64::MIN), (2, 4), (2, 2), (1_000, 1), (u32::MAX, 1)],
-        9,
-    );
-    assert_eq!(sums[..4], [0, -5, 6, 7]);
-    assert_eq!(sums.iter().sum::<i128>(), 8);
-    // The same with each index once.
-    let once = add(&[(3, i64::MAX), (1, i64::MIN), (2, 6), (1_000, 1), (u32::MAX, 1)], 9);
-    assert_eq!(once, sums);
-    let many: Vec<(u32, i64)> = (0..900).map(|index| (index, 1)).collect();
-    assert_eq!(add(&many, 5).iter().sum::<i128>(), 5);
-    let mut turned = many.clone();
-    turned.reverse();
-    assert_eq!(add(&many, 5), add(&turned, 5));
-}
-
-#[test]
-fn few_outputs_of_a_module_add_what_they_add_when_they_are_put_in_order() {
-    let bounds = Bounds::from_steps(-5, 7, 0).unwrap();
-    // A place that no plan has, twice: nothing is added there, but the outputs are no longer distinct.
-    let twice = [Pair { index: u32::MAX, value: 1 }; 2];
-    let mut state = 7u64;
-    let mut next = || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-        state >> 33
-    };
-    let values = [i64::MIN, -6, -5, 0, 1, 7, 8, i64::MAX];
-    for turn in 0..2_000 {
-        let (count, group_cap) = ((next() % 10) as usize, [1, 2, 8, 9][turn % 4]);
-        let pairs: Vec<Pair> = (0..count)
-            .map(|_| Pair { index: (next() % 14) as u32, value: values[(next() % 8) as usize] })
-            .collect();
-        let cut = Told::capped(turn % 3 == 0);
-        let add = |pairs: &[Pair]| {
-            let caps = Arc::into_inner(caps(1, group_cap, &[7], 3)).unwrap();
-            let caps = Arc::new(caps.answering(Some((0..12).collect())));
-            let mut exact = empty(1);
-            Bounder::new(caps).add_outputs(b"unit", pairs, bounds, cut, &mut exact).unwrap();
-            sums_of(exact)
-        };
-        let in_order: Vec<Pair> = pairs.iter().chain(&twice).copied().collect();
-        assert_eq!(add(&pairs), add(&in_order), "{pairs:?}, {group_cap}");
-    }
-}
-
-#[test]
 fn a_person_counts_once_where_any_of_her_rows_is_of_the_kind() {
     let set = BooleanBuffer::from(vec![false, true, true, false, false]);
     let values = RowValues {
@@ -289,18 +235,71 @@ fn a_person_counts_once_where_any_of_her_rows_is_of_the_kind() {
     assert_eq!(sums_of(exact)[..3], [1, 0, 0]);
 }
 
+/// The sums over rows (unit, value) of a table: persons dealt to `partitions` by their units, the rows of each
+/// side by side and otherwise in the order given, as a scan hands them on; the partitions' sums are put together
+/// from the `first` one on.
+fn summed(table: &[(i64, f64)], partitions: i64, first: i64, row_cap: usize) -> Vec<i128> {
+    let bounds = Bounds::from_steps(0, BOUND_STEPS_MAX, 0).unwrap();
+    let one_cell = shape(1, 1);
+    let mut whole = Exact::zero(&one_cell).unwrap();
+    for partition in (first..first + partitions).map(|place| place % partitions) {
+        let mut here: Vec<(i64, f64)> =
+            table.iter().filter(|(unit, _)| unit % partitions == partition).copied().collect();
+        here.sort_by_key(|(unit, _)| *unit);
+        let units: Vec<i64> = here.iter().map(|(unit, _)| *unit).collect();
+        let texts: Vec<String> = here.iter().map(|(_, value)| value.to_string()).collect();
+        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        let floats: Float64Array = here.iter().map(|(_, value)| Some(*value)).collect();
+        let values = RowValues {
+            keys: None,
+            cells: vec![0; here.len()],
+            lanes: vec![LaneValues::Steps(float_steps(&floats, bounds))],
+            clipped: vec![],
+        };
+        let bytes = rows(&units, &texts);
+        let mut bounder = Bounder::new(caps(row_cap, 1, &[row_cap as i64 * BOUND_STEPS_MAX], 3));
+        let mut part = Exact::zero(&one_cell).unwrap();
+        let mut start = 0;
+        for person in here.chunk_by(|one, next| one.0 == next.0) {
+            let end = start + person.len();
+            bounder.add_rows(&bytes, start..end, &values, Told::default(), &mut part).unwrap();
+            start = end;
+        }
+        whole = whole.merge(part).unwrap();
+    }
+    sums_of(whole)
+}
+
 #[test]
-fn a20_cells_that_the_partner_does_not_answer_take_no_place_of_its_own() {
-    let own = Arc::into_inner(caps(1, 2, &[7], 3)).unwrap().answering(Some(vec![7, 9, 11]));
-    let pairs: Vec<Pair> = (0..12).map(|index| Pair { index, value: 1 }).collect();
-    let bounds = Bounds::from_steps(0, 7, 0).unwrap();
-    let mut exact = empty(1);
-    Bounder::new(Arc::new(own))
-        .add_outputs(b"unit", &pairs, bounds, Told::default(), &mut exact)
-        .unwrap();
-    let sums = sums_of(exact);
-    assert_eq!(sums.iter().sum::<i128>(), 2, "two of the three own cells are kept");
-    assert_eq!(sums[7] + sums[9] + sums[11], 2);
+fn a03_a_thousand_orders_on_1_2_and_8_partitions_give_the_same_bits() {
+    let two_53 = 9_007_199_254_740_992.0;
+    // One person with more rows than a cap of three keeps, and eight with one each.
+    let mut table = [two_53, 1.0, 0.5, 1.5, two_53].map(|value| (1, value)).to_vec();
+    table.extend((2..).zip([two_53, 1.0, 1.0, 0.5, 1.5, 3.0, two_53, 1.0]));
+    let (all, capped) = (summed(&table, 1, 0, 5), summed(&table, 1, 0, 3));
+    assert_eq!(all, [(1i128 << 55) + 11]);
+    assert_ne!(capped, all, "the cap leaves rows out");
+    let mut state = 3u64;
+    let mut below = |end: usize| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (state >> 33) as usize % end
+    };
+    for turn in 0..1_000 {
+        for last in (1..table.len()).rev() {
+            table.swap(last, below(last + 1));
+        }
+        for partitions in [1, 2, 8] {
+            let found = |row_cap| summed(&table, partitions, turn % partitions, row_cap);
+            assert_eq!(found(5), all, "turn {turn}, {partitions} partitions");
+            assert_eq!(found(3), capped, "turn {turn}, {partitions} partitions, capped");
+        }
+    }
+    // One person less changes the sum by at most the bound.
+    for unit in 1..=9 {
+        let fewer: Vec<_> = table.iter().filter(|row| row.0 != unit).copied().collect();
+        let change = capped[0] - summed(&fewer, 2, 0, 3)[0];
+        assert!((0..=3 * i128::from(BOUND_STEPS_MAX)).contains(&change), "person {unit}");
+    }
 }
 
 #[test]

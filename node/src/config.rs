@@ -177,16 +177,17 @@ mod tests {
     }
 
     #[test]
-    fn the_samples_commented_source_is_a_source() {
-        let text: Vec<_> = SAMPLE
-            .lines()
-            .skip_while(|line| !line.starts_with("# [[source]]"))
-            .map(|line| line.trim_start_matches("# ").trim_start_matches('#'))
-            .collect();
-        let whole = format!("{SAMPLE}\n{}\n", text.join("\n"));
+    fn the_samples_commented_sources_are_sources() {
+        let mut whole = SAMPLE.to_owned();
+        let blocks = SAMPLE.split("\n\n").filter(|block| block.starts_with("# [[source]]"));
+        for line in blocks.flat_map(str::lines) {
+            whole += line.trim_start_matches("# ").trim_start_matches('#');
+            whole.push('\n');
+        }
         let config = parse(&whole).unwrap();
-        assert_eq!(config.sources.len(), 1);
-        assert_eq!(config.sources[0].path, Path::new("/etc/cloister/data/trips"));
+        let paths: Vec<_> = config.sources.iter().map(|source| source.path.as_path()).collect();
+        let at = |path: &str| Path::new("/etc/cloister/data").join(path);
+        assert_eq!(paths, [at("trips"), at("trips-*.csv")]);
     }
 
     #[test]

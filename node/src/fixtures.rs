@@ -158,6 +158,7 @@ impl Federation {
             name: name(person),
             organisation: organisation.into(),
             key: key(&format!("person:{person}")).public_key(),
+            trained_until_s: None,
         };
         let mut document = Agreement {
             version: DOCUMENT_VERSION,

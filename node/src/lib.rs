@@ -45,6 +45,8 @@ mod measure_dealt;
 mod measure_standing;
 /// Bits mixed, for tables and piles.
 mod mix;
+/// Whether a module can answer a plan.
+pub mod module_fit;
 /// Defences left out on purpose, for the tests that must miss them.
 #[cfg(feature = "for-tests")]
 pub mod mutant;

@@ -34,7 +34,7 @@ pub type MeasureOptions = EngineOptions;
 /// The exact lanes of the charged plan over this partner's rows.
 ///
 /// Guarantee: adding or removing one person with all their rows changes at most `group_cap` cells,
-/// and each lane of them by at most its declared sensitivity; no other person's contribution changes.
+/// each lane of them by at most its declared sensitivity and each group of lanes by at most its norm; no other person's contribution changes.
 /// Errors are faults: they stay inside the node and end in one withheld answer.
 pub async fn measure(
     charge: &Charge,

@@ -22,6 +22,8 @@ pub enum Mutant {
     ThresholdLowered,
     /// No clamping, of values or of a person's sums.
     ClampOff,
+    /// A module's vector of any length.
+    NormOff,
     /// Noise on a lattice [`COARSE_STEPS`] times coarser than that of the sums, whose low digits then
     /// pass through: what unrounded values would do.
     GridOff,
@@ -45,6 +47,10 @@ pub(crate) fn bounded(mut plan: ContributionPlan, mutant: Option<Mutant>) -> Con
             if let Contribute::Sql(sql) = &mut plan.contribute {
                 sql.lanes.iter_mut().for_each(unclamp);
             }
+            widen(&mut plan);
+        }
+        Some(Mutant::NormOff) => {
+            plan.shape.lanes.iter_mut().for_each(|lane| lane.one_of = None);
             widen(&mut plan);
         }
         _ => {}

@@ -5,13 +5,13 @@
 
 use cloister_plan::Planned;
 use cloister_terms::{Analysis, Digest, Grant, PublicKey};
-use cloister_wire::{Envelope, Opened, QuorumState, Recent, sha256};
+use cloister_wire::{Envelope, Opened, Recent, Votes, sha256};
 use std::sync::Arc;
 
 /// Facts of each kind that are kept.
 const FACTS_MAX: usize = 64;
 
-/// What a counted vote takes, about.
+/// What a verified vote takes, about.
 const VOTE_BYTES: usize = 256;
 
 /// Facts of documents, by digests of all that they follow from.
@@ -22,7 +22,7 @@ pub struct Remembered {
     /// Grants of the ledger, likewise.
     pub(crate) grants: Recent<Opened<Grant>>,
     signed: Recent<()>,
-    counted: Recent<QuorumState>,
+    votes: Recent<Votes>,
     planned: Recent<Planned>,
 }
 
@@ -33,7 +33,7 @@ impl Default for Remembered {
             grants: Recent::new(FACTS_MAX),
             // Of an analysis and of a grant.
             signed: Recent::new(2 * FACTS_MAX),
-            counted: Recent::new(FACTS_MAX),
+            votes: Recent::new(FACTS_MAX),
             planned: Recent::new(FACTS_MAX),
         }
     }
@@ -52,18 +52,18 @@ impl Remembered {
         self.signed.or_find(fact, |()| 0, || if verify() { Ok(()) } else { Err(()) }).is_ok()
     }
 
-    /// How `approvals` count for an analysis under an agreement, which `count` finds out. What is
-    /// refused is counted anew each time.
-    pub(crate) fn counted<E>(
+    /// The valid votes on an analysis under an agreement, which `verify` finds out. What is refused is
+    /// verified anew each time; which of them count at a time is nothing to remember.
+    pub(crate) fn votes<E>(
         &self,
         (agreement, analysis): (Digest, Digest),
         approvals: &[Envelope],
-        count: impl FnOnce() -> Result<QuorumState, E>,
-    ) -> Result<Arc<QuorumState>, E> {
+        verify: impl FnOnce() -> Result<Votes, E>,
+    ) -> Result<Arc<Votes>, E> {
         let votes = approvals.iter().map(|vote| sha256(&vote.to_bytes()));
         let of: Vec<Digest> = [agreement, analysis].into_iter().chain(votes).collect();
         let bytes = of.len().saturating_mul(VOTE_BYTES);
-        self.counted.or_find(named("counted", &of), |_| bytes, count)
+        self.votes.or_find(named("votes", &of), |_| bytes, verify)
     }
 
     /// What the text of an analysis under an agreement plans to, which `plan` finds out.
@@ -100,7 +100,7 @@ fn named(kind: &str, of: &[Digest]) -> Digest {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fixtures::{Federation, key};
+    use crate::fixtures::{Federation, NOW_S, key};
     use cloister_terms::{Refusal, Verdict};
 
     #[test]
@@ -128,22 +128,23 @@ mod tests {
         let vote = |who| federation.vote(who, analysis.envelope(), Verdict::Approve);
         let votes = [vote("rita"), vote("rosa")];
         let of = (federation.digest, analysis.digest());
-        let count = |votes: &[Envelope]| {
-            remembered.counted(of, votes, || {
-                cloister_wire::count_approvals(&federation.document, &analysis, votes)
+        let verify = |votes: &[Envelope]| {
+            remembered.votes(of, votes, || {
+                cloister_wire::verify_votes(&federation.document, &analysis, votes)
             })
         };
-        assert!(count(&votes).unwrap().is_met());
-        assert!(!count(&votes[..1]).unwrap().is_met(), "one vote less is another count");
+        let is_met = |votes: &[Envelope]| verify(votes).unwrap().counted_at(NOW_S).is_met();
+        assert!(is_met(&votes));
+        assert!(!is_met(&votes[..1]), "one vote less is another count");
         let eve = [
             votes[0].clone(),
             federation.vote_signed_by("rosa", analysis.envelope(), Verdict::Approve, &key("eve")),
         ];
-        assert_eq!(count(&eve).unwrap_err(), Refusal::BadSignature);
-        let kept = remembered.counted(of, &votes, || Err(Refusal::Malformed));
-        assert!(kept.unwrap().is_met(), "known by now");
+        assert_eq!(verify(&eve).unwrap_err(), Refusal::BadSignature);
+        let kept = remembered.votes(of, &votes, || Err(Refusal::Malformed));
+        assert!(kept.unwrap().counted_at(NOW_S).is_met(), "known by now");
         let other = (federation.digest, Digest::new([9; 32]));
-        let refused = remembered.counted(other, &votes, || Err(Refusal::Malformed));
+        let refused = remembered.votes(other, &votes, || Err(Refusal::Malformed));
         assert_eq!(refused.unwrap_err(), Refusal::Malformed, "another analysis");
     }
 }

@@ -44,7 +44,7 @@ pub enum StateError {
     File {
         /// The file.
         path: PathBuf,
-        /// `read` or `written`.
+        /// `read`, `written` or `removed`.
         verb: &'static str,
         /// Why.
         cause: std::io::Error,
@@ -52,6 +52,11 @@ pub enum StateError {
     /// `init` ran here before.
     #[error("`{0}` already holds keys: they are never overwritten; choose another folder")]
     Exists(PathBuf),
+    /// The node's key is gone.
+    #[error(
+        "`{0}` holds the steward's key without the node's: put `node.key.json` back from your backup, or move the folder away and run `cloister-node init` again"
+    )]
+    Incomplete(PathBuf),
     /// `init` has not run here.
     #[error(
         "`{0}` holds no keys: make them with `cloister-node init`, or correct `state` in node.toml"
@@ -75,17 +80,20 @@ pub enum StateError {
 }
 
 impl StateFolder {
-    /// Makes the folder with new sealed keys; returns it with their public halves (steward, node).
+    /// Makes the folder with new sealed keys; returns it with their public halves (steward, node). What a call
+    /// left that was cut short is made anew: nobody was told its keys.
     ///
     /// # Errors
-    /// [`StateError::Exists`] when it holds keys already.
+    /// [`StateError::Exists`] when it holds keys already, [`StateError::Incomplete`] when one of them is gone.
     pub fn create(
         path: &Path,
         passphrase: &str,
     ) -> Result<(Self, PublicKey, PublicKey), StateError> {
         let folder = Self { path: path.to_owned() };
-        if [STEWARD_KEY, NODE_KEY].iter().any(|name| folder.file(name).exists()) {
-            return Err(StateError::Exists(path.to_owned()));
+        match Self::open(path) {
+            Ok(_) => return Err(StateError::Exists(path.to_owned())),
+            Err(StateError::NotInitialised(_)) => {}
+            Err(other) => return Err(other),
         }
         let (steward, node) = (SigningKey::generate()?, SigningKey::generate()?);
         let (steward_file, node_file) = (steward.seal(passphrase)?, node.seal(passphrase)?);
@@ -94,16 +102,27 @@ impl StateFolder {
             .mode(0o700)
             .create(path)
             .map_err(|cause| StateError::File { path: path.to_owned(), verb: "written", cause })?;
+        folder.remove(STEWARD_KEY)?;
+        // The node's key lies ready first and gets its name last: once it has it, both are there, and a
+        // steward's key beside one that lies ready is of a call that was cut short.
+        folder.make_ready(NODE_KEY, &node_file.to_bytes())?;
         folder.write(STEWARD_KEY, &steward_file.to_bytes())?;
-        folder.write(NODE_KEY, &node_file.to_bytes())?;
+        folder.put(NODE_KEY)?;
         Ok((folder, steward.public_key(), node.public_key()))
     }
 
-    /// The folder that `init` made. Errors with [`StateError::NotInitialised`] without keys.
+    /// The folder that `init` made.
+    ///
+    /// # Errors
+    /// [`StateError::NotInitialised`] without keys, [`StateError::Incomplete`] without the node's.
     pub fn open(path: &Path) -> Result<Self, StateError> {
         let folder = Self { path: path.to_owned() };
-        if folder.file(NODE_KEY).exists() {
+        let is_there = |name: &str| folder.file(name).exists();
+        if is_there(NODE_KEY) {
             return Ok(folder);
+        }
+        if is_there(STEWARD_KEY) && !folder.ready(NODE_KEY).exists() {
+            return Err(StateError::Incomplete(path.to_owned()));
         }
         Err(StateError::NotInitialised(path.to_owned()))
     }
@@ -206,7 +225,18 @@ impl StateFolder {
 
     /// Writes a file of mode 0600, whole or not at all.
     fn write(&self, name: &str, bytes: &[u8]) -> Result<(), StateError> {
-        let (path, fresh) = (self.file(name), self.file(&format!("{name}.new")));
+        self.make_ready(name, bytes)?;
+        self.put(name)
+    }
+
+    /// Where a file lies ready that has no name yet.
+    fn ready(&self, name: &str) -> PathBuf {
+        self.file(&format!("{name}.new"))
+    }
+
+    /// Writes a file that [`StateFolder::put`] gives its name.
+    fn make_ready(&self, name: &str, bytes: &[u8]) -> Result<(), StateError> {
+        let fresh = self.ready(name);
         let written = (|| {
             // A leftover of an earlier crash may have other permissions.
             if fresh.exists() {
@@ -216,10 +246,31 @@ impl StateFolder {
                 OpenOptions::new().write(true).create_new(true).mode(0o600).open(&fresh)?;
             file.write_all(bytes)?;
             file.sync_all()?;
-            fs::rename(&fresh, &path)?;
-            File::open(&self.path)?.sync_all()
+            self.sync()
         })();
-        written.map_err(|cause| StateError::File { path, verb: "written", cause })
+        written.map_err(|cause| StateError::File { path: fresh, verb: "written", cause })
+    }
+
+    /// Gives a file that lies ready its name.
+    fn put(&self, name: &str) -> Result<(), StateError> {
+        let path = self.file(name);
+        let put = fs::rename(self.ready(name), &path).and_then(|()| self.sync());
+        put.map_err(|cause| StateError::File { path, verb: "written", cause })
+    }
+
+    /// Removes a file, if it is there.
+    fn remove(&self, name: &str) -> Result<(), StateError> {
+        let path = self.file(name);
+        if !path.exists() {
+            return Ok(());
+        }
+        let removed = fs::remove_file(&path).and_then(|()| self.sync());
+        removed.map_err(|cause| StateError::File { path, verb: "removed", cause })
+    }
+
+    /// Has the disk keep what was renamed and removed so far.
+    fn sync(&self) -> std::io::Result<()> {
+        File::open(&self.path)?.sync_all()
     }
 }
 
@@ -258,6 +309,33 @@ mod tests {
             StateFolder::create(&folder.path().join("empty"), ""),
             Err(StateError::Key(KeyError::EmptyPassphrase))
         ));
+    }
+
+    #[test]
+    fn an_init_that_was_killed_is_made_anew_and_a_lost_key_never_is() {
+        let folder = tempfile::tempdir().unwrap();
+        // As a call leaves it that is killed while it writes the first key, and between the two.
+        for (at, left) in [&["node.key.json.new"][..], &["node.key.json.new", STEWARD_KEY]]
+            .into_iter()
+            .enumerate()
+        {
+            let path = folder.path().join(at.to_string());
+            fs::create_dir(&path).unwrap();
+            left.iter().for_each(|name| fs::write(path.join(name), b"{").unwrap());
+            let early = StateFolder::open(&path);
+            assert!(matches!(early, Err(StateError::NotInitialised(_))), "{left:?}");
+            let (state, steward, node) = StateFolder::create(&path, "p").unwrap();
+            assert_eq!(state.steward_key_file().unwrap().public_key(), steward);
+            assert_eq!(state.node_key_file().unwrap().public_key(), node);
+            assert_eq!(fs::read_dir(&path).unwrap().count(), 2, "nothing is left lying about");
+        }
+        // A node's key that was there and is gone: the steward's is the only one of its kind.
+        let path = folder.path().join("0");
+        let kept = fs::read(path.join(STEWARD_KEY)).unwrap();
+        fs::remove_file(path.join(NODE_KEY)).unwrap();
+        assert!(matches!(StateFolder::open(&path), Err(StateError::Incomplete(_))));
+        assert!(matches!(StateFolder::create(&path, "p"), Err(StateError::Incomplete(_))));
+        assert_eq!(fs::read(path.join(STEWARD_KEY)).unwrap(), kept);
     }
 
     #[test]

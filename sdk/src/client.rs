@@ -7,6 +7,7 @@ use cloister_terms::{Agreement, Digest};
 use cloister_wire::dsse::{Envelope, Opened};
 use cloister_wire::message::{AnalysisLine, FromPerson, Rejection, RunProgress, ToPerson};
 use cloister_wire::{CodecError, ProofError};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 /// Longest an answer may take.
@@ -22,6 +23,9 @@ pub enum ClientError {
     /// The person's folder is unusable.
     #[error(transparent)]
     Home(#[from] HomeError),
+    /// The coordinator's address is none, or its name is not known.
+    #[error("`{0}` cannot be looked up: give host:port")]
+    Address(String),
     /// No connection.
     #[error("{0}")]
     Connect(#[from] ConnectError),
@@ -70,8 +74,9 @@ pub enum ClientError {
 impl Client {
     /// Connects with the certificate of `home`.
     pub async fn connect(home: &Home) -> Result<Self, ClientError> {
-        let profile = home.profile()?;
-        Ok(Self(cloister_net::connect(profile.coordinator, &home.identity()?).await?))
+        let (profile, identity) = (home.profile()?, home.identity()?);
+        let address = look_up(&profile.coordinator).await?;
+        Ok(Self(cloister_net::connect(address, &identity).await?))
     }
 
     /// Takes leave, so that the coordinator does not keep the connection until it times out.
@@ -169,6 +174,13 @@ impl Client {
             }
         }
     }
+}
+
+/// The first address of host:port.
+pub async fn look_up(address: &str) -> Result<SocketAddr, ClientError> {
+    let unknown = || ClientError::Address(address.chars().take(80).collect());
+    let mut found = tokio::net::lookup_host(address).await.map_err(|_| unknown())?;
+    found.next().ok_or_else(unknown)
 }
 
 /// Whether `wanted` is the name, or at least eight digits that the digest begins with.

@@ -1,12 +1,11 @@
 //! A person's folder: signing key (sealed by a passphrase), certificate, and where the coordinator
 //! is. Files are written whole and never over an old one, but for a certificate that a new enrolment
-//! replaces on purpose; secrets are readable by their owner only.
+//! replaces on purpose and a key that was copied first; secrets are readable by their owner only.
 
 use cloister_net::Identity;
 use cloister_terms::Name;
 use cloister_wire::{KeyError, KeyFile, SigningKey};
 use serde::{Deserialize, Serialize};
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
@@ -20,8 +19,8 @@ pub struct Home(PathBuf);
 pub struct Profile {
     /// The person's name, as in the agreement and the certificate.
     pub name: Name,
-    /// The coordinator's address.
-    pub coordinator: SocketAddr,
+    /// The coordinator's address, host:port; looked up for each connection.
+    pub coordinator: String,
 }
 
 /// Why the folder cannot be used.
@@ -63,8 +62,10 @@ pub enum HomeError {
     Tls(#[from] cloister_net::TlsError),
 }
 
+const KEY: &str = "key.json";
 const NEW_KEY: &str = "make a key with `cloister key new`";
 const ENROL: &str = "enrol with `cloister enroll`";
+const FOLDER: &str = "check the folder's owner";
 
 impl Home {
     /// The folder at `path`.
@@ -74,27 +75,29 @@ impl Home {
 
     /// Where the key file is.
     pub fn key_path(&self) -> PathBuf {
-        self.0.join("key.json")
+        self.0.join(KEY)
     }
 
     /// Writes a new key. Errors when there is one.
     pub fn write_key(&self, file: &KeyFile) -> Result<(), HomeError> {
-        self.write(&self.key_path(), &file.to_bytes())
+        if self.key_path().exists() {
+            return Err(HomeError::Exists(self.key_path()));
+        }
+        self.replace(KEY, &file.to_bytes())
     }
 
-    /// Puts a new key in the place of the old one, which is kept beside it; where it is now.
+    /// Puts a new key in the place of the old one, which is kept beside it; where it is now. There is a key
+    /// at each moment, and a call that was cut short is made good by the next.
     pub fn rotate_key(&self, file: &KeyFile) -> Result<PathBuf, HomeError> {
-        let old = self.key_file()?;
-        let kept = self.0.join(format!("key.{}.json", old.public_key().short()));
-        if kept.exists() {
+        let bytes = read(&self.key_path(), NEW_KEY)?;
+        let name = format!("key.{}.json", KeyFile::parse(&bytes)?.public_key().short());
+        let kept = self.0.join(&name);
+        // The same bytes are of a call that was cut short.
+        if kept.exists() && read(&kept, FOLDER)? != bytes {
             return Err(HomeError::Exists(kept));
         }
-        let fresh = self.0.join("key.new.json");
-        self.write(&fresh, &file.to_bytes())?;
-        let moved = std::fs::rename(self.key_path(), &kept);
-        moved.and_then(|()| std::fs::rename(&fresh, self.key_path())).map_err(|error| {
-            HomeError::File { path: kept.clone(), error, hint: "the new key is in key.new.json" }
-        })?;
+        self.replace(&name, &bytes)?;
+        self.replace(KEY, &file.to_bytes())?;
         Ok(kept)
     }
 
@@ -122,9 +125,11 @@ impl Home {
         self.replace("tls.cert.pem", identity.cert_chain_pem.as_bytes())?;
         self.replace("tls.key.pem", identity.key_pem.as_bytes())?;
         self.replace("ca.cert.pem", identity.ca_pem.as_bytes())?;
+        // Quoted as TOML wants it: an address is whatever could be looked up.
+        let coordinator = toml::Value::from(profile.coordinator.as_str());
         let text = format!(
-            "# written by `cloister enroll`\nname = \"{}\"\ncoordinator = \"{}\"\n",
-            profile.name, profile.coordinator
+            "# written by `cloister enroll`\nname = \"{}\"\ncoordinator = {coordinator}\n",
+            profile.name
         );
         self.replace("profile.toml", text.as_bytes())
     }
@@ -149,23 +154,23 @@ impl Home {
     /// A file that is either old or new, never half of each.
     fn replace(&self, name: &str, bytes: &[u8]) -> Result<(), HomeError> {
         let (path, fresh) = (self.0.join(name), self.0.join(format!("{name}.new")));
-        let fault =
-            |error| HomeError::File { path: path.clone(), error, hint: "check the folder's owner" };
-        // A leftover of an enrolment that was cut short.
-        if fresh.exists() {
-            std::fs::remove_file(&fresh).map_err(fault)?;
-        }
-        self.write(&fresh, bytes)?;
-        std::fs::rename(&fresh, &path).map_err(fault)
+        let replaced = (|| {
+            std::fs::create_dir_all(&self.0)?;
+            // A leftover of a command that was cut short.
+            if fresh.exists() {
+                std::fs::remove_file(&fresh)?;
+            }
+            write_new(&fresh, bytes)?;
+            std::fs::rename(&fresh, &path)?;
+            self.sync()
+        })();
+        replaced.map_err(|error| HomeError::File { path, error, hint: FOLDER })
     }
 
-    fn write(&self, path: &Path, bytes: &[u8]) -> Result<(), HomeError> {
-        let fault = |error: std::io::Error| match error.kind() {
-            std::io::ErrorKind::AlreadyExists => HomeError::Exists(path.to_owned()),
-            _ => HomeError::File { path: path.to_owned(), error, hint: "check the folder's owner" },
-        };
-        std::fs::create_dir_all(&self.0).map_err(fault)?;
-        write_new(path, bytes).map_err(fault)
+    /// Has the disk keep what was renamed so far, in the order in which it was.
+    fn sync(&self) -> std::io::Result<()> {
+        // Elsewhere a folder cannot be opened.
+        if cfg!(unix) { std::fs::File::open(&self.0)?.sync_all() } else { Ok(()) }
     }
 }
 

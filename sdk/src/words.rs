@@ -1,13 +1,14 @@
-//! Documents in plain words, as reviewers and stewards read them before they sign. Texts that others
-//! wrote are shown with control characters escaped.
+//! Documents in plain words, as reviewers and stewards read them before they sign, and what a proof holds.
+//! Texts that others wrote are shown with control characters escaped.
 
-use cloister_report::printable;
+use crate::answer::Answer;
+use cloister_report::{meaning, printable};
 use cloister_terms::analysis::Body;
-use cloister_terms::{Agreement, Analysis};
+use cloister_terms::{Agreement, Analysis, Budget, Person};
 use std::fmt::Write;
 
-/// An agreement in plain words.
-pub fn agreement(agreement: &Agreement) -> String {
+/// An agreement in plain words; `verbose` adds exact budgets.
+pub fn agreement(agreement: &Agreement, verbose: bool) -> String {
     let mut text = String::new();
     let mut line = |what: &str, value: String| {
         // Writing to a String cannot fail.
@@ -25,15 +26,20 @@ pub fn agreement(agreement: &Agreement) -> String {
             agreement.quorum.approvals, agreement.quorum.organisations
         ),
     );
+    let spent = |what: &str, caps: Budget| {
+        let exactly = if verbose { format!(" ({caps})") } else { String::new() };
+        format!("by all that {what}{exactly}, {}", meaning(caps))
+    };
     for party in &agreement.parties {
-        let organisation = printable(&party.organisation);
-        line("partner", format!("{} ({organisation}), may spend {}", party.partner, party.caps));
+        line("partner", format!("{} ({})", party.partner, printable(&party.organisation)));
+        line("", spent("may be spent here", party.caps));
     }
     for person in &agreement.researchers {
-        line("researcher", format!("{}, may spend {} a partner", person.name, person.caps));
+        line("researcher", format!("{} ({})", person.name, printable(&person.organisation)));
+        line("", spent("this researcher may spend at a partner", person.caps));
     }
     for person in &agreement.reviewers {
-        line("reviewer", format!("{} ({})", person.name, printable(&person.organisation)));
+        line("reviewer", reviewer(person));
     }
     for dataset in &agreement.dictionary.datasets {
         line("dataset", format!("{}: {}", dataset.name, printable(&dataset.description)));
@@ -55,8 +61,14 @@ pub fn agreement(agreement: &Agreement) -> String {
     text
 }
 
-/// An analysis in plain words.
-pub fn analysis(analysis: &Analysis) -> String {
+fn reviewer(person: &Person) -> String {
+    let organisation = printable(&person.organisation);
+    let until = person.trained_until_s.map(|at_s| format!(", trained until {}", date(at_s)));
+    format!("{} ({organisation}){}", person.name, until.unwrap_or_default())
+}
+
+/// An analysis in plain words; `verbose` adds its exact cost.
+pub fn analysis(analysis: &Analysis, verbose: bool) -> String {
     let mut text = String::new();
     let mut line = |what: &str, value: String| {
         let _ = writeln!(text, "{what:<14} {value}");
@@ -81,8 +93,10 @@ pub fn analysis(analysis: &Analysis) -> String {
         line("rounds", what.to_owned());
     }
     let cost = analysis.cost_per_run().unwrap_or(analysis.cost_per_round);
-    line("cost of a run", cost.to_string());
-    line("in words", cloister_report::meaning(cost).to_string());
+    line("cost of a run", meaning(cost).to_string());
+    if verbose {
+        line("exactly", cost.to_string());
+    }
     line("runs", format!("at most {}", analysis.max_runs));
     line("dates", format!("{} to {}", date(analysis.not_before_s), date(analysis.not_after_s)));
     match &analysis.body {
@@ -92,7 +106,37 @@ pub fn analysis(analysis: &Analysis) -> String {
         Body::Module(module) => {
             let _ = writeln!(text, "module         {}", module.sha256);
             let _ = writeln!(text, "rows it sees:\n{}", indented(&module.rows));
+            let gives = module.contributions().join("\n");
+            let _ = writeln!(text, "what it gives of one person and group:\n{}", indented(&gives));
         }
+    }
+    text
+}
+
+/// What stands behind a verified answer, in plain words; `verbose` adds the exact cost.
+pub fn proof(answer: &Answer, verbose: bool) -> String {
+    let mut text = String::new();
+    let mut line = |what: &str, value: String| {
+        let _ = writeln!(text, "{what:<10} {value}");
+    };
+    let (agreement, analysis) = (&answer.agreement, answer.analysis.document());
+    line("agreement", format!("{} ({})", agreement.document().name, agreement.digest().short()));
+    line("analysis", format!("{} by {}", analysis.name, analysis.researcher));
+    line("question", printable(&analysis.question));
+    for release in &answer.used {
+        let node = &release.document().node;
+        line("built on", format!("{} of {node}, in the round before", release.digest().short()));
+    }
+    for release in &answer.releases {
+        let release = release.document();
+        line("release", format!("of {} (ledger head {})", release.node, release.charge.short()));
+    }
+    // The same at each of them, or the proof would not hold.
+    let cost = answer.round.cost;
+    let exactly = if verbose { format!(" ({cost})") } else { String::new() };
+    line("charged", format!("by each of them{exactly}: {}", meaning(cost)));
+    for node in &answer.missing {
+        line("missing", node.to_string());
     }
     text
 }
@@ -111,4 +155,33 @@ fn names(names: &[cloister_terms::Name]) -> String {
 
 fn indented(text: &str) -> String {
     text.lines().map(|line| format!("    {}", printable(line))).collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn costs_are_told_as_what_they_mean_and_jargon_only_on_request() {
+        let dictionary = cloister_plan::reference::dictionary().unwrap();
+        let mut agreed = crate::dry_run::tests::agreement(&dictionary, &["north", "south"]);
+        agreed.reviewers = vec![Person {
+            name: "rita".parse().unwrap(),
+            organisation: "city".to_owned(),
+            key: agreed.parties[0].node_key,
+            trained_until_s: Some(1_830_297_600),
+        }];
+        let plain = agreement(&agreed, false);
+        assert_eq!(plain.matches("can become at most").count(), 3, "{plain}");
+        assert!(plain.contains("rita (city), trained until 2028-01-01"), "{plain}");
+        let exact = agreement(&agreed, true);
+        assert!(exact.contains("by all that may be spent here (rho 1), someone"), "{exact}");
+        let asked = crate::dry_run::tests::analysis(&agreed);
+        let shown = analysis(&asked, false);
+        assert!(shown.contains("cost of a run  someone 50 % sure"), "{shown}");
+        assert!(analysis(&asked, true).contains("exactly        rho 0."));
+        for jargon in ["rho", "L0", "lane", "grid", "PRF"] {
+            assert!(!plain.contains(jargon) && !shown.contains(jargon), "{jargon}: {plain}{shown}");
+        }
+    }
 }

@@ -6,26 +6,20 @@
 //! `cargo bench -p cloister-tests --bench latency`; without `--bench` (as a test) it runs twice only.
 #![allow(clippy::unwrap_used, reason = "test code")]
 
-use cloister_net::{Dialer, Role};
-use cloister_node::catalog::{Catalog, SourceConfig};
-use cloister_node::ledger::Ledger;
 use cloister_node::measure::MeasureOptions;
-use cloister_node::run::{Runs, Tables};
-use cloister_node::serve::Node;
-use cloister_node::slot::SystemPace;
-use cloister_terms::{Body, Digest, Verdict};
-use cloister_tests::fixtures::{Federation, NOW_S, epsilon, key, name};
-use cloister_tests::hub::{Hub, Person, until};
+use cloister_node::run::Tables;
+use cloister_terms::Body;
+use cloister_tests::fixtures::{Federation, epsilon, name};
+use cloister_tests::live::{Live, NodeParts};
 use cloister_tests::study::{PARTNERS, federation, partners};
+use cloister_tests::trips;
 use cloister_wire::Envelope;
-use cloister_wire::message::{FromPerson, NodeState};
-use serde_json::json;
+use cloister_wire::message::NodeState;
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::watch;
 
 /// Runs that count, and runs before them that do not.
 const RUNS: usize = 40;
@@ -48,28 +42,17 @@ fn main() {
 
 async fn bench(runs: usize, warm_up: usize) {
     let folder = tempfile::tempdir().unwrap();
-    let (hub, federation) = (Hub::start().await, federation(|_| ()));
-    let (_stop, stopped) = watch::channel(false);
-    let mut ledgers = Vec::new();
-    for partner in PARTNERS {
-        ledgers.push(start(&hub, &federation, partner, folder.path(), stopped.clone()).await);
-    }
-    let connected = |hub: &Hub| {
-        let peers = hub.store().peers().unwrap();
-        peers.iter().filter(|peer| peer.role == Role::Node && peer.connected).count()
-    };
-    until(async || connected(&hub) == PARTNERS.len()).await;
-    let ada = hub.person("ada").await;
-    let agreement = federation.agreement.to_bytes();
-    ada.stored(&FromPerson::Publish { agreement }).await;
-    let reviewers = [hub.person("rita").await, hub.person("rosa").await];
+    let federation = federation(|_| ());
+    let nodes = PARTNERS.map(|partner| node(&federation, partner, folder.path()));
+    let live = Live::start(federation, nodes.into()).await;
     let (mut took, mut fsyncs) = (Vec::new(), Vec::new());
     for number in 0..warm_up + runs {
-        let request = approved(&federation, number, &ada, &reviewers, &ledgers).await;
+        let analysis = question(&live.federation, number);
+        let request = live.approved(&analysis, None, number as u64).await;
+        live.settled(&analysis).await;
         let fsync = fsync(folder.path());
         let began = Instant::now();
-        let digest = ada.stored(&FromPerson::Run { request: request.to_bytes() }).await;
-        let last = ada.watched(digest).await.pop().unwrap();
+        let (_, last) = live.run(&request).await;
         let elapsed = began.elapsed();
         assert!(last.nodes.iter().all(|(_, state)| *state == NodeState::Released), "{last:?}");
         if number >= warm_up {
@@ -80,57 +63,23 @@ async fn bench(runs: usize, warm_up: usize) {
     print(took, fsyncs);
 }
 
-/// A node with its own ledger and table, serving; its ledger.
-async fn start(
-    hub: &Hub,
-    federation: &Federation,
-    partner: &'static str,
-    folder: &Path,
-    stopped: watch::Receiver<bool>,
-) -> Arc<Ledger> {
-    let ledger = folder.join(format!("{partner}.sqlite"));
-    let ledger = Arc::new(Ledger::open(&ledger).unwrap());
-    let catalog = table(&folder.join(format!("{partner}.csv")), federation);
-    let work = Tables { catalog, options: MeasureOptions::default() };
-    let terms = federation.terms(partner, epsilon("1000"), 0);
-    let pace = Arc::new(SystemPace::default());
-    let node_key = key(&format!("node:{partner}"));
-    let (work, clock) = (Arc::new(work), hub.clock.clone());
-    let runs = Runs::new(ledger.clone(), work, node_key, clock.clone(), pace, terms);
-    let identity = hub.enrolled(partner, Role::Node).await;
-    let dialer = Dialer::new(&identity, clock).unwrap();
-    let (node, address) = (Arc::new(Node::new(Arc::new(runs))), hub.address().to_string());
-    tokio::spawn(async move { node.serve(&dialer, &address, || (), stopped).await });
-    ledger
-}
-
-/// A partner's trips as CSV.
-fn table(path: &Path, federation: &Federation) -> Catalog {
+/// A partner's node: a table of its own, and no slot to wait for.
+fn node(federation: &Federation, partner: &str, folder: &Path) -> NodeParts {
     let cities = ["Ashford", "Bramley", "Corston"];
     let mut text = String::from("person_id,city,distance_km\n");
     for row in 0..PERSONS * ROWS_EACH {
         let (person, city) = (row / ROWS_EACH, cities[row as usize % cities.len()]);
         writeln!(text, "{person},{city},{}", f64::from(row % 97) / 2.0).unwrap();
     }
-    std::fs::write(path, text).unwrap();
-    let source: SourceConfig = serde_json::from_value(json!({
-        "dataset": "trips", "format": "csv", "path": path,
-        "csv": { "types": { "person_id": "int64", "distance_km": "float64" } },
-        "columns": { "person_id": "person_id", "city": "city", "distance_km": "distance_km" },
-    }))
-    .unwrap();
-    Catalog::open(&[source], &federation.document.dictionary).unwrap()
+    let path = folder.join(format!("{partner}.csv"));
+    let catalog = trips::catalog(&path, &text, &federation.document.dictionary);
+    let work = Tables { catalog, options: MeasureOptions::default() };
+    NodeParts { work: Arc::new(work), terms: federation.terms(partner, epsilon("1000"), 0) }
 }
 
-/// Question number `number`, submitted, approved and granted everywhere; the request to send.
-async fn approved(
-    federation: &Federation,
-    number: usize,
-    ada: &Person,
-    reviewers: &[Person; 2],
-    ledgers: &[Arc<Ledger>],
-) -> Envelope {
-    let analysis = federation.analysis(|analysis| {
+/// Question number `number`, signed.
+fn question(federation: &Federation, number: usize) -> Envelope {
+    federation.analysis(|analysis| {
         analysis.name = name(&format!("question-{number}"));
         analysis.nodes = partners();
         // Each question is another one, or its answer would be a repeat without a charge.
@@ -138,31 +87,7 @@ async fn approved(
             "SELECT city, COUNT(*) AS trips FROM trips WHERE distance_km > {number} GROUP BY city"
         );
         analysis.body = Body::Sql { text };
-    });
-    let submit = FromPerson::Submit { analysis: analysis.to_bytes(), module: None };
-    let digest = ada.stored(&submit).await;
-    let mut votes = Vec::new();
-    for (who, reviewer) in ["rita", "rosa"].iter().zip(reviewers) {
-        let vote = federation.vote(who, &analysis, Verdict::Approve);
-        reviewer.stored(&FromPerson::Review { approval: vote.to_bytes() }).await;
-        votes.push(vote);
-    }
-    for (partner, ledger) in PARTNERS.iter().zip(ledgers) {
-        federation.grant(partner, &analysis, ledger);
-    }
-    quiet(digest, ledgers).await;
-    federation.request(&analysis, &votes, number as u64, NOW_S)
-}
-
-/// Waits until every node has taken in both votes and reported its grant: in life both are done
-/// long before a run is asked for.
-async fn quiet(analysis: Digest, ledgers: &[Arc<Ledger>]) {
-    let settled = |ledger: &Arc<Ledger>| {
-        let offer = ledger.offer(analysis).unwrap();
-        let votes = offer.map_or(0, |offer| offer.approvals.len());
-        votes == 2 && ledger.decisions_to_report().unwrap().is_empty()
-    };
-    until(async || ledgers.iter().all(settled)).await;
+    })
 }
 
 /// One page, appended and synced.

@@ -1,4 +1,4 @@
-;; Counts persons in eight bytes across two 4 KiB cards; each must see the count at 2^32 + 1.
+;; Counts persons in eight bytes across two cards; each must see the count at 2^32 + 1.
 (module
   (memory (export "memory") 1 1)
   (global (export "CLOISTER_INPUT") i32 (i32.const 1024))

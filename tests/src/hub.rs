@@ -9,7 +9,8 @@ use cloister_coordinator::config::{Config, Folder};
 use cloister_coordinator::serve::{self, Running};
 use cloister_coordinator::store::Store;
 use cloister_net::{
-    Ca, Clock, ConnectError, Connection, Dialer, EnrolError, Identity, Role, Token, enrol,
+    Ca, Clock, ConnectError, Connection, Dialer, EnrolError, Identity, REVOCATION_SWEEP_S, Role,
+    Token, enrol,
 };
 use cloister_terms::Digest;
 use cloister_wire::message::{FromPerson, RunFile, RunProgress, ToPerson};
@@ -22,6 +23,8 @@ use std::time::Duration;
 const FRAME_MAX: usize = 64 << 20;
 /// Stops a broken test; no test may come near it.
 const AT_MOST: Duration = Duration::from_secs(120);
+/// What a busy machine may need beside the sweep for revoked parties itself.
+const SWEEP_MARGIN: Duration = Duration::from_secs(15);
 /// Pause between two looks at something that will come.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
@@ -217,6 +220,12 @@ impl Person {
 /// A wait that must end.
 pub async fn soon<T>(what: impl Future<Output = T>) -> T {
     tokio::time::timeout(AT_MOST, what).await.expect("must end")
+}
+
+/// A wait for what the sweep for revoked parties does: fails when it takes longer than row B21 says.
+pub async fn swept<T>(what: impl Future<Output = T>) -> T {
+    let promised = Duration::from_secs(REVOCATION_SWEEP_S) + SWEEP_MARGIN;
+    tokio::time::timeout(promised, what).await.expect("must end within the sweep's time")
 }
 
 /// Looks again and again until it holds, which it must.

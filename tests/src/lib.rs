@@ -1,7 +1,7 @@
-//! What the tests, the bench and the example of this package share: a study of four partners with
-//! real keys and documents, a coordinator on loopback with scripted nodes, and the coverage of
-//! intervals. Never a dependency of anything that is shipped, and never kinder to our code than the
-//! network is.
+//! What the tests, the benches and the example of this package share: a study of four partners with
+//! real keys and documents, a coordinator on loopback with scripted nodes or with real ones, and the
+//! coverage of intervals. Never a dependency of anything that is shipped, and never kinder to our code
+//! than the network is.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 
 /// Four partners' tables and two questions over them.
@@ -10,6 +10,8 @@ pub mod cohort;
 pub mod coverage;
 /// A coordinator on loopback, and who talks to it.
 pub mod hub;
+/// The same with nodes that serve.
+pub mod live;
 /// Tables of the developer data's schemas, made up.
 pub mod made_up;
 /// The questions of the developer data's README.
@@ -20,5 +22,7 @@ pub mod scripted;
 pub mod study;
 /// Ten nodes of three partners, and plain SQL over them all.
 pub mod ten;
+/// Rows of the fixtures' dataset as CSV.
+pub mod trips;
 
 pub use cloister_node::fixtures;

@@ -3,6 +3,7 @@
 
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -22,9 +23,13 @@ impl Book {
         Ok(Self { entries: vec![], file, started: Instant::now() })
     }
 
-    /// A heading.
+    /// A heading; bold at a terminal, plain in a file or a pipe.
     pub fn chapter(&mut self, title: &str) {
-        println!("\n\u{1b}[1m{title}\u{1b}[0m");
+        if std::io::stdout().is_terminal() {
+            println!("\n\u{1b}[1m{title}\u{1b}[0m");
+        } else {
+            println!("\n{title}");
+        }
         self.entries.push(json!({ "chapter": title }));
     }
 

@@ -2,6 +2,7 @@
 //! binary that runs itself again in each role; what a partner's or a person's process does, it does
 //! through the same command line that they would use on their own machines.
 
+mod beside;
 mod book;
 mod folds;
 mod refusals;

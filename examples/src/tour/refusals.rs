@@ -1,23 +1,46 @@
-//! What is refused, each with its message: the tour fails when one of these is let through.
+//! What is refused, each with its message: the tour fails when one of these is let through, is refused
+//! for another reason than its own, or costs anybody anything.
 
 use crate::book::Book;
-use crate::cast::{Cast, Partner, Question};
+use crate::cast::{Cast, Partner, Question, table_path};
 use crate::setup::{self, Coordinator, RESEARCHER, REVIEWERS};
 use crate::stage::Stage;
 use crate::story::{TourError, approve, expect_all, grant};
 use serde_json::Value;
 
-/// Plays every refusal.
+/// Plays every refusal, and checks that nothing was charged for any.
 pub fn play(
     cast: &Cast,
     stage: &Stage,
     book: &mut Book,
     at: &Coordinator,
 ) -> Result<(), TourError> {
+    let before = ledgers(cast, stage)?;
     unapproved(cast, stage, book)?;
     changed_module(cast, stage, book)?;
     over_budget(cast, stage, book)?;
-    outsider(cast, stage, book, at)
+    outsider(cast, stage, book, at)?;
+    if before != ledgers(cast, stage)? {
+        return Err(TourError::Unexpected("a refused request was charged".into()));
+    }
+    book.say("  No refusal was charged: every account at every partner is as it was.");
+    Ok(())
+}
+
+/// What every partner's ledger holds: its accounts, and how many charges were made.
+fn ledgers(cast: &Cast, stage: &Stage) -> Result<Vec<(Value, usize)>, TourError> {
+    let ledger = |partner: &Partner| {
+        let config = format!("{}/node.toml", partner.name);
+        let view = stage.run_json("node", &["--config", &config, "ledger", "show", "--json"])?;
+        let accounts = view.get("accounts").cloned().unwrap_or_default();
+        let charges = view.get("charges").and_then(Value::as_array).map_or(0, Vec::len);
+        if accounts.as_array().is_none_or(Vec::is_empty) || charges == 0 {
+            let text = format!("the ledger of {} shows nothing charged", partner.name);
+            return Err(TourError::Unexpected(text));
+        }
+        Ok((accounts, charges))
+    };
+    cast.partners.iter().map(ledger).collect()
 }
 
 fn home() -> String {
@@ -52,8 +75,10 @@ fn unapproved(cast: &Cast, stage: &Stage, book: &mut Book) -> Result<(), TourErr
     let file = variant(cast, stage, "not-approved", Some("0.01"), "")?;
     stage.run("cloister", &["--home", &home(), "submit", &file])?;
     approve(stage, book, "not-approved", REVIEWERS.get(..1).unwrap_or_default())?;
-    let said = stage.run_refused("cloister", &["--home", &home(), "run", "not-approved"])?;
-    refused(book, "an analysis with one approval of two", &said);
+    let home = home();
+    let args = ["--home", &home, "run", "not-approved"];
+    let said = stage.run_refused("cloister", &args, "the analysis has no quorum of approvals")?;
+    refused(book, "an analysis with one approval of two, by the coordinator already", &said);
     Ok(())
 }
 
@@ -102,19 +127,26 @@ fn outsider(
     at: &Coordinator,
 ) -> Result<(), TourError> {
     let file = variant(cast, stage, "asks-outsider", None, "nodes = [\"outsider\"]\n")?;
-    let said = stage.run_refused("cloister", &["--home", &home(), "submit", &file])?;
-    refused(book, "an analysis that asks a node outside the agreement", &said);
+    let home = home();
+    let args = ["--home", &home, "submit", &file];
+    let telling = "`outsider` is not among the agreement's partners";
+    let said = stage.run_refused("cloister", &args, telling)?;
+    refused(book, "an analysis that asks a node outside the agreement, by ada's program", &said);
+    // With the first partner's table, which fits the dictionary: only the agreement keeps it out.
+    let inside = cast.partners.first();
+    let inside = inside.ok_or_else(|| TourError::Unexpected("the cast has no partner".into()))?;
     let outsider = Partner {
         name: "outsider",
         organisation: "Outsider",
-        kind: None,
-        file: Some(stage.root().join("none.parquet")),
-        columns: vec![],
+        kind: inside.kind,
+        file: Some(table_path(inside, &stage.root().join(inside.name).join("data"))),
+        columns: inside.columns.clone(),
     };
     setup::partner(cast, stage, at, &outsider)?;
     let args = ["--config", "outsider/node.toml", "run", "--exit-with-stdin"];
-    let said = stage.run_refused("node", &args)?;
-    refused(book, "a node outside the agreement", last_line(&said));
+    let telling = "`outsider` is not among the parties of the agreement";
+    let said = stage.run_refused("node", &args, telling)?;
+    refused(book, "a node outside the agreement, by itself", last_line(&said));
     Ok(())
 }
 
@@ -126,30 +158,21 @@ pub fn tampered_bundle(stage: &Stage, book: &mut Book, bundle: &str) -> Result<(
         *byte ^= 1;
     }
     std::fs::write(stage.root().join("tampered.json"), bytes)?;
-    let said = stage.run_refused("cloister", &["verify", "tampered.json"])?;
+    let args = ["verify", "tampered.json"];
+    let said = stage.run_refused("cloister", &args, "the proof does not hold")?;
     refused(book, "the same proof with one changed bit", &said);
     Ok(())
 }
 
 /// The same question again: the same bytes, and nothing is charged.
 pub fn again(cast: &Cast, stage: &Stage, book: &mut Book) -> Result<(), TourError> {
-    let ledgers = |stage: &Stage| -> Result<Vec<Value>, TourError> {
-        let mut all = Vec::new();
-        for partner in &cast.partners {
-            let config = format!("{}/node.toml", partner.name);
-            let view =
-                stage.run_json("node", &["--config", &config, "ledger", "show", "--json"])?;
-            all.push(view.get("accounts").cloned().unwrap_or_default());
-        }
-        Ok(all)
-    };
     let releases = |stage: &Stage, bundle: &str| -> Result<Option<Value>, TourError> {
         let bytes = std::fs::read(stage.root().join(bundle))?;
         let value: Value = serde_json::from_slice(&bytes).unwrap_or_default();
         Ok(value.get("releases").cloned())
     };
     let name = cast.sql.name;
-    let before = ledgers(stage)?;
+    let before = ledgers(cast, stage)?;
     let run = book.step("ada asks the first question once more", || {
         stage.run_json("cloister", &["--home", &home(), "run", name, "--json"])
     })?;
@@ -161,7 +184,7 @@ pub fn again(cast: &Cast, stage: &Stage, book: &mut Book) -> Result<(), TourErro
     if first.is_none() || first != releases(stage, bundle)? {
         return Err(TourError::Unexpected("the same question gave other bytes".into()));
     }
-    if before != ledgers(stage)? {
+    if before != ledgers(cast, stage)? {
         return Err(TourError::Unexpected("the same question was charged again".into()));
     }
     book.say("  The same signed bytes came back, and no account moved.");

@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::mpsc;
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
 /// Longest a long-lived process may take to say that it is ready.
@@ -39,6 +39,22 @@ pub enum StageError {
     /// A command that had to fail did not.
     #[error("`{command}` had to be refused and was not")]
     NotRefused {
+        /// The command.
+        command: String,
+    },
+    /// A command was refused, but not for the reason that was expected.
+    #[error("`{command}` had to be refused with \"{telling}\", but it said: {said}")]
+    RefusedOtherwise {
+        /// The command.
+        command: String,
+        /// The words that tell the expected reason.
+        telling: String,
+        /// What it said.
+        said: String,
+    },
+    /// A long-lived process ended before it was ready.
+    #[error("`{command}` ended before it was ready: the last lines of its log say why")]
+    Ended {
         /// The command.
         command: String,
     },
@@ -120,12 +136,23 @@ impl Stage {
             .map_err(|_| StageError::Output { command: typed(role, args), output })
     }
 
-    /// Runs a command that must be refused; what it said.
-    pub fn run_refused(&self, role: &str, args: &[&str]) -> Result<String, StageError> {
-        match self.output(role, args)? {
-            (false, _, said) => Ok(said.trim().to_owned()),
-            (true, ..) => Err(StageError::NotRefused { command: typed(role, args) }),
+    /// Runs a command that must be refused for one reason, which the words `telling` name; what it said.
+    pub fn run_refused(
+        &self,
+        role: &str,
+        args: &[&str],
+        telling: &str,
+    ) -> Result<String, StageError> {
+        let (ok, _, said) = self.output(role, args)?;
+        let (command, said) = (typed(role, args), said.trim().to_owned());
+        if ok {
+            return Err(StageError::NotRefused { command });
         }
+        if !said.contains(telling) {
+            let telling = telling.to_owned();
+            return Err(StageError::RefusedOtherwise { command, telling, said });
+        }
+        Ok(said)
     }
 
     fn output(&self, role: &str, args: &[&str]) -> Result<(bool, String, String), StageError> {
@@ -162,15 +189,18 @@ impl Stage {
             let Some(stdout) = stdout else { return };
             let mut lines = BufReader::new(stdout);
             let mut line = String::new();
-            // A process that ends or prints nothing is found by the receiver's deadline.
-            if lines.read_line(&mut line).is_ok() {
-                let _ = sender.send(line);
+            // No bytes: the process closed its output, and dropping the sender says so.
+            if !matches!(lines.read_line(&mut line), Ok(1..)) {
+                return;
             }
+            let _ = sender.send(line);
             let _ = lines.read_to_end(&mut vec![]);
         });
         let command = typed(role, args);
-        let Ok(line) = receiver.recv_timeout(READY_DEADLINE) else {
-            return Err(StageError::NotReady { command });
+        let line = match receiver.recv_timeout(READY_DEADLINE) {
+            Ok(line) => line,
+            Err(RecvTimeoutError::Disconnected) => return Err(StageError::Ended { command }),
+            Err(RecvTimeoutError::Timeout) => return Err(StageError::NotReady { command }),
         };
         serde_json::from_str(&line).map_err(|_| StageError::Output { command, output: line })
     }

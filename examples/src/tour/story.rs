@@ -1,22 +1,22 @@
 //! The story, step by step. Every step is a command that a partner or a person would type; the tour
 //! only reads what the commands print.
 
+use crate::beside::beside;
 use crate::book::Book;
 use crate::cast::{Cast, Question, one_file};
 use crate::folds::{self, Persons};
 use crate::refusals;
 use crate::setup::{self, Coordinator, RESEARCHER, REVIEWERS};
 use crate::stage::{Stage, StageError, typed};
-use crate::truth::{Truth, Which, truth};
+use crate::truth::{Figures, Truth, Which, truth};
 use serde_json::{Value, json};
-use std::fmt::Write;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 /// Longest an offer may take to reach a node.
 const OFFER_DEADLINE: Duration = Duration::from_secs(30);
-/// Rows of a comparison that are shown.
-const ROWS_SHOWN: usize = 16;
+/// Lines of each steward's description of its tables that are shown.
+const DESCRIBED_LINES: usize = 6;
 
 /// Why the tour stopped.
 #[derive(Debug, thiserror::Error)]
@@ -88,33 +88,12 @@ fn prepare(cast: &Cast, stage: &mut Stage, book: &mut Book) -> Result<Coordinato
         let text = format!("{name} ({organisation}) makes a key and enrols");
         people.push(book.step(&text, || setup::person(stage, &at, name))?);
     }
-    book.chapter("3. Each steward describes its own tables");
-    if let Some(partner) = cast.partners.last() {
-        let file = one_file(partner, &stage.root().join(partner.name).join("data"));
-        let file = file.to_string_lossy().into_owned();
-        let said = stage.run("node", &["describe", &file])?;
-        book.say(&format!(
-            "  {} runs `cloister-node describe` on its files (stays at home):",
-            partner.name
-        ));
-        book.show("describe", &head(&said, 14));
-    }
-    book.say("  Each maps its own columns onto one shared dictionary, row by row:");
-    for partner in &cast.partners {
-        let columns: Vec<_> = partner.columns.iter().filter(|(to, from)| to != from).collect();
-        for (to, from) in columns.iter().take(3) {
-            let short: String = from.chars().take(70).collect();
-            book.say(&format!("    {:<14} {to:<11} = {short}", partner.name));
-        }
-    }
+    described(cast, stage, book)?;
     book.chapter("4. One agreement, signed by all four stewards");
     book.step("drafted, signed by every steward, published", || {
         setup::agreement(cast, stage, &partners, &people)
     })?;
-    book.show(
-        "agreement",
-        &head(&stage.run("cloister", &["agreement", "show", "agreement.json"])?, 12),
-    );
+    agreed(cast, stage, book)?;
     for partner in &cast.partners {
         book.step(&format!("the node of {} starts and dials out", partner.name), || {
             setup::start_node(stage, partner.name)
@@ -129,6 +108,46 @@ fn prepare(cast: &Cast, stage: &mut Stage, book: &mut Book) -> Result<Coordinato
         book.show("check", &head(&said, 14));
     }
     Ok(at)
+}
+
+fn described(cast: &Cast, stage: &Stage, book: &mut Book) -> Result<(), TourError> {
+    book.chapter("3. Each steward describes its own tables");
+    for partner in &cast.partners {
+        let file = one_file(partner, &stage.root().join(partner.name).join("data"));
+        let file = file.to_string_lossy().into_owned();
+        let said = stage.run("node", &["describe", &file])?;
+        book.say(&format!(
+            "  {} runs `cloister-node describe` on its files (stays at home):",
+            partner.name
+        ));
+        book.show("describe", &head(&said, DESCRIBED_LINES));
+    }
+    book.say("  Each maps its own columns onto one shared dictionary, row by row:");
+    for partner in &cast.partners {
+        let columns: Vec<_> = partner.columns.iter().filter(|(to, from)| to != from).collect();
+        if columns.is_empty() {
+            let all = partner.columns.len();
+            book.say(&format!("    {:<14} its {all} columns, as they are", partner.name));
+        }
+        for (to, from) in columns.iter().take(3) {
+            let short: String = from.chars().take(70).collect();
+            book.say(&format!("    {:<14} {to:<11} = {short}", partner.name));
+        }
+    }
+    Ok(())
+}
+
+/// Shows the agreement, and checks that nobody's signature is missing.
+fn agreed(cast: &Cast, stage: &Stage, book: &mut Book) -> Result<(), TourError> {
+    let said = stage.run("cloister", &["agreement", "show", "agreement.json"])?;
+    book.show("agreement", &head(&said, 12));
+    let told = stage.run_json("cloister", &["agreement", "show", "agreement.json", "--json"])?;
+    let signed = told.get("signed_by").and_then(Value::as_array).map_or(0, Vec::len);
+    if signed == cast.partners.len() {
+        return Ok(());
+    }
+    let all = cast.partners.len();
+    Err(TourError::Unexpected(format!("{signed} of {all} partners have signed the agreement")))
 }
 
 /// The researcher explains and submits.
@@ -266,15 +285,7 @@ fn answer(
     }
     book.say(&format!("\n  $ {}", typed("cloister", &["results", question.name])));
     book.show("results", &stage.run("cloister", &args)?);
-    let report =
-        stage.run_json("cloister", &["--home", &home, "results", question.name, "--json"])?;
-    book.say("  Beside it, computed by the tour from the files it can see (never by a node):");
-    let text = beside(&report, &truth);
-    book.show("beside the exact answer", &text);
-    book.note(
-        "answer",
-        json!({ "analysis": question.name, "report": report, "exact": figures(&truth.exact) }),
-    );
+    compare(stage, book, question, &truth)?;
     let proof = stage.run("cloister", &["verify", &bundle])?;
     book.say("  Anyone checks the answer's proof offline:");
     book.show("verify", &proof);
@@ -293,52 +304,35 @@ pub fn expect_all(run: &Value, state: &str) -> Result<(), TourError> {
     Err(TourError::Unexpected(format!("every partner should have `{state}`, but: {run}")))
 }
 
-fn figures(lanes: &crate::truth::Lanes) -> Value {
-    lanes.iter().map(|(cell, values)| json!({ "keys": cell, "lanes": values })).collect()
+/// Shows the answer beside what the tour computed, and fails when it cannot have come from the tables.
+fn compare(
+    stage: &Stage,
+    book: &mut Book,
+    question: &Question,
+    truth: &Truth,
+) -> Result<(), TourError> {
+    let home = format!("people/{}", RESEARCHER.0);
+    let args = ["--home", &home, "results", question.name, "--json"];
+    let report = stage.run_json("cloister", &args)?;
+    book.say("  Beside it, computed by the tour from the files it can see (never by a node):");
+    let compared = beside(&report, truth);
+    book.show("beside the exact answer", &compared.text);
+    let (exact, bounded) = (by_cell(&truth.exact), by_cell(&truth.bounded));
+    book.note(
+        "answer",
+        json!({ "analysis": question.name, "report": report, "exact": exact, "bounded": bounded }),
+    );
+    let Some(first) = compared.wrong.first() else { return Ok(()) };
+    Err(TourError::Unexpected(format!(
+        "the answer to `{}` is not what the partners' tables give, {} times; first: {first}",
+        question.name,
+        compared.wrong.len()
+    )))
 }
 
-/// The private figures beside the exact and the bounded ones: the largest rows.
-fn beside(report: &Value, truth: &Truth) -> String {
-    let mut rows: Vec<(Vec<String>, &Vec<Value>)> = Vec::new();
-    for row in report.get("rows").and_then(Value::as_array).into_iter().flatten() {
-        let keys = row.get("keys").and_then(Value::as_array).into_iter().flatten();
-        let keys = keys.map(|key| key.as_str().unwrap_or_default().to_owned()).collect();
-        if let Some(figures) = row.get("figures").and_then(Value::as_array) {
-            rows.push((keys, figures));
-        }
-    }
-    let exact = |keys: &Vec<String>, lane: usize| {
-        truth.exact.get(keys).and_then(|lanes| lanes.get(lane)).copied().unwrap_or(0.0)
-    };
-    rows.sort_by(|a, b| exact(&b.0, 0).total_cmp(&exact(&a.0, 0)));
-    let mut text = format!(
-        "{:<28} {:>22} {:>12} {:>34}\n",
-        "", "released", "exact", "bounded: mean (range over 20)"
-    );
-    for (keys, figures) in rows.iter().take(ROWS_SHOWN) {
-        for (lane, figure) in figures.iter().enumerate() {
-            let number = |key: &str| figure.get(key).and_then(Value::as_f64);
-            let share = lane == 2;
-            let (exact, bounded) = if share {
-                (exact(keys, 2) / exact(keys, 1).max(1.0), None)
-            } else {
-                let bounded = truth.bounded.get(keys).and_then(|lanes| lanes.get(lane));
-                (exact(keys, lane), bounded.copied())
-            };
-            let digits = if share { 4 } else { 0 };
-            let released = match (number("value"), number("plus_minus")) {
-                (Some(value), Some(pm)) => format!("{value:.digits$} ± {pm:.digits$}"),
-                _ => "too noisy to say".to_owned(),
-            };
-            let bounded = bounded.map_or(String::new(), |(mean, low, high)| {
-                format!("{mean:.0} ({low:.0} to {high:.0})")
-            });
-            let name = if lane == 0 { keys.join(" / ") } else { String::new() };
-            // Writing to a String cannot fail.
-            let _ = writeln!(text, "{name:<28} {released:>22} {exact:>12.digits$} {bounded:>34}");
-        }
-    }
-    text
+/// Figures as JSON, cell by cell.
+fn by_cell<T: serde::Serialize>(figures: &Figures<T>) -> Value {
+    figures.iter().map(|(cell, values)| json!({ "keys": cell, "figures": values })).collect()
 }
 
 fn spent(cast: &Cast, stage: &Stage, book: &mut Book) -> Result<(), TourError> {

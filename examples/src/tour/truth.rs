@@ -17,15 +17,41 @@ const PAIRS_MAX: usize = 4;
 /// Events a season needs, in the module of regions.
 const EVENTS_MIN: usize = 3;
 
-/// Figures by cell: one vector of lanes a cell.
-pub type Lanes = BTreeMap<Vec<String>, Vec<f64>>;
+/// Sums by cell: one vector of lanes a cell.
+type Lanes = BTreeMap<Vec<String>, Vec<f64>>;
+
+/// Figures by cell, in the order of the answer's columns that are no keys.
+pub type Figures<T> = BTreeMap<Vec<String>, Vec<T>>;
 
 /// The exact answer and the bounded one.
 pub struct Truth {
     /// Without any cap.
-    pub exact: Lanes,
-    /// Bounded: mean, least and most over [`SECRETS`] secrets, by cell and lane.
-    pub bounded: BTreeMap<Vec<String>, Vec<(f64, f64, f64)>>,
+    pub exact: Figures<f64>,
+    /// Bounded, over [`SECRETS`] secrets.
+    pub bounded: Figures<Bounded>,
+}
+
+/// One bounded figure over all secrets.
+#[derive(Clone, Copy, serde::Serialize)]
+pub struct Bounded {
+    /// Its mean.
+    pub mean: f64,
+    /// The least.
+    pub least: f64,
+    /// The most.
+    pub most: f64,
+}
+
+impl Bounded {
+    /// Of no secret yet.
+    const NONE: Self = Self { mean: 0.0, least: f64::INFINITY, most: f64::NEG_INFINITY };
+
+    /// Takes in the figure under one more of the [`SECRETS`] secrets.
+    fn take(&mut self, figure: f64) {
+        self.mean += figure / SECRETS as f64;
+        self.least = self.least.min(figure);
+        self.most = self.most.max(figure);
+    }
 }
 
 /// Which of the two analyses.
@@ -54,7 +80,7 @@ pub fn truth(kind: TruthKind, which: Which, question: &Question, partners: &[Per
         add(&mut exact, &cells);
     }
     let mut draws = Draws(0x5eed);
-    let mut bounded = BTreeMap::new();
+    let mut bounded = Figures::new();
     for _ in 0..SECRETS {
         let mut lanes = fixed.clone();
         for rows in &capped {
@@ -62,17 +88,26 @@ pub fn truth(kind: TruthKind, which: Which, question: &Question, partners: &[Per
             let cells = contributions(kind, which, &kept);
             add(&mut lanes, &draws.some_of(cells, group_cap));
         }
-        for (cell, values) in lanes {
-            let fresh = || vec![(0.0, f64::INFINITY, f64::NEG_INFINITY); values.len()];
-            let figures: &mut Vec<(f64, f64, f64)> = bounded.entry(cell).or_insert_with(fresh);
-            for (figure, value) in figures.iter_mut().zip(values) {
-                figure.0 += value / SECRETS as f64;
-                figure.1 = figure.1.min(value);
-                figure.2 = figure.2.max(value);
-            }
+        for (cell, sums) in lanes {
+            let figures = figures(kind, which, sums);
+            let fresh = || vec![Bounded::NONE; figures.len()];
+            let all = bounded.entry(cell).or_insert_with(fresh);
+            all.iter_mut().zip(&figures).for_each(|(one, figure)| one.take(*figure));
         }
     }
+    let exact = exact.into_iter().map(|(cell, sums)| (cell, figures(kind, which, sums))).collect();
     Truth { exact, bounded }
+}
+
+/// The figures that an answer gives of one cell's sums: the third of towns is a share of trips.
+fn figures(kind: TruthKind, which: Which, mut sums: Vec<f64>) -> Vec<f64> {
+    if (kind, which) == (TruthKind::Towns, Which::Sql)
+        && let [_, trips, crosses] = sums.as_mut_slice()
+    {
+        // Of no trips none crosses.
+        *crosses /= trips.max(1.0);
+    }
+    sums
 }
 
 fn bound_rows(

@@ -19,8 +19,8 @@ use cloister_plan::Planned;
 use cloister_plan::draft::{AnalysisDraft, DraftError, document_of};
 use cloister_report::{CombineError, Combined, Report, ReportError};
 use cloister_terms::{
-    Agreement, Analysis, Budget, Cost, DOCUMENT_VERSION, Digest, Grant, Refusal, ReleaseRecord,
-    RunRequest,
+    Act, Agreement, Analysis, Budget, Cost, DOCUMENT_VERSION, Digest, Grant, OutsideDates, Refusal,
+    ReleaseRecord, RunRequest, check_dates,
 };
 use cloister_wire::{DsseError, Envelope, KeyError, Opened, SigningKey, sha256};
 use std::sync::Arc;
@@ -72,6 +72,9 @@ pub enum AloneError {
     /// No nonce.
     #[error(transparent)]
     Key(#[from] KeyError),
+    /// The question's own dates; nothing was signed.
+    #[error("nothing was signed or charged: {0}")]
+    Dates(#[from] OutsideDates),
     /// The gate says no; nothing was charged.
     #[error("the node refuses, and nothing was charged: {}", own_words(*.0))]
     Refused(Refusal),
@@ -192,6 +195,7 @@ impl Alone {
         again: bool,
         now_s: i64,
     ) -> Result<Answered, AloneError> {
+        check_dates(self.agreement(), Some(analysis), Act::Run { slot_ms: 0 }, now_s)?;
         let signed = Envelope::sign(analysis, &self.steward)?;
         let opened = signed.open::<Analysis>()?;
         self.grant(&opened, module, again, now_s)?;

@@ -2,17 +2,20 @@
 //! that was checked: planned again here, with every vote verified.
 
 use super::opened::{Opened, now_s, passphrase};
-use super::words::{date, line, list, percent, share_percent};
+use super::words::{FirstToEnd, date, first_to_end, line, list, percent, share_percent};
 use super::{CliError, Printed, Shared};
 use crate::admit::{Terms, admit_offer};
 use crate::agreement::SignedAgreement;
-use crate::ledger::{Offer, OfferLine};
+use crate::ledger::accounts::Account;
+use crate::ledger::{Ledger, LedgerError, Offer, OfferLine};
 use clap::Args;
 use cloister_dp::{Entropy, SystemEntropy};
 use cloister_report::{meaning, printable};
 use cloister_sandbox::Workers;
 use cloister_terms::limits::TEXT_BYTES_MAX;
-use cloister_terms::{Analysis, Body, Budget, DOCUMENT_VERSION, Digest, Grant, Nonce, Verdict};
+use cloister_terms::{
+    Act, Analysis, Body, Budget, DOCUMENT_VERSION, Digest, Grant, Nonce, Verdict, check_dates,
+};
 use cloister_wire::{Envelope, Opened as OpenedDocument, QuorumState, count_approvals};
 use std::sync::Arc;
 
@@ -37,8 +40,6 @@ impl Pending {
         let opened = Opened::open(shared)?;
         let agreement = opened.agreement()?;
         let terms = terms(&opened, agreement);
-        let left =
-            opened.ledger.left(&terms.agreement.own().unit_namespace, terms.lifetime_caps)?;
         let mut found = Vec::new();
         for offer_line in opened.ledger.offers()? {
             let wanted = self.all || offer_line.granted.is_none() || offer_line.frozen;
@@ -47,11 +48,12 @@ impl Pending {
             };
             // An offer of an earlier agreement no longer stands.
             if let Ok((analysis, votes)) = check_again(&offer, &terms) {
-                found.push((offer_line, analysis, votes));
+                let left = Left::of(&opened.ledger, analysis.document(), &terms)?;
+                found.push((offer_line, analysis, votes, left));
             }
         }
         if self.json {
-            let found = found.iter().map(|(line, analysis, votes)| {
+            let found = found.iter().map(|(line, analysis, votes, left)| {
                 json(line, analysis.document(), votes, &terms, left)
             });
             return Ok(format!("{}\n", serde_json::to_string_pretty(&found.collect::<Vec<_>>())?));
@@ -59,7 +61,7 @@ impl Pending {
         if found.is_empty() {
             return Ok("No analysis waits for your decision.\n".to_owned());
         }
-        let texts = found.iter().map(|(line, analysis, votes)| {
+        let texts = found.iter().map(|(line, analysis, votes, left)| {
             describe(line, analysis.document(), votes, &terms, left, self.verbose)
         });
         let mut text = texts.collect::<Vec<_>>().join("\n");
@@ -90,6 +92,10 @@ impl Decision {
         let missing = || CliError::NoSuchAnalysis(self.analysis.clone());
         let offer = opened.ledger.offer(found.analysis)?.ok_or_else(missing)?;
         let (analysis, _) = check_again(&offer, &terms).map_err(CliError::Offer)?;
+        if grants {
+            let agreement = terms.agreement.document();
+            check_dates(agreement, Some(analysis.document()), Act::Sign, now_s())?;
+        }
         let key = opened.state.steward_key_file()?.open(&passphrase(shared)?)?;
         let verdict = if grants { Verdict::Approve } else { Verdict::Reject };
         let grant = Grant {
@@ -132,8 +138,61 @@ type Checked = (Arc<OpenedDocument<Analysis>>, QuorumState);
 
 fn check_again(offer: &Offer, terms: &Terms) -> Result<Checked, cloister_terms::Refusal> {
     let analysis = admit_offer(&offer.envelope, offer.module.as_deref(), &offer.approvals, terms)?;
-    let votes = count_approvals(terms.agreement.document(), &analysis, &offer.votes())?;
+    let votes = count_approvals(terms.agreement.document(), &analysis, &offer.votes(), now_s())?;
     Ok((analysis, votes))
+}
+
+/// What is left for an analysis.
+struct Left {
+    /// Of the lifetime account.
+    lifetime: Budget,
+    /// Of the account that its runs use up first.
+    tightest: Option<Tightest>,
+}
+
+/// An account with what is left of it.
+struct Tightest {
+    kind: &'static str,
+    /// Whose, in words.
+    of: String,
+    cap: Budget,
+    left: Budget,
+    ends: FirstToEnd,
+}
+
+impl Left {
+    /// Of the data owner's account, the researcher's and the agreement's, under the cap of each.
+    fn of(ledger: &Ledger, analysis: &Analysis, terms: &Terms) -> Result<Self, LedgerError> {
+        let (own, digest) = (terms.agreement.own(), terms.agreement.digest());
+        let lifetime = Account::Lifetime(own.unit_namespace.clone());
+        let mut accounts =
+            vec![(lifetime, terms.lifetime_caps, "what may ever be spent".to_owned())];
+        if let Some(person) = terms.agreement.document().researcher(&analysis.researcher) {
+            let account = Account::Researcher(digest, person.name.clone());
+            accounts.push((account, person.caps, format!("what {} may spend here", person.name)));
+        }
+        let of = "what the agreement may spend here".to_owned();
+        accounts.push((Account::Agreement(digest), own.caps, of));
+        let cost = analysis.cost_per_run().unwrap_or(analysis.cost_per_round);
+        let mut tightest: Option<Tightest> = None;
+        for (account, cap, of) in accounts {
+            let left = ledger.left_of(&account, cap)?;
+            let Some(ends) = first_to_end(cost, left, cap) else { continue };
+            if tightest.as_ref().is_none_or(|found| ends.taken >= found.ends.taken) {
+                tightest = Some(Tightest { kind: account.kind(), of, cap, left, ends });
+            }
+        }
+        let lifetime = ledger.left(&own.unit_namespace, terms.lifetime_caps)?;
+        Ok(Self { lifetime, tightest })
+    }
+}
+
+impl Tightest {
+    fn in_words(&self) -> String {
+        let enough =
+            if self.ends.taken > 1.0 { "too little for one run" } else { "which ends first" };
+        format!("{} is left of {}, {enough}.", percent(Some(self.ends.left_percent)), self.of)
+    }
 }
 
 /// The one offered analysis of that name or digest prefix.
@@ -163,7 +222,7 @@ fn describe(
     analysis: &Analysis,
     votes: &QuorumState,
     terms: &Terms,
-    left: Budget,
+    left: &Left,
     verbose: bool,
 ) -> String {
     let agreement = terms.agreement.document();
@@ -193,7 +252,9 @@ fn describe(
     if verbose {
         let total = analysis.cost_total().unwrap_or(analysis.cost_per_round);
         let run = analysis.cost_per_run().unwrap_or(analysis.cost_per_round);
-        let exact = format!("{run} a run, {total} in all; {left} left");
+        let tightest = left.tightest.as_ref();
+        let left = tightest.map(|found| format!("; {} left of {}", found.left, found.of));
+        let exact = format!("{run} a run, {total} in all{}", left.unwrap_or_default());
         text += &line("exactly", &exact);
         text += &line("plan", &analysis.plan.to_string());
     }
@@ -211,22 +272,28 @@ fn body(body: &Body) -> String {
         }
         Body::Module(module) => {
             let rows: Vec<_> = module.rows.lines().map(printable).collect();
-            format!("module {} over\n{}", module.sha256.short(), rows.join("\n"))
+            let gives = module.contributions();
+            let gives: Vec<_> = gives.iter().map(|line| printable(line)).collect();
+            format!(
+                "module {} over\n{}\ngiving of one person and group\n{}",
+                module.sha256.short(),
+                rows.join("\n"),
+                gives.join("\n")
+            )
         }
     }
 }
 
-fn cost(analysis: &Analysis, terms: &Terms, left: Budget) -> String {
+fn cost(analysis: &Analysis, terms: &Terms, left: &Left) -> String {
     let caps = terms.lifetime_caps;
     let total = analysis.cost_total().unwrap_or(analysis.cost_per_round);
-    let spent = caps.left_after(left);
     format!(
         "{} of what may ever be spent, for one run; {} for all {} that may be asked.\n\
-         {} is spent already. All runs together: {}",
+         {}\nAll runs together: {}",
         percent(share_percent(analysis.cost_per_run().unwrap_or(total), caps)),
         percent(share_percent(total, caps)),
         analysis.max_runs,
-        percent(share_percent(spent, caps)),
+        left.tightest.as_ref().map(Tightest::in_words).unwrap_or_default(),
         meaning(total),
     )
 }
@@ -251,10 +318,16 @@ fn json(
     analysis: &Analysis,
     votes: &QuorumState,
     terms: &Terms,
-    left: Budget,
+    left: &Left,
 ) -> serde_json::Value {
     let total = analysis.cost_total().unwrap_or(analysis.cost_per_round);
     let said = meaning(total);
+    let tightest = left.tightest.as_ref().map(|found| {
+        serde_json::json!({
+            "account": found.kind, "cap": found.cap, "left": found.left,
+            "left_percent": found.ends.left_percent,
+        })
+    });
     serde_json::json!({
         "analysis": offer.analysis,
         "name": offer.name,
@@ -273,7 +346,8 @@ fn json(
         "cost_total": total,
         "meaning": said.to_string(),
         "lifetime_cap": terms.lifetime_caps,
-        "lifetime_left": left,
+        "lifetime_left": left.lifetime,
+        "ends_first": tightest,
         "max_runs": analysis.max_runs,
         "not_before_s": analysis.not_before_s,
         "not_after_s": analysis.not_after_s,

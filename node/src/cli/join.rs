@@ -4,7 +4,7 @@
 use super::opened::{new_passphrase, now_s};
 use super::{CliError, Printed, Shared};
 use crate::config::{Config, sample_for};
-use crate::state::StateFolder;
+use crate::state::{StateError, StateFolder};
 use clap::Args;
 use cloister_net::{Role, SystemClock, Token, enrol};
 use cloister_terms::Name;
@@ -36,14 +36,22 @@ impl Init {
         if config.exists() {
             return Err(CliError::ConfigExists(config));
         }
-        let passphrase = new_passphrase(shared)?;
-        let (state, steward, node) =
-            StateFolder::create(&self.folder.join(STATE_FOLDER), &passphrase)?;
-        std::fs::write(&config, sample_for(&self.name)).map_err(|cause| CliError::File {
-            path: config.clone(),
-            verb: "written",
-            cause,
-        })?;
+        let folder = self.folder.join(STATE_FOLDER);
+        let (state, made) = match StateFolder::open(&folder) {
+            // Of an `init` that was cut short before its last step.
+            Ok(state) => (state, "for the keys"),
+            Err(StateError::NotInitialised(_)) => {
+                (StateFolder::create(&folder, &new_passphrase(shared)?)?.0, "and the keys")
+            }
+            Err(other) => return Err(other.into()),
+        };
+        let steward = state.steward_key_file()?.public_key();
+        let node = state.node_key_file()?.public_key();
+        // The last step, and whole: where it is done, `init` is.
+        let fresh = self.folder.join(format!("{CONFIG_FILE}.new"));
+        std::fs::write(&fresh, sample_for(&self.name))
+            .and_then(|()| std::fs::rename(&fresh, &config))
+            .map_err(|cause| CliError::File { path: config.clone(), verb: "written", cause })?;
         let steward_key_file = state.steward_key_path();
         if self.json {
             let made = serde_json::json!({
@@ -56,7 +64,7 @@ impl Init {
             return Ok(format!("{made}\n"));
         }
         Ok(format!(
-            "Made {config} and the keys of `{name}`.\n\n\
+            "Made {config} {made} of `{name}`.\n\n\
              Give these public keys to whoever drafts the agreement:\n\
              \x20 steward key  {steward}\n  node key     {node}\n\n\
              Next: edit {config}, sign the agreement with {steward_file},\n\

@@ -162,6 +162,8 @@ enum CliError {
     Reason,
     #[error("the offered analysis no longer stands: {0}")]
     Offer(cloister_terms::Refusal),
+    #[error("nothing was signed: {0}")]
+    Dates(#[from] cloister_terms::OutsideDates),
     #[error("{0} of the checks failed: see above")]
     ChecksFailed(usize),
     #[error(

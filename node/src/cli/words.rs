@@ -17,15 +17,38 @@ pub(super) fn date(at_s: i64) -> String {
 /// The share of `cap` that `cost` takes, in per cent, by the column where it is largest; `None` when
 /// a column has no cap at all.
 pub(super) fn share_percent(cost: Cost, cap: Budget) -> Option<f64> {
-    [
-        (cost.epsilon.units(), cap.epsilon.units()),
-        (cost.rho.units(), cap.rho.units()),
-        (cost.delta.units(), cap.delta.units()),
-    ]
-    .into_iter()
-    .filter(|(cost, _)| *cost > 0)
-    .map(|(cost, cap)| (cap > 0).then(|| cost as f64 / cap as f64 * 100.0))
-    .try_fold(0.0, |most: f64, share| share.map(|share| most.max(share)))
+    columns(cost)
+        .into_iter()
+        .zip(columns(cap))
+        .filter(|(cost, _)| *cost > 0)
+        .map(|(cost, cap)| (cap > 0).then(|| cost as f64 / cap as f64 * 100.0))
+        .try_fold(0.0, |most: f64, share| share.map(|share| most.max(share)))
+}
+
+fn columns(cost: Cost) -> [u64; 3] {
+    [cost.epsilon.units(), cost.rho.units(), cost.delta.units()]
+}
+
+/// The column of an account that a cost uses up first.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct FirstToEnd {
+    /// How much of what is left the cost takes; more than 1 when it is not covered.
+    pub taken: f64,
+    /// How much of the cap is left, in per cent.
+    pub left_percent: f64,
+}
+
+/// The column of which `cost` takes the largest part of what is `left` under `cap`; `None` when it takes
+/// nothing.
+pub(super) fn first_to_end(cost: Cost, left: Budget, cap: Budget) -> Option<FirstToEnd> {
+    let columns = columns(cost).into_iter().zip(columns(left)).zip(columns(cap));
+    columns
+        .filter(|((cost, _), _)| *cost > 0)
+        .map(|((cost, left), cap)| FirstToEnd {
+            taken: cost as f64 / left as f64,
+            left_percent: if cap > 0 { left as f64 / cap as f64 * 100.0 } else { 0.0 },
+        })
+        .max_by(|a, b| a.taken.total_cmp(&b.taken))
 }
 
 /// A share in words.
@@ -68,6 +91,19 @@ mod tests {
         assert_eq!(percent(share_percent(cost("0.001", "0"), cap)), "less than 0.1 %");
         assert_eq!(percent(share_percent(Cost::ZERO, cap)), "0.0 %");
         assert_eq!(share_percent(cost("0", "0.1"), cost("10", "0")), None);
+    }
+
+    #[test]
+    fn the_column_that_ends_first_tells_what_is_left() {
+        let cap = cost("10", "1");
+        let found = first_to_end(cost("1", "0.1"), cost("5", "0.2"), cap).unwrap();
+        assert_eq!((found.taken, found.left_percent), (0.5, 20.0));
+        // A column that the cost does not touch binds nothing.
+        let found = first_to_end(cost("1", "0"), cost("5", "0"), cap).unwrap();
+        assert_eq!((found.taken, found.left_percent), (0.2, 50.0));
+        let none = first_to_end(cost("0", "0.1"), Cost::ZERO, cost("10", "0")).unwrap();
+        assert_eq!((none.taken, none.left_percent), (f64::INFINITY, 0.0));
+        assert_eq!(first_to_end(Cost::ZERO, cap, cap), None);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! the unit, an order column, or two persons at once.
 
 use crate::aggregate::Exact;
-use crate::bound::{Bounder, Caps};
+use crate::bound::{Bounder, Caps, OutputRanges};
 use crate::contribute::domain::{DomainIndex, NO_CODE};
 use crate::evaluate::EvaluateError;
 use crate::fault::Fault;
@@ -15,9 +15,10 @@ use cloister_sandbox::limits::{
     FUEL_PER_PERSON_MAX, PERSONS_PER_BATCH_MAX, WATCHDOG_MS, WATCHDOG_MS_MAX,
 };
 use cloister_sandbox::{
-    BatchError, ColumnData, ColumnKind, PersonBatch, Runner, Setup, Shape, WorkerLease, Workers,
+    BatchError, ColumnData, ColumnKind, DenseNumbers, OutputLayout, PersonBatch, Runner, Setup,
+    Shape, WorkerLease, Workers,
 };
-use cloister_terms::{Bounds, Name};
+use cloister_terms::{ModuleNumbers, ModuleOutputs, Name};
 use datafusion::arrow::array::{Array, ArrayRef, AsArray};
 use datafusion::arrow::buffer::ScalarBuffer;
 use datafusion::arrow::datatypes::{Float64Type, Int64Type, TimestampMicrosecondType};
@@ -34,7 +35,15 @@ const PERSONS_PER_BATCH: u64 = 4_096;
 pub const FUEL_PER_MS_MIN: u64 = 20_000;
 
 /// What planning allows, the sandbox takes.
-const _: () = assert!(cloister_plan::limits::FUEL_MAX == FUEL_PER_PERSON_MAX);
+const _: () = {
+    use cloister_plan::limits as planned;
+    use cloister_sandbox::limits as taken;
+    assert!(planned::FUEL_MAX == FUEL_PER_PERSON_MAX);
+    assert!(planned::MODULE_ROWS_MAX == taken::ROW_CAP_MAX as u64);
+    assert!(planned::MODULE_COLUMNS_MAX == taken::COLUMNS_MAX as u64);
+    assert!(planned::MODULE_OUTPUTS_MAX == taken::OUTPUTS_MAX as u64);
+    assert!(cloister_terms::limits::MODULE_BYTES_MAX == taken::MODULE_BYTES_MAX as usize);
+};
 
 /// Milliseconds that so much fuel may take on a machine that [`FUEL_PER_MS_MIN`] speaks of.
 pub fn fuel_ms_max(fuel: u64) -> u64 {
@@ -42,7 +51,7 @@ pub fn fuel_ms_max(fuel: u64) -> u64 {
 }
 
 /// The sandbox's shape of a module plan: admission vets and compiles for the same. `None` for a SQL
-/// plan. A module that returns more pairs than the group cap gives the default contribution.
+/// plan. A module that returns more pairs than the group cap has lanes gives the default contribution.
 pub fn module_shape(
     plan: &ContributionPlan,
 ) -> Option<Result<Shape, cloister_sandbox::ShapeError>> {
@@ -52,13 +61,27 @@ pub fn module_shape(
         ModuleColumnKind::Float => ColumnKind::Float,
         ModuleColumnKind::Code { .. } => ColumnKind::Code,
     });
-    Some(Shape::new(plan.row_cap, kinds.collect(), plan.group_cap))
+    // Both caps are far below what a u32 holds: the planner keeps outputs within the sandbox's limit.
+    let lanes = u32::try_from(module.values.len()).unwrap_or(u32::MAX);
+    let cells = match module.outputs {
+        ModuleOutputs::Sparse => plan.group_cap,
+        ModuleOutputs::Dense => {
+            plan.shape.cells().ok().and_then(|cells| cells.try_into().ok()).unwrap_or(u32::MAX)
+        }
+    };
+    let shape = Shape::new(plan.row_cap, kinds.collect(), cells.saturating_mul(lanes));
+    let layout = match (module.outputs, module.numbers) {
+        (ModuleOutputs::Sparse, _) => OutputLayout::Pairs,
+        (ModuleOutputs::Dense, ModuleNumbers::Int) => OutputLayout::Dense(DenseNumbers::Ints),
+        (ModuleOutputs::Dense, ModuleNumbers::Float) => OutputLayout::Dense(DenseNumbers::Floats),
+    };
+    Some(shape.map(|shape| shape.with_layout(layout)))
 }
 
 /// A module at work on one partition.
 pub struct ModuleRows {
     columns: Arc<Vec<GuestColumn>>,
-    value: Bounds,
+    ranges: OutputRanges,
     persons_max: usize,
     bounder: Bounder,
     /// Runner and batch, absent while a blocking thread holds them.
@@ -122,7 +145,7 @@ impl ModuleRows {
         workers: Workers,
     ) -> Result<Self, Fault> {
         let shape = module_shape(plan).ok_or(Fault::PlanShape { what: "columns" })??;
-        if plan.shape.lanes.len() != 1 {
+        if plan.shape.lanes.len() != module.values.len() {
             return Err(Fault::PlanShape { what: "lanes" });
         }
         let columns = module.columns.iter().map(|column| {
@@ -150,7 +173,7 @@ impl ModuleRows {
         }
         Ok(Self {
             columns: Arc::new(columns),
-            value: module.value,
+            ranges: OutputRanges::of(module),
             persons_max: usize::try_from(persons).unwrap_or(1),
             bounder: Bounder::new(caps),
             _lease: runner.lease(),
@@ -275,7 +298,7 @@ impl ModuleRows {
         for ((unit, is_cut), pairs) in self.units.iter().zip(outputs.iter()) {
             let cut = Told::capped(is_cut);
             match pairs {
-                Some(pairs) => self.bounder.add_outputs(unit, pairs, self.value, cut, exact)?,
+                Some(pairs) => self.bounder.add_outputs(unit, pairs, &self.ranges, cut, exact)?,
                 // The default contribution is nothing: whatever went wrong, no one outside learns it, but
                 // from a noised count of such persons where that was asked and paid for.
                 None => exact.tell(Told { trapped: true, ..cut })?,

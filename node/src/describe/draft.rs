@@ -1,12 +1,15 @@
 //! Suggestions from observations: the person column, rounded bounds, small domains, a row cap. Each
 //! is marked "please confirm", and is a suggestion only.
 
-use crate::catalog::config::FileFormat;
-use crate::describe::observe::{DescribeError, Observed, ObservedColumn, observe};
+use crate::catalog::config::{FileFormat, SourceConfig};
+use crate::catalog::files::source_files;
+use crate::describe::observe::{DescribeError, Observed, ObservedColumn, format_of, observe};
 use cloister_terms::{ColumnType, Name};
 use datafusion::arrow::datatypes::DataType;
+use std::collections::BTreeMap;
 use std::fmt;
-use std::path::PathBuf;
+use std::fs::canonicalize;
+use std::path::{Path, PathBuf};
 
 /// Most different texts of a column that is suggested as a domain.
 const DOMAIN_VALUES_MAX: usize = 40;
@@ -29,6 +32,8 @@ const PERSON_WORDS: [&str; 12] = [
 const BAR_CHARS: u64 = 40;
 /// What every suggestion ends with.
 const CONFIRM: &str = "# please confirm";
+/// The dataset of a draft.
+const DATASET: &str = "events";
 
 /// A draft of a dictionary and of the mapping onto it.
 #[derive(Debug, Clone)]
@@ -41,7 +46,7 @@ pub struct Draft {
     pub rows_per_person: Vec<(u64, u64, u64)>,
     /// The dictionary, in the form of an agreement's TOML draft.
     pub dictionary: String,
-    /// The source, as TOML for `node.toml`.
+    /// The sources, as TOML for `node.toml`: between them they read each file once.
     pub source: String,
 }
 
@@ -51,12 +56,11 @@ pub fn describe(files: &[PathBuf]) -> Result<Draft, DescribeError> {
     let person = person_column(&observed);
     let rows_per_person = person.map(histogram).unwrap_or_default();
     let names = dictionary_names(&observed);
-    let path = files.first().map(|path| path.display().to_string()).unwrap_or_default();
     Ok(Draft {
         rows: observed.rows,
         person_column: person.map(|column| column.name.clone()),
         dictionary: dictionary_toml(&observed, &names, person, &rows_per_person),
-        source: source_toml(&observed, &names, &path),
+        source: sources_toml(&observed, &names, files),
         rows_per_person,
     })
 }
@@ -177,7 +181,7 @@ fn dictionary_toml(
     let unit = unit.and_then(|place| names.get(place)).map_or("person_id", String::as_str);
     let mut lines = vec![
         "[[dictionary.datasets]]".to_owned(),
-        format!("name = \"events\" {CONFIRM}"),
+        format!("name = \"{DATASET}\" {CONFIRM}"),
         "description = \"\" # please write".to_owned(),
         format!("unit_column = \"{unit}\" {CONFIRM}: the column that names a person"),
         format!(
@@ -230,18 +234,59 @@ fn suggested_range(column: &ObservedColumn, column_type: ColumnType) -> Option<S
     })
 }
 
-fn source_toml(observed: &Observed, names: &[String], path: &str) -> String {
-    let format = match observed.format {
+/// Sources that between them read each of the files once.
+fn sources_toml(observed: &Observed, names: &[String], files: &[PathBuf]) -> String {
+    let mut sources = Vec::new();
+    for format in [FileFormat::Parquet, FileFormat::Csv] {
+        let mut alike: Vec<PathBuf> = Vec::new();
+        for file in files {
+            let is_alike = format_of(file).is_ok_and(|found| found == format);
+            if is_alike && !alike.contains(file) {
+                alike.push(file.clone());
+            }
+        }
+        let paths = pattern_of(&alike, format).map_or(alike, |pattern| vec![pattern]);
+        sources.extend(paths.iter().map(|path| source_toml(observed, names, format, path)));
+    }
+    sources.join("\n")
+}
+
+/// The pattern of several files that stand together: those of their folder with this ending, and no other.
+fn pattern_of(files: &[PathBuf], format: FileFormat) -> Option<PathBuf> {
+    let (first, others) = files.split_first()?;
+    let folder = first.parent()?;
+    if others.is_empty() || others.iter().any(|file| file.parent() != Some(folder)) {
+        return None;
+    }
+    let path = folder.join(format!("*{}", format.ending()));
+    let source = SourceConfig {
+        dataset: DATASET.parse().ok()?,
+        format,
+        path,
+        hive_partitions: BTreeMap::new(),
+        csv: None,
+        columns: BTreeMap::new(),
+        only_where: None,
+    };
+    let mut given = files.iter().map(canonicalize).collect::<Result<Vec<_>, _>>().ok()?;
+    given.sort();
+    let found = source_files(&source).ok()?;
+    (found.paths == given).then_some(source.path)
+}
+
+fn source_toml(observed: &Observed, names: &[String], format: FileFormat, path: &Path) -> String {
+    let written = match format {
         FileFormat::Parquet => "parquet",
         FileFormat::Csv => "csv",
     };
+    let path = quoted(&path.display().to_string());
     let mut lines = vec![
         "[[source]]".to_owned(),
-        format!("dataset = \"events\" {CONFIRM}"),
-        format!("format = \"{format}\""),
-        format!("path = {} {CONFIRM}: a file, a folder or a pattern", quoted(path)),
+        format!("dataset = \"{DATASET}\" {CONFIRM}"),
+        format!("format = \"{written}\""),
+        format!("path = {path} {CONFIRM}: a file, a folder or a pattern"),
     ];
-    if observed.newlines {
+    if observed.newlines && format == FileFormat::Csv {
         lines.push(format!("csv = {{ newlines = true }} {CONFIRM}: quoted values hold line ends"));
     }
     lines.extend([String::new(), "[source.columns]".to_owned()]);

@@ -80,8 +80,6 @@ pub enum DescribeError {
 /// What was seen in one table.
 #[derive(Debug, Clone)]
 pub struct Observed {
-    /// How the files are encoded.
-    pub format: FileFormat,
     /// Whether values of CSV files hold line ends, which a source must declare.
     pub newlines: bool,
     /// Rows looked at.
@@ -110,8 +108,7 @@ pub struct ObservedColumn {
 /// Reads the files of one table. Errors name the file.
 pub fn observe(files: &[PathBuf]) -> Result<Observed, DescribeError> {
     let first = files.first().ok_or(DescribeError::NoFiles)?;
-    let format = format_of(first)?;
-    let mut observed = Observed { format, newlines: false, rows: 0, columns: Vec::new() };
+    let mut observed = Observed { newlines: false, rows: 0, columns: Vec::new() };
     for path in files {
         match format_of(path)? {
             FileFormat::Parquet => read_parquet(path, &mut observed)?,
@@ -127,7 +124,8 @@ pub fn observe(files: &[PathBuf]) -> Result<Observed, DescribeError> {
     Ok(observed)
 }
 
-fn format_of(path: &Path) -> Result<FileFormat, DescribeError> {
+/// How a file is encoded, by its ending.
+pub(super) fn format_of(path: &Path) -> Result<FileFormat, DescribeError> {
     let name = path.to_string_lossy();
     let known = [FileFormat::Parquet, FileFormat::Csv];
     let format = known.into_iter().find(|format| name.ends_with(format.ending()));

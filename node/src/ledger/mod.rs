@@ -48,6 +48,10 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Prepared statements that are kept; there are fewer of them.
 const STATEMENTS_MAX: usize = 64;
 
+/// Pages of a file on a disk that never fills up.
+#[cfg(feature = "for-tests")]
+const ANY_PAGES: i64 = 1_073_741_823;
+
 /// The ledger of one unit namespace. Shared by reference; its methods block on the disk.
 #[derive(Debug)]
 pub struct Ledger {
@@ -57,6 +61,9 @@ pub struct Ledger {
     connection: Mutex<Option<Connection>>,
     #[cfg(feature = "for-tests")]
     lose_next_commit: std::sync::atomic::AtomicBool,
+    /// Most pages of the file, also on a connection that is opened anew.
+    #[cfg(feature = "for-tests")]
+    pages_max: std::sync::atomic::AtomicI64,
     #[cfg(feature = "for-tests")]
     mutant: Option<crate::mutant::Mutant>,
 }
@@ -80,6 +87,8 @@ impl Ledger {
             #[cfg(feature = "for-tests")]
             lose_next_commit: false.into(),
             #[cfg(feature = "for-tests")]
+            pages_max: ANY_PAGES.into(),
+            #[cfg(feature = "for-tests")]
             mutant: None,
         };
         ledger.read(|_| Ok(()))?;
@@ -91,25 +100,36 @@ impl Ledger {
         &self.path
     }
 
-    /// Caps the file at its present size, as a full disk would.
+    /// Caps the file at its present size, as a full disk would, until
+    /// [`Ledger::empty_disk_for_tests`].
     #[cfg(feature = "for-tests")]
     pub fn fill_disk_for_tests(&self) -> Result<(), LedgerError> {
-        self.read(|connection| {
+        let pages = self.read(|connection| {
             // Free pages would still take rows.
             connection.execute_batch("VACUUM")?;
-            let pages: i64 = connection.query_row("PRAGMA page_count", [], |row| row.get(0))?;
-            connection.query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(()))?;
-            Ok(())
-        })
+            Ok(connection.query_row("PRAGMA page_count", [], |row| row.get(0))?)
+        })?;
+        self.cap_pages_for_tests(pages)
     }
 
     /// Undoes [`Ledger::fill_disk_for_tests`].
     #[cfg(feature = "for-tests")]
     pub fn empty_disk_for_tests(&self) -> Result<(), LedgerError> {
-        self.read(|connection| {
-            connection.query_row("PRAGMA max_page_count = 1073741823", [], |_| Ok(()))?;
-            Ok(())
-        })
+        self.cap_pages_for_tests(ANY_PAGES)
+    }
+
+    #[cfg(feature = "for-tests")]
+    fn cap_pages_for_tests(&self, pages: i64) -> Result<(), LedgerError> {
+        self.pages_max.store(pages, std::sync::atomic::Ordering::SeqCst);
+        self.read(|connection| self.cap_pages_of(connection))
+    }
+
+    /// SQLite keeps the cap with the connection, and a full disk costs the connection.
+    #[cfg(feature = "for-tests")]
+    fn cap_pages_of(&self, connection: &Connection) -> Result<(), LedgerError> {
+        let pages = self.pages_max.load(std::sync::atomic::Ordering::SeqCst);
+        connection.query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(()))?;
+        Ok(())
     }
 
     /// Lets the next commit take effect and report failure, as a disk that answers too late does.
@@ -198,6 +218,8 @@ impl Ledger {
         check_sums(&snapshot, &proved)?;
         check_charges(&snapshot, &proved)?;
         snapshot.commit()?;
+        #[cfg(feature = "for-tests")]
+        self.cap_pages_of(&connection)?;
         Ok(connection)
     }
 

@@ -1,7 +1,7 @@
 //! What `cloister-node ledger show` shows: accounts, charges, releases, head. For the steward alone;
 //! it holds no figure computed from records, and no released value.
 
-use super::accounts::{self, AccountLine};
+use super::accounts::{self, Account, AccountLine};
 use super::fault::LedgerError;
 use super::journal::Head;
 use super::{ChargeTerms, Ledger, digest, steward};
@@ -68,8 +68,12 @@ impl Ledger {
         unit_namespace: &cloister_terms::Name,
         caps: Budget,
     ) -> Result<Budget, LedgerError> {
-        let account = accounts::Account::Lifetime(unit_namespace.clone());
-        self.read(|connection| Ok(caps.left_after(accounts::spent(connection, &account)?)))
+        self.left_of(&Account::Lifetime(unit_namespace.clone()), caps)
+    }
+
+    /// What is left of `account` under `cap`.
+    pub(crate) fn left_of(&self, account: &Account, cap: Budget) -> Result<Budget, LedgerError> {
+        self.read(|connection| Ok(cap.left_after(accounts::spent(connection, account)?)))
     }
 
     /// Refuses a unit namespace other than the one that was charged here so far: under another name the

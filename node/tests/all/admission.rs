@@ -3,7 +3,9 @@
 
 use super::*;
 use cloister_node::fixtures::{digest_of, name};
-use cloister_terms::{Approval, Body, Digest, Grant, ModuleBody, Nonce, RunRequest, Verdict};
+use cloister_terms::{
+    Agreement, Approval, Body, Column, Digest, Grant, ModuleBody, Nonce, RunRequest, Verdict,
+};
 use cloister_wire::sha256;
 
 #[test]
@@ -188,6 +190,25 @@ fn b06_an_authors_vote_is_not_counted() {
         used: vec![],
     };
     assert_eq!(rig.refusal(&papers), Refusal::BelowQuorum);
+}
+
+#[test]
+fn b06_a_vote_counts_until_the_second_before_the_reviewers_training_lapses() {
+    let trained_until = |until_s: i64| {
+        let edit = |agreement: &mut Agreement| {
+            agreement.reviewers[2].trained_until_s = Some(until_s);
+        };
+        Rig::with(Federation::with(edit), generous())
+    };
+    let lapsed = trained_until(NOW_S);
+    let papers = lapsed.federation.papers(&lapsed.granted(|_| ()), 1);
+    assert_eq!(lapsed.refusal(&papers), Refusal::BelowQuorum);
+    let rig = trained_until(NOW_S + 1);
+    rig.admit(&rig.federation.papers(&rig.granted(|_| ()), 1)).unwrap();
+    // The very votes that are remembered as valid count no more a second later.
+    let late_s = NOW_S + 1;
+    let late = rig.admit_at(&at_of(&rig, 2, late_s), late_s);
+    assert_eq!(late.unwrap_err(), Refusal::BelowQuorum);
 }
 
 #[test]
@@ -387,8 +408,13 @@ fn only_the_approved_module_bytes_are_vetted() {
             sha256,
             rows: "SELECT distance_km FROM trips".into(),
             keys: vec![],
-            value: cloister_terms::Bounds::from_steps(0, 10, 0).unwrap(),
-            value_name: "n".into(),
+            lanes: vec![cloister_terms::ModuleLane {
+                name: "n".into(),
+                value: cloister_terms::Bounds::from_steps(0, 10, 0).unwrap(),
+            }],
+            numbers: cloister_terms::ModuleNumbers::Int,
+            outputs: cloister_terms::ModuleOutputs::Sparse,
+            norm_max_steps: None,
             fuel_per_person: 1_000,
         })
     };
@@ -415,24 +441,34 @@ fn town_flows(rig: &Rig, rows: &str, row_cap: u32, group_cap: u32) -> Papers {
             sha256: sha256(&wasm),
             rows: rows.into(),
             keys: vec![key("from"), key("to")],
-            value: cloister_terms::Bounds::from_steps(0, 1, 0).unwrap(),
-            value_name: "people".into(),
+            lanes: vec![cloister_terms::ModuleLane {
+                name: "people".into(),
+                value: cloister_terms::Bounds::from_steps(0, 1, 0).unwrap(),
+            }],
+            numbers: cloister_terms::ModuleNumbers::Int,
+            outputs: cloister_terms::ModuleOutputs::Sparse,
+            norm_max_steps: None,
             fuel_per_person: 2_000_000,
         });
     });
     Papers { module: Some(wasm), ..rig.federation.papers(&analysis, 1) }
 }
 
-/// A gate whose dictionary lets a person have as many rows as the sample module takes.
+/// A gate whose dictionary lets a person have as many rows as the sample module takes, and two towns in each.
 fn rig_of_many_rows() -> Rig {
-    let federation = Federation::with(|a| a.dictionary.datasets[0].rows_per_unit_max = 600);
+    let federation = Federation::with(|a| {
+        let trips = &mut a.dictionary.datasets[0];
+        trips.rows_per_unit_max = 600;
+        let city = trips.column("city").unwrap().clone();
+        trips.columns.push(Column { name: name("end_city"), ..city });
+    });
     Rig::with(federation, generous())
 }
 
 #[test]
 fn a_module_that_fits_its_question_is_admitted_and_charged() {
     let rig = rig_of_many_rows();
-    let papers = town_flows(&rig, "SELECT city, distance_km FROM trips", 512, 4);
+    let papers = town_flows(&rig, "SELECT city, end_city FROM trips", 512, 4);
     let charge = rig.fresh(&papers);
     assert_eq!(charge.module(), papers.module.as_deref());
     assert_eq!((charge.plan().row_cap, charge.plan().group_cap), (512, 4));
@@ -440,14 +476,35 @@ fn a_module_that_fits_its_question_is_admitted_and_charged() {
 }
 
 #[test]
+fn b05_any_changed_byte_of_the_module_is_refused() {
+    let rig = rig_of_many_rows();
+    let good = town_flows(&rig, "SELECT city, end_city FROM trips", 512, 4);
+    let refusal =
+        |wasm: &[u8]| rig.refusal(&Papers { module: Some(wasm.to_vec()), ..good.clone() });
+    let mut wasm = good.module.clone().unwrap();
+    let last = wasm.len() - 1;
+    for at in (0..last).step_by(1 + last / 40).chain([last]) {
+        wasm[at] ^= 1;
+        assert_eq!(refusal(&wasm), Refusal::ModuleMismatch, "byte {at}");
+        wasm[at] ^= 1;
+    }
+    assert_eq!(refusal(&wasm[..last]), Refusal::ModuleMismatch, "one byte less");
+    wasm.push(0);
+    assert_eq!(refusal(&wasm), Refusal::ModuleMismatch, "one byte more");
+    assert_eq!(rig.spent(), Cost::ZERO);
+    rig.fresh(&good);
+}
+
+#[test]
 fn a_module_built_for_another_question_is_refused_before_the_charge() {
     let rig = rig_of_many_rows();
-    let two = "SELECT city, distance_km FROM trips";
+    let two = "SELECT city, end_city FROM trips";
     for (what, rows, row_cap, group_cap) in [
         ("fewer rows", two, 448, 4),
         ("more rows", two, 576, 4),
         ("one column", "SELECT city FROM trips", 512, 4),
         ("more outputs", two, 512, 5),
+        ("columns of other kinds", "SELECT city, distance_km FROM trips", 512, 4),
     ] {
         let papers = town_flows(&rig, rows, row_cap, group_cap);
         assert_eq!(rig.refusal(&papers), Refusal::ModuleRejected, "{what}");

@@ -7,7 +7,7 @@ use cloister_node::ledger::{Ledger, LedgerError};
 use cloister_node::measure::MeasureOptions;
 use cloister_node::run::Tables;
 use cloister_plan::draft::{AnalysisDraft, analysis_from_toml};
-use cloister_terms::{Budget, Cost, Refusal};
+use cloister_terms::{Analysis, Budget, Cost, Refusal};
 use cloister_wire::SigningKey;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -269,6 +269,25 @@ async fn a18_alone_too_an_epoch_has_one_answer_and_the_next_is_charged_in_full()
     let third = alone.ask(&analysis, None, false, NOW_S + 2 * EPOCH_S).await;
     let is_used = matches!(third, Err(AloneError::Refused(Refusal::NoRunsLeft)));
     assert!(is_used, "{:?}", third.map(|_| ()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn b07_alone_too_nothing_is_signed_for_a_question_that_has_ended() {
+    let desk = Desk::new().described();
+    let (alone, draft) = desk.alone(rho("1")).unwrap();
+    let (planned, _) = alone.plan(&draft).unwrap();
+    let head = desk.ledger().head().unwrap();
+    // A run of one partner alone takes a second at most.
+    for (from_s, until_s) in [(0, NOW_S), (0, NOW_S + 1), (NOW_S + 1, NOW_S + 100)] {
+        let (mut analysis, dates) = (planned.clone(), (from_s, until_s));
+        (analysis.not_before_s, analysis.not_after_s) = dates;
+        let refused = alone.ask(&analysis, None, false, NOW_S).await;
+        let is_outside = matches!(refused, Err(AloneError::Dates(_)));
+        assert!(is_outside, "{dates:?}: {:?}", refused.map(|_| ()));
+    }
+    assert_eq!(desk.ledger().head().unwrap(), head, "no grant was signed either");
+    let open = Analysis { not_after_s: NOW_S + 2, ..planned };
+    alone.ask(&open, None, false, NOW_S).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -2,14 +2,22 @@
 //! in one line which says what to do.
 
 use super::*;
+use cloister_net::{Clock, SystemClock};
 use cloister_node::admit::admit_offer;
+use cloister_node::catalog::Catalog;
 use cloister_node::config::{Config, SAMPLE};
+use cloister_node::fixtures::{HandPace, dictionary, digest_of};
+use cloister_node::run::{Runs, Tables};
+use cloister_node::serve::Node;
 use cloister_node::start;
 use cloister_node::state::StateFolder;
-use cloister_terms::PublicKey;
+use cloister_terms::{Agreement, PublicKey, Verdict};
+use cloister_wire::encode;
+use cloister_wire::message::{FromNode, ToNode};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::Arc;
 
 const PASSPHRASE: &str = "correct horse battery";
 
@@ -60,6 +68,11 @@ impl Desk {
 
 /// `init`, and an agreement with the keys it made.
 fn initialised() -> (Desk, Federation) {
+    initialised_with(|_| ())
+}
+
+/// As [`initialised`], with the agreement changed before it is signed.
+fn initialised_with(edit: impl FnOnce(&mut Agreement)) -> (Desk, Federation) {
     let desk = Desk::new();
     let made = desk.json(&["init", "--name", "north", "--json"]);
     let public = |which: &str| made[which].as_str().unwrap().parse::<PublicKey>().unwrap();
@@ -69,6 +82,7 @@ fn initialised() -> (Desk, Federation) {
         // The commands go by the machine's own clock.
         agreement.not_before_s = agreement.calendar.start_s;
         agreement.not_after_s += 1_000_000_000;
+        edit(agreement);
     });
     let state = StateFolder::open(&desk.path("state")).unwrap();
     let steward = state.steward_key_file().unwrap().open(PASSPHRASE).unwrap();
@@ -80,13 +94,24 @@ fn initialised() -> (Desk, Federation) {
     (desk, federation)
 }
 
-/// Keeps an offer as a running node does.
-fn offer(desk: &Desk, papers: &Papers) {
+/// An analysis that lasts by the machine's own clock.
+fn lasting(analysis: &mut Analysis) {
+    (analysis.not_before_s, analysis.not_after_s) = (0, NOW_S + 1_000_000_000);
+}
+
+/// The node's ledger and terms, as it runs with them.
+fn opened(desk: &Desk) -> (Ledger, Terms) {
     let config = Config::load(&desk.path("node.toml")).unwrap();
     let state = StateFolder::open(&config.state).unwrap();
     let ledger = Ledger::open(&state.ledger_path()).unwrap();
     let agreement = start::agreement(&config, &state).unwrap().unwrap();
     let terms = start::terms(&config, agreement, &ledger, NOW_S).unwrap();
+    (ledger, terms)
+}
+
+/// Keeps an offer as a running node does.
+fn offer(desk: &Desk, papers: &Papers) {
+    let (ledger, terms) = opened(desk);
     let analysis = admit_offer(&papers.analysis, None, &papers.approvals, &terms).unwrap();
     ledger.keep_offer(&analysis, None, &papers.approvals, NOW_S).unwrap();
 }
@@ -95,7 +120,7 @@ fn offer(desk: &Desk, papers: &Papers) {
 fn a_steward_sees_decides_and_accounts() {
     let (desk, federation) = initialised();
     assert!(desk.good(&["pending"]).contains("No analysis waits"));
-    let analysis = federation.analysis(|_| ());
+    let analysis = federation.analysis(lasting);
     offer(&desk, &federation.papers(&analysis, 1));
     let text = desk.good(&["pending"]);
     for said in
@@ -127,6 +152,105 @@ fn a_steward_sees_decides_and_accounts() {
 }
 
 #[test]
+fn b07_nothing_is_granted_that_could_not_run_any_more() {
+    // In 2001, whatever the machine's clock says.
+    const ENDED_S: i64 = 1_000_000_000;
+    let ended = |agreement: &mut Agreement| {
+        (agreement.calendar.start_s, agreement.not_before_s) = (0, 0);
+        agreement.not_after_s = ENDED_S;
+    };
+    let old = |analysis: &mut Analysis| {
+        (analysis.not_before_s, analysis.not_after_s) = (0, ENDED_S);
+    };
+    let cases = [
+        (initialised_with(ended), lasting as fn(&mut Analysis), "agreement"),
+        (initialised(), old as fn(&mut Analysis), "analysis"),
+    ];
+    for ((desk, federation), edit, document) in cases {
+        let analysis = federation.analysis(edit);
+        offer(&desk, &federation.papers(&analysis, 1));
+        let refused = desk.bad(&["grant", "trips-by-city", "--reason", "Discussed."]);
+        let said = format!("nothing was signed: the {document} leaves no time for a run");
+        assert!(refused.contains(&said), "{refused}");
+        assert_eq!(desk.json(&["pending", "--json"])[0]["granted"], Value::Null);
+        let declined = desk.good(&["decline", "trips-by-city", "--reason", "Too late."]);
+        assert!(declined.contains("Declined"), "{declined}");
+    }
+}
+
+#[test]
+fn a_steward_sees_what_is_left_of_the_account_that_ends_first() {
+    let (desk, federation) = initialised_with(|agreement| {
+        (agreement.calendar.start_s, agreement.not_before_s) = (0, 0);
+        agreement.parties[0].caps.epsilon = "4".parse().unwrap();
+    });
+    let analysis = federation.analysis(lasting);
+    offer(&desk, &federation.papers(&analysis, 1));
+    let left = |percent: &str| {
+        let text = desk.good(&["pending", "--all"]);
+        let said = format!("{percent} % is left of what the agreement may spend here");
+        assert!(text.contains(&said), "`{said}` is missing in:\n{text}");
+        let pending = desk.json(&["pending", "--all", "--json"]);
+        assert_eq!(pending[0]["ends_first"]["account"], "agreement");
+        pending[0]["ends_first"]["left"]["epsilon"].clone()
+    };
+    assert_eq!(left("100.0"), "4");
+    desk.good(&["grant", "trips-by-city", "--reason", "Discussed."]);
+    // One run is charged, as by a running node.
+    let (ledger, terms) = opened(&desk);
+    let now_s = i64::try_from(SystemClock.now_unix_s()).unwrap();
+    let votes = ["rita", "rosa"].map(|who| federation.vote(who, &analysis, Verdict::Approve));
+    let request = federation.request(&analysis, &votes, 1, now_s).to_bytes();
+    let papers = Papers { request, ..federation.papers(&analysis, 1) };
+    let admitted = admit(&papers.asking(), &terms, &ledger, now_s).unwrap();
+    ledger.charge(admitted, Room::Free, &mut SystemEntropy::new()).unwrap();
+    assert_eq!(left("75.0"), "3");
+    let text = desk.good(&["pending", "--all", "--verbose"]);
+    let exact = "epsilon 3, rho 10 left of what the agreement may spend here";
+    assert!(text.contains(exact), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pause_and_a_decline_stop_the_node_that_runs() {
+    let (desk, federation) = initialised_with(|agreement| {
+        (agreement.calendar.start_s, agreement.not_before_s) = (0, 0);
+    });
+    let (ledger, terms) = opened(&desk);
+    let state = StateFolder::open(&desk.path("state")).unwrap();
+    let node_key = state.node_key_file().unwrap().open(PASSPHRASE).unwrap();
+    let catalog = Catalog::open(&[], &dictionary()).unwrap();
+    let tables = Arc::new(Tables { catalog, options: Default::default() });
+    let (clock, pace) = (Arc::new(SystemClock), Arc::new(HandPace::default()));
+    let runs = Arc::new(Runs::new(Arc::new(ledger), tables, node_key, clock, pace, terms));
+    let node = Node::new(runs.clone());
+
+    let analysis = federation.analysis(lasting);
+    let votes = ["rita", "rosa"].map(|who| federation.vote(who, &analysis, Verdict::Approve));
+    let Papers { analysis: text, approvals, .. } = federation.papers(&analysis, 1);
+    let offer = ToNode::Offer { analysis: text, module: None, approvals };
+    assert_eq!(node.judge(&encode(&offer).unwrap()), FromNode::Taken);
+    let asked = |nonce: u64| {
+        let now_s = i64::try_from(SystemClock.now_unix_s()).unwrap();
+        let request = federation.request(&analysis, &votes, nonce, now_s).to_bytes();
+        let papers = federation.papers(&analysis, nonce);
+        let Papers { analysis, module, approvals, used, .. } = papers;
+        node.judge(&encode(&ToNode::Run { analysis, module, approvals, request, used }).unwrap())
+    };
+    assert_eq!(asked(1), FromNode::Refused(Refusal::NotGranted));
+    desk.good(&["grant", "trips-by-city", "--reason", "Discussed."]);
+    desk.good(&["pause"]);
+    assert_eq!(asked(2), FromNode::Refused(Refusal::Paused));
+    desk.good(&["pause", "--resume"]);
+    assert_eq!(asked(3), FromNode::Taken);
+    desk.good(&["decline", "trips-by-city", "--reason", "No more."]);
+    assert_eq!(asked(4), FromNode::Refused(Refusal::Declined));
+    assert_eq!(runs.ledger.view().unwrap().charges.len(), 1);
+    // The coordinator is told of the latest word.
+    let told = (digest_of::<Analysis>(&analysis), false);
+    assert_eq!(runs.ledger.decisions_to_report().unwrap(), [told]);
+}
+
+#[test]
 fn mistakes_end_in_one_line_that_says_what_to_do() {
     let desk = Desk::new();
     assert!(desk.bad(&["pending"]).contains("cloister-node init"));
@@ -146,7 +270,7 @@ fn mistakes_end_in_one_line_that_says_what_to_do() {
     let said = String::from_utf8(checked.stdout).unwrap();
     assert!(checked.status.success() && !said.contains("PROBLEM"), "{said}");
     // A passphrase that is not the keys', and an agreement that lost a signature.
-    let analysis = federation.analysis(|_| ());
+    let analysis = federation.analysis(lasting);
     offer(&desk, &federation.papers(&analysis, 1));
     std::fs::write(desk.path("wrong"), "another passphrase\n").unwrap();
     let wrong = ["--passphrase-file", "wrong", "grant", "trips-by-city", "--reason", "Yes."];
@@ -156,6 +280,24 @@ fn mistakes_end_in_one_line_that_says_what_to_do() {
     assert!(desk.bad(&["pending"]).contains("not signed"));
     std::fs::remove_file(desk.path("agreement.json")).unwrap();
     assert!(desk.bad(&["pending"]).contains("agreement.json"));
+}
+
+#[test]
+fn an_init_that_was_killed_is_run_again() {
+    let init = ["init", "--name", "north", "--json"];
+    let desk = Desk::new();
+    // Between the two keys.
+    std::fs::create_dir(desk.path("state")).unwrap();
+    for left in ["state/node.key.json.new", "state/steward.key.json", "node.toml.new"] {
+        std::fs::write(desk.path(left), "{").unwrap();
+    }
+    assert!(desk.bad(&["pending"]).contains("cloister-node init"));
+    let made = desk.json(&init);
+    // Before its configuration was there: the keys stand, and nobody is asked for a passphrase.
+    std::fs::remove_file(desk.path("node.toml")).unwrap();
+    assert_eq!(desk.json(&init), made);
+    assert!(desk.bad(&init).contains("never overwritten"));
+    assert!(desk.good(&["ledger", "show"]).contains("Nothing was spent yet"));
 }
 
 #[test]

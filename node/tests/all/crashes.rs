@@ -3,7 +3,7 @@
 
 use super::*;
 use cloister_dp::prf;
-use cloister_node::ledger::{LedgerError, Verdict};
+use cloister_node::ledger::{LedgerError, Settled, Verdict};
 
 #[test]
 fn b20_a_crash_before_the_release_runs_once_more_under_the_same_charge() {
@@ -87,6 +87,36 @@ fn a_full_disk_charges_nothing() {
 }
 
 #[test]
+fn a_disk_that_is_full_at_the_release_sends_nothing_and_keeps_the_charge() {
+    let rig = Rig::new();
+    let papers = rig.federation.papers(&rig.granted(numbered(1)), 1);
+    let charge = rig.fresh(&papers);
+    let (id, lanes) = (charge.id(), values(&charge, 1));
+    rig.ledger.fill_disk_for_tests().unwrap();
+    // What room the last pages have is taken by the smallest of entries.
+    let note = || rig.ledger.note_refusal(None, Refusal::Busy, NOW_S);
+    assert!((0..10_000).any(|_| note().is_err()), "the disk must fill up");
+    let head = rig.ledger.head().unwrap();
+    let full = rig.ledger.release_for_tests(charge, lanes, &key("node:north"), NOW_S);
+    assert!(matches!(full, Err(LedgerError::Sqlite(_))), "{full:?}");
+    let full = rig.ledger.withhold(id, NOW_S);
+    assert!(matches!(full, Err(LedgerError::Sqlite(_))), "{full:?}");
+    assert_eq!(rig.ledger.delivery(papers.request_digest()).unwrap(), None, "nothing is sent");
+    assert_eq!(rig.ledger.view().unwrap().charges[0].state, "open");
+    assert_eq!((rig.spent(), rig.ledger.head().unwrap()), (epsilon("1"), head));
+    rig.ledger.empty_disk_for_tests().unwrap();
+    for _ in 0..2 {
+        assert_eq!(rig.ledger.withhold(id, NOW_S).unwrap(), Settled::Withheld);
+    }
+    let rig = rig.reopen();
+    assert!(rig.ledger.recover(&mut SystemEntropy::new(), NOW_S).unwrap().is_empty());
+    let delivery = rig.ledger.delivery(papers.request_digest()).unwrap().unwrap();
+    assert_eq!(delivery.verdict, Verdict::Withheld);
+    assert_eq!(rig.ledger.head().unwrap().size, head.size + 1, "one verdict");
+    assert_eq!(rig.spent(), epsilon("1"));
+}
+
+#[test]
 fn a_commit_of_unknown_outcome_counts_as_charged() {
     let rig = Rig::new();
     let papers = rig.federation.papers(&rig.granted(|_| ()), 1);
@@ -109,7 +139,7 @@ fn a_lost_release_commit_is_still_the_one_release() {
     let lost = rig.ledger.release_for_tests(charge, lanes, &key("node:north"), NOW_S);
     assert!(matches!(lost, Err(LedgerError::CommitUnknown(_))));
     let settled = rig.ledger.withhold(id, NOW_S).unwrap();
-    assert_eq!(settled, cloister_node::ledger::Settled::Released);
+    assert_eq!(settled, Settled::Released);
     let delivery = rig.ledger.delivery(papers.request_digest()).unwrap().unwrap();
     assert!(matches!(delivery.verdict, Verdict::Released(_)));
 }

@@ -232,7 +232,8 @@ async fn persons_on_whom_a_module_gives_up_are_counted() {
         let body = serde_json::json!({ "module": {
             "sha256": sha256(&wasm), "rows": "SELECT n FROM trips",
             "keys": [{ "name": "cell", "values": cells }],
-            "value": { "min": range.0, "max": range.1 }, "value_name": "people",
+            "lanes": [{ "name": "people", "value": { "min": range.0, "max": range.1 } }],
+            "numbers": "int", "outputs": "sparse",
             "fuel_per_person": 100_000 } });
         let body: Body = serde_json::from_value(body).unwrap();
         let plan = told(&world.dictionary, &body, (4, 2), None);

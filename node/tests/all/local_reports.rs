@@ -2,11 +2,15 @@
 
 use crate::sources::destroy_column;
 use crate::world::*;
-use cloister_node::catalog::{Catalog, SourceConfig};
+use cloister_node::catalog::{Catalog, Source, SourceConfig};
 use cloister_node::check_data::check_data;
 use cloister_node::describe::{DescribeError, Draft, describe};
 use cloister_terms::Dictionary;
+use datafusion::arrow::array::{ArrayRef, Int64Array, RecordBatch};
+use std::collections::BTreeSet;
 use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_check_counts_what_the_pipeline_drops_clamps_and_caps() {
@@ -128,6 +132,42 @@ fn a_draft_reads_csv_and_odd_names() {
     let sources: Sources = toml::from_str(&draft.source).unwrap();
     assert_eq!(sources.source[0].columns[&dictionary.datasets[0].unit_column], "\"Customer No\"");
     Catalog::open(&sources.source, &dictionary).unwrap();
+}
+
+#[test]
+fn a_draft_of_several_files_reads_each_of_them_once() {
+    let root = tempfile::tempdir().unwrap();
+    let at = |name: &str| root.path().join(name);
+    let text = "user_id,n\n1,2\n1,3\n2,4\n2,5\n";
+    fs::create_dir(at("more")).unwrap();
+    for name in ["a.csv", "b.csv", "more/c.csv", "more/d.csv"] {
+        fs::write(at(name), text).unwrap();
+    }
+    let ints = |values: [i64; 2]| Arc::new(Int64Array::from(values.to_vec())) as ArrayRef;
+    let columns = [("user_id", ints([1, 2])), ("n", ints([3, 4]))];
+    write_parquet(&at("e.parquet"), &RecordBatch::try_from_iter(columns).unwrap(), 10);
+    let drafted = |names: &[&str]| {
+        let files: Vec<PathBuf> = names.iter().map(|name| at(name)).collect();
+        let draft = describe(&files).unwrap();
+        let sources = toml::from_str::<Sources>(&draft.source).unwrap().source;
+        let catalog = Catalog::open(&sources, &dictionary_of(&draft)).unwrap();
+        let events = "events".parse().unwrap();
+        let mut read: Vec<&PathBuf> = catalog.sources(&events).flat_map(Source::paths).collect();
+        read.sort();
+        let given: BTreeSet<_> = files.iter().map(|file| fs::canonicalize(file).unwrap()).collect();
+        assert_eq!(read, given.iter().collect::<Vec<_>>(), "{names:?}");
+        sources.into_iter().map(|source| source.path).collect::<Vec<_>>()
+    };
+    // Together in their folder.
+    assert_eq!(drafted(&["b.csv", "a.csv"]), [at("*.csv")]);
+    assert_eq!(drafted(&["more/c.csv", "more/d.csv", "more/c.csv"]), [at("more/*.csv")]);
+    // Some of a folder, or of several.
+    assert_eq!(drafted(&["more/d.csv"]), [at("more/d.csv")]);
+    assert_eq!(drafted(&["a.csv", "more/c.csv"]), [at("a.csv"), at("more/c.csv")]);
+    fs::write(at("f.csv"), text).unwrap();
+    assert_eq!(drafted(&["a.csv", "b.csv"]), [at("a.csv"), at("b.csv")]);
+    // Of two kinds.
+    assert_eq!(drafted(&["f.csv", "e.parquet"]), [at("e.parquet"), at("f.csv")]);
 }
 
 #[test]

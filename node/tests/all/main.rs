@@ -25,6 +25,7 @@ mod column_types;
 mod dealt;
 mod diagnostics;
 mod local_reports;
+mod module_outputs;
 mod modules;
 mod private_keys;
 mod relation_hostile;

@@ -8,7 +8,10 @@ use cloister_node::ledger::Verdict;
 use cloister_node::measure::MeasureOptions;
 use cloister_node::run::{Runs, Tables};
 use cloister_sandbox::{WorkerKind, WorkerProgram, Workers};
-use cloister_terms::{Body, Bounds, Digest, KeyDimension, KeyValue, ModuleBody};
+use cloister_terms::{
+    Body, Bounds, Digest, KeyDimension, KeyValue, ModuleBody, ModuleLane, ModuleNumbers,
+    ModuleOutputs,
+};
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
@@ -54,8 +57,13 @@ fn asks(wasm: &[u8], fuel_per_person: u64) -> impl FnOnce(&mut Analysis) {
             name: "cell".into(),
             values: vec![KeyValue::Int(0), KeyValue::Int(1)],
         }],
-        value: Bounds::from_steps(0, 1, 0).unwrap(),
-        value_name: "people".into(),
+        lanes: vec![ModuleLane {
+            name: "people".into(),
+            value: Bounds::from_steps(0, 1, 0).unwrap(),
+        }],
+        numbers: ModuleNumbers::Int,
+        outputs: ModuleOutputs::Sparse,
+        norm_max_steps: None,
         fuel_per_person,
     };
     |analysis| {
@@ -197,6 +205,9 @@ async fn a14_a_killed_worker_is_one_withheld_answer_and_the_node_goes_on() {
     let analysis = partner.federation.analysis(asks(&wasm, MUCH_FUEL));
     partner.federation.grant("north", &analysis, &partner.runs.ledger);
     let request = partner.ask(&analysis, Some(&wasm), 1).await.unwrap();
+    let accounts = || partner.runs.ledger.view().unwrap().accounts;
+    let charged = accounts();
+    assert!(!charged.is_empty() && charged.iter().all(|account| account.spent != Cost::ZERO));
     // The charge's own worker, in the middle of its batch.
     let worker = loop {
         if let Some(busy) = workers_of(&program).into_iter().find(|id| cpu_ticks(*id) > 30) {
@@ -216,8 +227,11 @@ async fn a14_a_killed_worker_is_one_withheld_answer_and_the_node_goes_on() {
     partner.departed(1).await;
     assert_eq!(partner.verdict(request), Verdict::Withheld);
     assert_eq!(partner.states(), ["withheld"]);
+    // Nothing was answered, and what it cost stays spent.
+    assert_eq!(accounts(), charged);
     // The analysis is frozen; the node answers the next question.
     assert_eq!(partner.ask(&analysis, Some(&wasm), 2).await, Err(Refusal::Frozen));
+    assert_eq!(accounts(), charged);
     let harmless = evil("state_memory");
     let next = partner.federation.analysis(asks(&harmless, 1_000));
     partner.federation.grant("north", &next, &partner.runs.ledger);

@@ -23,29 +23,42 @@ pub fn sha256(bytes: &[u8]) -> Digest {
 fn flow_plan(world: &World, wasm: &[u8]) -> ContributionPlan {
     let towns: Vec<_> = (0..6).map(|town| serde_json::json!({ "int": town.to_string() })).collect();
     let body = serde_json::json!({ "module": {
-        "sha256": sha256(wasm), "rows": "SELECT start, finish FROM trips WHERE start IS NOT NULL",
+        "sha256": sha256(wasm), "rows": "SELECT from_town, to_town FROM trips WHERE start IS NOT NULL",
         "keys": [{ "name": "from", "values": towns }, { "name": "to", "values": towns }],
-        "value": { "min": "0", "max": "1" }, "value_name": "riders", "fuel_per_person": 10_000_000 } });
+        "lanes": [{ "name": "riders", "value": { "min": "0", "max": "1" } }],
+        "numbers": "int", "outputs": "sparse", "fuel_per_person": 10_000_000 } });
     let body: Body = serde_json::from_value(body).unwrap();
     plan_body(&world.dictionary, &body, 512, 4)
 }
 
-/// `trips` with `start` and `finish` of domain 0 to 5, over the columns zone and n.
+/// `trips` with `start` and `finish` of domain 0 to 5, over the columns zone and n, and as texts, which a module
+/// sees as their places in the domain.
 fn world(rows: &[Row]) -> World {
     let mut world = World::new(rows, 2, 600);
     let towns: Vec<_> = (0..6).map(|town| serde_json::json!({ "int": town.to_string() })).collect();
+    let names: Vec<_> =
+        (0..6).map(|town| serde_json::json!({ "text": town.to_string() })).collect();
     let dictionary = serde_json::json!({ "datasets": [{
         "name": "trips", "description": "", "unit_column": "rider", "order_columns": ["at"], "rows_per_unit_max": 600,
         "columns": [
             { "name": "rider", "type": "int64", "description": "", "identifier": true },
             { "name": "at", "type": "timestamp", "description": "" },
             { "name": "start", "type": "int64", "description": "", "domain": towns },
-            { "name": "finish", "type": "int64", "description": "", "domain": towns } ] }] });
+            { "name": "finish", "type": "int64", "description": "", "domain": towns },
+            { "name": "from_town", "type": "text", "description": "", "domain": names },
+            { "name": "to_town", "type": "text", "description": "", "domain": names } ] }] });
     world.dictionary = serde_json::from_value(dictionary).unwrap();
     let mut source = source(world.folder.path().to_owned());
-    source.columns = [("rider", "rider"), ("at", "at"), ("start", "zone"), ("finish", "n")]
-        .map(|(column, sql)| (column.parse().unwrap(), sql.to_owned()))
-        .into();
+    source.columns = [
+        ("rider", "rider"),
+        ("at", "at"),
+        ("start", "zone"),
+        ("finish", "n"),
+        ("from_town", "CAST(zone AS VARCHAR)"),
+        ("to_town", "CAST(n AS VARCHAR)"),
+    ]
+    .map(|(column, sql)| (column.parse().unwrap(), sql.to_owned()))
+    .into();
     world.catalog = Catalog::open(&[source], &world.dictionary).unwrap();
     world
 }
@@ -141,7 +154,8 @@ fn evil_plan(world: &World, wasm: &[u8]) -> ContributionPlan {
     let body = serde_json::json!({ "module": {
         "sha256": sha256(wasm), "rows": "SELECT start FROM trips",
         "keys": [{ "name": "cell", "values": cells }],
-        "value": { "min": "0", "max": "1" }, "value_name": "riders", "fuel_per_person": 100_000 } });
+        "lanes": [{ "name": "riders", "value": { "min": "0", "max": "1" } }],
+        "numbers": "int", "outputs": "sparse", "fuel_per_person": 100_000 } });
     plan_body(&world.dictionary, &serde_json::from_value(body).unwrap(), 4, 2)
 }
 

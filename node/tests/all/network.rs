@@ -14,7 +14,8 @@ use cloister_node::state::StateFolder;
 use cloister_terms::ReleaseRecord;
 use cloister_wire::message::{FromNode, NodeReport, Outcome, ReportTaken, ToNode};
 use cloister_wire::{decode, encode};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
@@ -23,16 +24,22 @@ const SLOT_MS: u64 = 30_000;
 const PUSH_DEADLINE: Duration = Duration::from_secs(60);
 
 /// A coordinator's certificate authority with one node under it.
-fn identities() -> (Identity, Identity) {
+fn authority() -> (Ca, Identity) {
     let now_s = SystemClock.now_unix_s();
     let ca = Ca::generate(&name("hub"), now_s).unwrap();
-    let (from_s, to_s) = (now_s - 60, now_s + 3_600);
-    let hub = ca.issue_server(&name("hub"), Serial::random().unwrap(), from_s, to_s).unwrap();
     let join = JoinKey::generate().unwrap();
-    let serial = Serial::random().unwrap();
+    let (serial, from_s, to_s) = (Serial::random().unwrap(), now_s - 60, now_s + 3_600);
     let certificate =
         ca.sign_csr(join.csr_der(), &name("north"), Role::Node, serial, from_s, to_s).unwrap();
-    (hub, join.into_identity(&certificate, &ca.cert_pem()).unwrap())
+    let node = join.into_identity(&certificate, &ca.cert_pem()).unwrap();
+    (ca, node)
+}
+
+/// A coordinator of `ca`, whose certificate ends `for_s` seconds from now.
+fn hub_of(ca: &Ca, for_s: i64) -> Identity {
+    let now_s = SystemClock.now_unix_s();
+    let (from_s, to_s) = (now_s - 7_200, now_s.saturating_add_signed(for_s));
+    ca.issue_server(&name("hub"), Serial::random().unwrap(), from_s, to_s).unwrap()
 }
 
 /// The next connection of the node, and its reports; each is taken but the answers, when told so.
@@ -141,12 +148,17 @@ async fn an_answer_is_sent_again_until_it_is_taken() {
 
 /// A coordinator's end on loopback, its node's identity, and the clock of both.
 async fn coordinator() -> (Server, Identity, Arc<dyn Clock>) {
-    let (hub, node) = identities();
+    let (ca, node) = authority();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    (bound(&hub_of(&ca, 3_600), clock.clone()), node, clock)
+}
+
+/// A coordinator's end on loopback that goes by `clock`.
+fn bound(hub: &Identity, clock: Arc<dyn Clock>) -> Server {
     let revocations = RevocationList::new(clock.clone());
     revocations.replace([], clock.now_unix_s()).unwrap();
     let here: SocketAddr = "127.0.0.1:0".parse().unwrap();
-    (Server::bind(here, &hub, revocations, clock.clone()).unwrap(), node, clock)
+    Server::bind(here, hub, revocations, clock).unwrap()
 }
 
 #[tokio::test]
@@ -218,6 +230,68 @@ async fn a_copy_of_the_state_folder_is_one_clear_error() {
         assert!(error.contains(said), "`{said}` is missing in: {error}");
     }
     server.shutdown().await;
+}
+
+/// What `cloister-node check` says where the coordinator is looked for at `address`.
+async fn checked(folder: &Path, address: SocketAddr) -> String {
+    let sample = cloister_node::config::sample_for(&name("north"));
+    let config = folder.join(format!("{}.toml", address.port()));
+    std::fs::write(&config, format!("coordinator = \"{address}\"\n{sample}")).unwrap();
+    let output = tokio::process::Command::new(env!("CARGO_BIN_EXE_cloister-node"))
+        .arg("check")
+        .arg("--config")
+        .arg(&config)
+        .stdin(std::process::Stdio::null())
+        .kill_on_drop(true)
+        .output()
+        .await
+        .unwrap();
+    // There is no agreement yet: one of the checks fails in any case.
+    assert_eq!(output.status.code(), Some(1));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_check_says_what_keeps_the_coordinator_out_of_reach() {
+    const APART_S: i64 = 600;
+    let (ca, node) = authority();
+    let now_s = i64::try_from(SystemClock.now_unix_s()).unwrap();
+    let apart = |apart_s: i64| Arc::new(HandClock::at(now_s + apart_s));
+    let hub = hub_of(&ca, 3_600);
+    let good = bound(&hub, Arc::new(SystemClock));
+    let ahead = bound(&hub, apart(APART_S));
+    let behind = bound(&hub, apart(-APART_S));
+    let ended = bound(&hub_of(&ca, -3_600), Arc::new(SystemClock));
+    let other = bound(&hub_of(&authority().0, 3_600), Arc::new(SystemClock));
+    // Bound, so that no error comes back either: as behind a firewall that drops UDP.
+    let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let silent = (silent.local_addr().unwrap(), silent);
+
+    let folder = tempfile::tempdir().unwrap();
+    let (state, ..) = StateFolder::create(&folder.path().join("state"), "correct horse").unwrap();
+    state.keep_identity(&node, "nowhere:1").unwrap();
+    // Made before several processes open it at once.
+    drop(Ledger::open(&state.ledger_path()).unwrap());
+    let of = |server: &Server| server.local_addr().unwrap();
+    let cases: [(SocketAddr, &[&str]); 6] = [
+        (of(&good), &["ok       coordinator  `hub` at", "ok       clock"]),
+        (of(&ahead), &["ok       coordinator", "PROBLEM  clock", "by NTP, at most 120 s"]),
+        // The node's certificate is not valid yet there.
+        (of(&behind), &["PROBLEM  coordinator", "the two clocks disagree: set both clocks right"]),
+        (of(&ended), &["PROBLEM  coordinator", "has expired, or this machine's clock is ahead"]),
+        (of(&other), &["PROBLEM  coordinator", "another authority", "join again with a new token"]),
+        (
+            silent.0,
+            &["PROBLEM  coordinator", "no packet came back", "UDP is let through both ways"],
+        ),
+    ];
+    let said = cases.map(|(address, _)| checked(folder.path(), address));
+    let said = futures::future::join_all(said).await;
+    for ((_, wanted), said) in cases.iter().zip(&said) {
+        for words in *wanted {
+            assert!(said.contains(words), "`{words}` is missing in:\n{said}");
+        }
+    }
 }
 
 fn answer(report: NodeReport, papers: &Papers) -> Vec<u8> {

@@ -116,7 +116,7 @@ async fn hollow_steps_and_names_that_stand_twice_are_typed_faults() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn b13_deep_and_wide_plans_are_typed_faults() {
+async fn deep_and_wide_plans_are_typed_faults() {
     let yes = || Expr::literal(Literal::Bool(true));
     let mut deep = table(0);
     for _ in 0..2_000 {

@@ -77,7 +77,7 @@ fn keys(km: impl IntoIterator<Item = i64>) -> Vec<Key> {
 }
 
 #[test]
-fn b21_the_second_round_asks_for_the_keys_of_the_first_and_is_charged_by_itself() {
+fn the_second_round_asks_for_the_keys_of_the_first_and_is_charged_by_itself() {
     let rig = rig();
     let analysis = rig.granted(two_rounds);
     let papers = rig.federation.papers(&analysis, 1);
@@ -105,7 +105,7 @@ fn b21_the_second_round_asks_for_the_keys_of_the_first_and_is_charged_by_itself(
 }
 
 #[test]
-fn b21_a_second_round_that_a_crash_cut_short_runs_again_with_its_keys() {
+fn a_second_round_that_a_crash_cut_short_runs_again_with_its_keys() {
     let rig = rig();
     let analysis = rig.granted(two_rounds);
     let papers = rig.federation.papers(&analysis, 1);
@@ -120,7 +120,7 @@ fn b21_a_second_round_that_a_crash_cut_short_runs_again_with_its_keys() {
 }
 
 #[test]
-fn b21_a_second_round_on_anything_but_good_releases_is_refused() {
+fn a_second_round_on_anything_but_good_releases_is_refused() {
     let rig = rig();
     let analysis = rig.granted(two_rounds);
     let papers = rig.federation.papers(&analysis, 1);
@@ -209,7 +209,7 @@ fn b21_a_second_round_on_anything_but_good_releases_is_refused() {
 /// What cannot be answered must not be charged: the groups of two partners, each with a histogram, are more
 /// than a release holds.
 #[test]
-fn b21_more_keys_than_a_release_can_answer_are_refused_before_anything_is_charged() {
+fn more_keys_than_a_release_can_answer_are_refused_before_anything_is_charged() {
     let rig = rig();
     let analysis = rig.granted(|analysis| {
         two_rounds(analysis);

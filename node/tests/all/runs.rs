@@ -5,7 +5,8 @@ use super::*;
 use cloister_net::Clock;
 use cloister_node::catalog::Catalog;
 use cloister_node::fixtures::{HandClock, HandPace, dictionary};
-use cloister_node::ledger::Verdict;
+use cloister_node::ledger::journal::{ChainedRows, Entry, Head, Journal, Proved};
+use cloister_node::ledger::{LedgerError, Verdict};
 use cloister_node::noise::Noised;
 use cloister_node::run::{RUNS_AT_ONCE_MAX, Runs, Tables, Work, WorkFault};
 use cloister_node::serve::Node;
@@ -14,7 +15,9 @@ use cloister_terms::Digest;
 use cloister_wire::encode;
 use cloister_wire::message::{FromNode, ToNode};
 use futures::future::BoxFuture;
+use rusqlite::{Connection, Transaction, ffi};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 const SLOT_MS: u64 = 30_000;
@@ -55,9 +58,52 @@ struct Runner {
     _folder: tempfile::TempDir,
 }
 
+/// A disk that can be full, and how often something was written to it in vain.
+#[derive(Debug, Default)]
+struct Disk {
+    is_full: AtomicBool,
+    failed: AtomicUsize,
+}
+
+impl Disk {
+    /// Waits until so many writes failed.
+    async fn has_failed(&self, times: usize) {
+        while self.failed.load(Ordering::SeqCst) < times {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+}
+
+/// The journal on such a disk: what every transaction ends with.
+#[derive(Debug)]
+struct JournalOn(Arc<Disk>);
+
+impl Journal for JournalOn {
+    fn append(&self, to: &Transaction<'_>, entry: &Entry) -> Result<Head, LedgerError> {
+        if self.0.is_full.load(Ordering::SeqCst) {
+            self.0.failed.fetch_add(1, Ordering::SeqCst);
+            let full = ffi::Error::new(ffi::SQLITE_FULL);
+            return Err(rusqlite::Error::SqliteFailure(full, None).into());
+        }
+        ChainedRows.append(to, entry)
+    }
+
+    fn head(&self, of: &Connection) -> Result<Head, LedgerError> {
+        ChainedRows.head(of)
+    }
+
+    fn prove(&self, of: &Connection) -> Result<Proved, LedgerError> {
+        ChainedRows.prove(of)
+    }
+}
+
 impl Runner {
     fn new(behaviour: Behaviour) -> Self {
-        let Rig { federation, ledger, folder, .. } = Rig::new();
+        Self::with(behaviour, Rig::new())
+    }
+
+    fn with(behaviour: Behaviour, rig: Rig) -> Self {
+        let Rig { federation, ledger, folder, .. } = rig;
         let catalog = Catalog::open(&[], &dictionary()).unwrap();
         let tables = Tables { catalog, options: Default::default() };
         let clock: Arc<dyn Clock> = Arc::new(HandClock::at(NOW_S));
@@ -113,6 +159,14 @@ impl Runner {
     fn due(&self) -> Vec<Digest> {
         self.runs.departures.due()
     }
+
+    /// Everything that was journaled, oldest first.
+    fn journal(&self) -> Vec<Entry> {
+        let spare = Connection::open(self.runs.ledger.path()).unwrap();
+        let mut entries = spare.prepare("SELECT entry FROM journal ORDER BY seq").unwrap();
+        let entries = entries.query_map([], |row| row.get::<_, String>(0)).unwrap();
+        entries.map(|entry| serde_json::from_str(&entry.unwrap()).unwrap()).collect()
+    }
 }
 
 fn sorted<const N: usize>(mut requests: [Digest; N]) -> [Digest; N] {
@@ -155,6 +209,40 @@ async fn a14_every_failure_is_one_withheld_answer_at_the_slot() {
         runner.pace.set_ms(SLOT_MS * 4);
         assert_eq!(runner.verdict(request), Verdict::Withheld);
     }
+}
+
+#[tokio::test]
+async fn a14_a_full_disk_at_the_release_ends_in_one_withheld_answer_once_it_is_freed() {
+    let disk = Arc::new(Disk::default());
+    let Rig { federation, terms, ledger, folder } = Rig::new();
+    let path = ledger.path().to_owned();
+    drop(ledger);
+    let ledger = Ledger::open_with(&path, Box::new(JournalOn(disk.clone()))).unwrap();
+    let runner = Runner::with(Behaviour::TakesMs(10), Rig { federation, terms, ledger, folder });
+    let request = runner.take(1, 1).await.unwrap();
+    let charged = runner.journal();
+    disk.is_full.store(true, Ordering::SeqCst);
+    // The release finds no room, and at the slot the withholding finds none either.
+    runner.pace.set_ms(SLOT_MS - 1);
+    disk.has_failed(1).await;
+    runner.pace.set_ms(SLOT_MS);
+    disk.has_failed(2).await;
+    assert!(runner.due().is_empty(), "nothing is sent that is not on disk");
+    assert_eq!(runner.runs.ledger.delivery(request).unwrap(), None);
+    let view = runner.runs.ledger.view().unwrap();
+    assert_eq!((view.charges[0].state.as_str(), view.accounts[0].spent), ("open", epsilon("1")));
+    assert_eq!(runner.journal(), charged);
+    disk.is_full.store(false, Ordering::SeqCst);
+    assert_eq!(runner.departed(1).await, [request]);
+    assert_eq!(runner.verdict(request), Verdict::Withheld);
+    let view = runner.runs.ledger.view().unwrap();
+    assert_eq!(
+        (view.charges[0].state.as_str(), view.accounts[0].spent),
+        ("withheld", epsilon("1"))
+    );
+    let journal = runner.journal();
+    assert_eq!(journal.len(), charged.len() + 1, "one verdict");
+    assert!(matches!(journal.last(), Some(Entry::Withheld { .. })), "{journal:?}");
 }
 
 #[tokio::test]
@@ -225,6 +313,29 @@ async fn b20_a_restart_sends_what_was_stored_and_runs_what_was_open() {
     runner.pace.set_ms(2 * SLOT_MS + 1_000);
     assert_eq!(runner.departed(1).await, [papers.request_digest()]);
     assert_eq!(runner.verdict(papers.request_digest()), released);
+}
+
+#[tokio::test]
+async fn b01_a_push_with_an_approval_by_an_unknown_key_is_refused_and_journaled() {
+    let runner = Runner::new(Behaviour::TakesMs(1));
+    let node = Node::new(runner.runs.clone());
+    let analysis = runner.federation.analysis(numbered(1));
+    runner.federation.grant("north", &analysis, &runner.runs.ledger);
+    let approve = cloister_terms::Verdict::Approve;
+    let stranger = key("person:mallory");
+    let forged = runner.federation.vote_signed_by("rosa", &analysis, approve, &stranger);
+    let papers = runner.federation.papers(&analysis, 1);
+    let asked = papers.request_digest();
+    let Papers { analysis, module, mut approvals, request, used } = papers;
+    approvals[1] = forged.to_bytes();
+    let run = encode(&ToNode::Run { analysis, module, approvals, request, used }).unwrap();
+    let before = runner.journal();
+    assert_eq!(node.judge(&run), FromNode::Refused(Refusal::BadSignature));
+    let refused =
+        Entry::Refused { at_s: NOW_S, request: Some(asked), refusal: Refusal::BadSignature };
+    assert_eq!(runner.journal(), [before, vec![refused]].concat(), "one entry, and no other");
+    let view = runner.runs.ledger.view().unwrap();
+    assert!(view.charges.is_empty() && view.accounts.is_empty(), "nothing is charged");
 }
 
 #[tokio::test]

@@ -92,7 +92,8 @@ async fn flows(catalog: &Catalog) -> Vec<i128> {
     let body = serde_json::json!({ "module": {
         "sha256": sha256(&wasm), "rows": format!("SELECT start_city, end_city FROM trips WHERE {WHERE}"),
         "keys": [{ "name": "from", "values": values }, { "name": "to", "values": values }],
-        "value": { "min": "0", "max": "1" }, "value_name": "riders", "fuel_per_person": 10_000_000 } });
+        "lanes": [{ "name": "riders", "value": { "min": "0", "max": "1" } }],
+        "numbers": "int", "outputs": "sparse", "fuel_per_person": 10_000_000 } });
     let body: Body = serde_json::from_value(body).unwrap();
     let plan = plan_body(&dictionary(), &body, 512, 4);
     let paid = charge(&plan, Some(wasm), 1);

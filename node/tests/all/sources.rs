@@ -3,8 +3,11 @@
 
 use crate::world::*;
 use cloister_node::catalog::{Catalog, CatalogError, SourceConfig};
+use cloister_node::config::{Config, SAMPLE};
 use cloister_node::fault::Fault;
-use datafusion::arrow::array::{ArrayRef, Int32Array, Int64Array, RecordBatch, StringArray};
+use datafusion::arrow::array::{
+    ArrayRef, BooleanArray, Float64Array, Int32Array, Int64Array, RecordBatch, StringArray,
+};
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
@@ -86,6 +89,41 @@ async fn every_layout_of_the_same_rows_gives_the_same_lanes() {
     ];
     for sources in layouts {
         assert_eq!(lanes_of(&sources).await, expected, "{:?}", sources[0].path);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_source_of_the_sample_reads_its_files_once_it_is_uncommented() {
+    let root = tempfile::tempdir().unwrap();
+    let columns: Vec<(&str, ArrayRef)> = vec![
+        ("rider", Arc::new(Int64Array::from(vec![1, 2, 3]))),
+        ("origin_city", Arc::new(StringArray::from(vec!["Ashford", "Bramley", "Ashford"]))),
+        ("distance_m", Arc::new(Float64Array::from(vec![2_500.0, 1_000.0, 9_000.0]))),
+        ("cancelled", Arc::new(BooleanArray::from(vec![false, false, true]))),
+    ];
+    let rows = RecordBatch::try_from_iter(columns).unwrap();
+    write_parquet(&root.path().join("data/trips/month=2026-01/rows.parquet"), &rows, 10);
+    let header = "rider;origin_city;distance_m;cancelled;note\n";
+    // What the keys of the sample are for, each once.
+    let first = "1;'Ashford';2500;false;'a \\'b\\'; c'\n2;Bramley;1000;false;'two\nlines'\n";
+    fs::write(root.path().join("data/trips-1.csv"), format!("{header}{first}")).unwrap();
+    fs::write(root.path().join("data/trips-2.csv"), format!("{header}3;Ashford;9e3;true;\n"))
+        .unwrap();
+
+    let blocks: Vec<&str> =
+        SAMPLE.split("\n\n").filter(|block| block.starts_with("# [[source]]")).collect();
+    assert_eq!(blocks.len(), 2);
+    for block in blocks {
+        let plain = |line: &str| line.trim_start_matches("# ").trim_start_matches('#').to_owned();
+        let block: Vec<String> = block.lines().map(plain).collect();
+        let text = format!("{SAMPLE}\n{}\n", block.join("\n"));
+        let config = Config::parse(&text, &root.path().join("node.toml")).unwrap();
+        let dictionary = cloister_node::fixtures::dictionary();
+        let catalog = Catalog::open(&config.sources, &dictionary).unwrap();
+        let plan = plan_sql(&dictionary, cloister_node::fixtures::SQL, 10, 2);
+        // Journeys and sixteenths of a kilometre in three cities; what was cancelled does not count.
+        let found = lanes(&plan, &catalog, &options(2, 64), 4).await;
+        assert_eq!(found, [1, 40, 1, 16, 0, 0], "{text}");
     }
 }
 

@@ -2,8 +2,10 @@
 
 use crate::world::*;
 use cloister_dp::{FailingEntropy, SeededEntropy};
+use cloister_node::catalog::Catalog;
 use cloister_node::measure::measure;
 use cloister_node::noise::noise;
+use cloister_terms::Dictionary;
 use std::collections::BTreeSet;
 
 const MANY_LANES: &str = "SELECT town, COUNT(*) AS rows, COUNT(DISTINCT rider) AS riders, COUNT(n) AS known, \
@@ -12,35 +14,56 @@ const MANY_LANES: &str = "SELECT town, COUNT(*) AS rows, COUNT(DISTINCT rider) A
 /// Mironov 2012: noise added to floats leaves the data in their low bits. Here each of 1,000 cells
 /// holds the same five awkward values, then four of them; with noise of scale 8 both must be able to
 /// release the same whole steps. False alarm below 1e-6 a run of other seeds: a value within 10 steps
-/// of the sum has a chance of at least 0.017 in each of 1,000 draws.
+/// of the sum has a chance of at least 0.017 in each of 1,000 draws. On a finer grid the values are
+/// smaller by as much, so that sums and noise are the same numbers of steps.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a02_neighbours_release_the_same_whole_steps() {
     let values = [0.1 + 0.2, 1.0 / 3.0, 1e-17, 5.3, 2.0f64.sqrt()];
-    let released = async |kept: usize| {
-        let mut rows = Vec::new();
-        for zone in 0..ZONES {
-            for (x, rider) in values.iter().take(kept).zip(zone * 10..) {
-                rows.push(Row { x: Some(*x), zone: Some(zone), ..row(rider) });
+    for grid_bits in [0, 3] {
+        let step = 0.5f64.powi(grid_bits);
+        let (dictionary, most) = (on_grid(grid_bits), 8 >> grid_bits);
+        let sql =
+            format!("SELECT zone, SUM(clamp(x, 0, {most})) AS total FROM trips GROUP BY zone");
+        let plan = plan_sql(&dictionary, &sql, 1, 1);
+        let lane = &plan.shape.lanes[0];
+        assert_eq!((i32::from(lane.grid_bits), lane.sensitivity_steps), (grid_bits, 8));
+        let released = async |kept: usize| {
+            let mut rows = Vec::new();
+            for zone in 0..ZONES {
+                for (x, rider) in values.iter().take(kept).zip(zone * 10..) {
+                    rows.push(Row { x: Some(x * step), zone: Some(zone), ..row(rider) });
+                }
             }
+            let world = World::new(&rows, 2, 10);
+            let files = source(world.folder.path().to_owned());
+            let catalog = Catalog::open(&[files], &dictionary).unwrap();
+            let paid = charge(&plan, None, 1);
+            let exact = measure(&paid, &catalog, &options(2, 512)).await.unwrap();
+            let sum = exact.lanes_for_tests()[0];
+            assert!(exact.lanes_for_tests().iter().all(|lane| *lane == sum), "cells are alike");
+            let noised = noise(exact, paid, &mut SeededEntropy::new(2)).unwrap();
+            let seen: BTreeSet<i128> = noised.lanes_for_tests().iter().copied().collect();
+            (sum, seen)
+        };
+        let (with, without) = (released(5).await, released(4).await);
+        assert_eq!(with.0 - without.0, 1, "sqrt(2) rounds to one step");
+        for steps in with.0 - 8..=with.0 + 8 {
+            let both = with.1.contains(&steps) && without.1.contains(&steps);
+            assert!(both, "{steps} steps of 2^-{grid_bits}");
         }
-        let world = World::new(&rows, 2, 10);
-        let sql = "SELECT zone, SUM(clamp(x, 0, 8)) AS total FROM trips GROUP BY zone";
-        let plan = world.plan(sql, 1, 1);
-        let paid = charge(&plan, None, 1);
-        let exact = measure(&paid, &world.catalog, &options(2, 512)).await.unwrap();
-        let sum = exact.lanes_for_tests()[0];
-        assert!(exact.lanes_for_tests().iter().all(|lane| *lane == sum), "cells are alike");
-        let noised = noise(exact, paid, &mut SeededEntropy::new(2)).unwrap();
-        let seen: BTreeSet<i128> = noised.lanes_for_tests().iter().copied().collect();
-        (sum, seen)
-    };
-    let (with, without) = (released(5).await, released(4).await);
-    assert_eq!(with.0 - without.0, 1, "sqrt(2) rounds to one step");
-    for steps in with.0 - 8..=with.0 + 8 {
-        assert!(with.1.contains(&steps) && without.1.contains(&steps), "{steps} steps");
     }
 }
 
+/// The dictionary with `x` within 0..8, on steps of `2^-grid_bits`.
+fn on_grid(grid_bits: i32) -> Dictionary {
+    let mut dictionary = serde_json::to_value(dictionary(10)).unwrap();
+    let x = &mut dictionary["datasets"][0]["columns"][4];
+    assert_eq!(x["name"], "x");
+    x["bounds"] = serde_json::json!({ "min": "0", "max": "8", "grid_bits": grid_bits });
+    serde_json::from_value(dictionary).unwrap()
+}
+
+/// Over files; a thousand orders over batches stand beside the bounds (`bound_tests.rs`).
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a03_order_and_partitions_change_no_bit() {
     let two_53 = 9_007_199_254_740_992.0;

@@ -7,7 +7,7 @@ use crate::laplace::DiscreteLaplace;
 use crate::sampler::SampleError;
 use crate::wide::Wide;
 use cloister_terms::decimal::DecimalError;
-use cloister_terms::{Cost, Epsilon, LaneShape, Noise, OneOf, Ratio, Rho};
+use cloister_terms::{Cost, Epsilon, LaneShape, Noise, Ratio, Rho};
 
 /// Units of a loss in one whole: `Epsilon` and `Rho` both count billionths.
 const UNITS: u128 = 1_000_000_000;
@@ -62,22 +62,22 @@ pub fn gaussian_sigma_sq(
     sensitivity_steps: u64,
     rho: Rho,
 ) -> Result<Ratio, CalibrateError> {
-    gaussian_sigma_sq_of_group(l0, sensitivity_steps, sensitivity_steps, rho)
+    gaussian_sigma_sq_of_group(l0, (sensitivity_steps, sensitivity_steps), rho)
 }
 
-/// As [`gaussian_sigma_sq`] for a group of lanes of which each row changes one (see [`cost_of_lanes`]):
-/// `L0 * D * T / (2 rho)`, with `total_steps` T her largest sum of changes in all lanes of one cell. The
-/// whole group then costs at most `rho`. For Laplace noise pass T to [`laplace_scale`].
+/// As [`gaussian_sigma_sq`] for a group of lanes that is charged once (see [`cost_of_lanes`]):
+/// `L0 * a * b / (2 rho)`, with `squared` the factors a and b of the bound on the squared norm of her changes in
+/// all lanes of one cell ([`OneOf::squared_norm_factors`]). The whole group then costs at most `rho`. For Laplace
+/// noise pass the group's total to [`laplace_scale`].
 pub fn gaussian_sigma_sq_of_group(
     l0: u32,
-    sensitivity_steps: u64,
-    total_steps: u64,
+    squared: (u64, u64),
     rho: Rho,
 ) -> Result<Ratio, CalibrateError> {
-    check(l0, sensitivity_steps)?;
-    check(l0, total_steps)?;
-    let (d, t) = (u128::from(sensitivity_steps), u128::from(total_steps));
-    let sigma_sq = divide([u128::from(l0), d, t, UNITS], 2 * u128::from(rho.units()))?;
+    check(l0, squared.0)?;
+    check(l0, squared.1)?;
+    let (a, b) = (u128::from(squared.0), u128::from(squared.1));
+    let sigma_sq = divide([u128::from(l0), a, b, UNITS], 2 * u128::from(rho.units()))?;
     DiscreteGaussian::new(sigma_sq)?;
     Ok(sigma_sq)
 }
@@ -107,7 +107,7 @@ pub fn laplace_scale(
 /// does not fit is rounded up alone. Errors on zeros, on noise that cannot be drawn, and on charges
 /// beyond every account.
 pub fn cost_of(l0: u32, lanes: &[(u64, Noise)]) -> Result<Cost, CalibrateError> {
-    charge(l0, lanes.iter().map(|(steps, noise)| (*steps, *steps, *noise)))
+    charge(l0, lanes.iter().map(|(steps, noise)| Charged::of_lane(*steps, *noise)))
 }
 
 /// The charge of the lanes of a shape: as [`cost_of`], but each group of lanes is charged once.
@@ -115,7 +115,8 @@ pub fn cost_of(l0: u32, lanes: &[(u64, Noise)]) -> Result<Cost, CalibrateError> 
 /// A group's lanes share their noise, their sensitivity D and T, the most that one person's changes in
 /// all of them sum to in one cell (`total_steps`). Her change v in one cell then has `|v|_inf <= D` and
 /// `|v|_1 <= T`, so that `|v|_2^2 = sum v_i^2 <= max |v_i| * sum |v_i| <= D T`, and over at most L0 cells
-/// the changes have `|v|_1 <= L0 T` and `|v|_2^2 <= L0 D T`.
+/// the changes have `|v|_1 <= L0 T` and `|v|_2^2 <= L0 D T`. Where her vector is clipped to a norm N
+/// (`norm_steps`), `|v|_2^2 <= N^2` stands in place of `D T`.
 /// - Laplace lanes of one scale b lose `|v|_1 / b <= L0 T / b` (each draw's log ratio is at most
 ///   `|v_i| / b`, and they add up);
 /// - Gaussian lanes of one sigma^2 lose `|v|_2^2 / (2 sigma^2) <= L0 D T / (2 sigma^2)` (Canonne, Kamath,
@@ -124,26 +125,27 @@ pub fn cost_of(l0: u32, lanes: &[(u64, Noise)]) -> Result<Cost, CalibrateError> 
 /// A histogram of at most R rows has D = T = R: it costs what one of its leaves would, however many there
 /// are. People by value, each counted once a value, have D = 1 and T = min(R, values).
 pub fn cost_of_lanes(l0: u32, lanes: &[LaneShape]) -> Result<Cost, CalibrateError> {
-    let mut charged: Vec<(u64, u64, Noise)> = Vec::with_capacity(lanes.len());
+    let mut charged: Vec<Charged> = Vec::with_capacity(lanes.len());
     let mut groups: Vec<u32> = Vec::new();
     let mut last: Option<&LaneShape> = None;
     for lane in lanes {
         let group = |lane: &LaneShape| lane.one_of.map(|one_of| one_of.group);
         let (steps, noise) = (lane.sensitivity_steps, lane.noise);
         match (lane.one_of, last.filter(|last| group(last) == group(lane))) {
-            (None, _) => charged.push((steps, steps, noise)),
+            (None, _) => charged.push(Charged::of_lane(steps, noise)),
             (Some(own), Some(last)) => {
                 let same = |l: &LaneShape| (l.sensitivity_steps, l.noise, l.one_of);
                 if same(last) != (steps, noise, Some(own)) {
                     return Err(CalibrateError::UnevenGroup);
                 }
             }
-            (Some(OneOf { group, total_steps }), None) => {
-                if groups.contains(&group) || total_steps < steps {
+            (Some(own), None) => {
+                if groups.contains(&own.group) || !own.is_consistent(steps) {
                     return Err(CalibrateError::UnevenGroup);
                 }
-                groups.push(group);
-                charged.push((steps, total_steps, noise));
+                groups.push(own.group);
+                let (total, squared) = (own.total_steps, own.squared_norm_factors(steps));
+                charged.push(Charged { total, squared, noise });
             }
         }
         last = Some(lane);
@@ -151,19 +153,33 @@ pub fn cost_of_lanes(l0: u32, lanes: &[LaneShape]) -> Result<Cost, CalibrateErro
     charge(l0, charged.into_iter())
 }
 
-/// Sums the charges of independent releases, each of sensitivity D and total T.
+/// What is charged once.
+struct Charged {
+    /// Bound on the sum of absolute changes in one cell, in steps.
+    total: u64,
+    /// Factors of the bound on their squared norm.
+    squared: (u64, u64),
+    noise: Noise,
+}
+
+impl Charged {
+    fn of_lane(steps: u64, noise: Noise) -> Charged {
+        Charged { total: steps, squared: (steps, steps), noise }
+    }
+}
+
+/// Sums the charges of independent releases.
 fn charge(
     l0: u32,
-    releases: impl ExactSizeIterator<Item = (u64, u64, Noise)>,
+    releases: impl ExactSizeIterator<Item = Charged>,
 ) -> Result<Cost, CalibrateError> {
     if releases.len() == 0 {
         return Err(CalibrateError::NoLanes);
     }
     let (mut epsilon, mut rho) = (Units::ZERO, Units::ZERO);
-    for (sensitivity_steps, total_steps, noise) in releases {
-        check(l0, sensitivity_steps)?;
-        let (cells, d) = (u128::from(l0), u128::from(sensitivity_steps));
-        let total = u128::from(total_steps);
+    for Charged { total, squared: (a, b), noise } in releases {
+        [total, a, b].iter().try_for_each(|steps| check(l0, *steps))?;
+        let (cells, total) = (u128::from(l0), u128::from(total));
         match noise {
             Noise::DiscreteLaplace { scale } => {
                 DiscreteLaplace::new(scale)?;
@@ -174,7 +190,7 @@ fn charge(
             Noise::DiscreteGaussian { sigma_sq } => {
                 DiscreteGaussian::new(sigma_sq)?;
                 // The denominator is below 2^127, so twice the numerator's is below 2^128.
-                let squared = d * total;
+                let squared = u128::from(a) * u128::from(b);
                 let term = Units::quotient(
                     [UNITS, cells, squared, sigma_sq.denominator()],
                     2 * sigma_sq.numerator(),

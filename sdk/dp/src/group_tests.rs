@@ -2,9 +2,10 @@
 //! by brute force over small cases, and a vector is charged the sum of its primitive releases.
 
 use super::*;
+use cloister_terms::OneOf;
 
 fn lane(steps: u64, noise: Noise, one_of: Option<(u32, u64)>) -> LaneShape {
-    let one_of = one_of.map(|(group, total_steps)| OneOf { group, total_steps });
+    let one_of = one_of.map(|(group, total_steps)| OneOf { group, total_steps, norm_steps: None });
     LaneShape { name: "n".into(), grid_bits: 0, sensitivity_steps: steps, noise, one_of }
 }
 
@@ -111,7 +112,7 @@ fn a09_a_calibrated_group_costs_at_most_what_it_was_given() {
     for units in [1, 7, 50_000_000, 999_999_999, 8_000_000_003] {
         for (l0, steps, total) in [(1, 1, 1), (6, 20, 20), (97, 1, 64), (1, 1 << 53, 1 << 53)] {
             let rho = Rho::from_units(units).unwrap();
-            if let Ok(sigma_sq) = gaussian_sigma_sq_of_group(l0, steps, total, rho) {
+            if let Ok(sigma_sq) = gaussian_sigma_sq_of_group(l0, (steps, total), rho) {
                 let group =
                     vec![lane(steps, Noise::DiscreteGaussian { sigma_sq }, Some((0, total))); 5];
                 let charged = cost_of_lanes(l0, &group).unwrap().rho;
@@ -124,6 +125,45 @@ fn a09_a_calibrated_group_costs_at_most_what_it_was_given() {
                 assert_eq!(cost_of_lanes(l0, &group).unwrap().epsilon, epsilon);
             }
         }
+    }
+}
+
+/// A vector clipped to a norm: every integer vector of that length, and the charge that bounds them all.
+#[test]
+fn a09_the_charge_of_a_clipped_vector_bounds_every_change_of_one_person() {
+    let norm = 5i64;
+    for lanes in 1..=3usize {
+        // The most that absolute values sum to: sqrt(lanes) times the norm, at most.
+        let total = (norm as f64 * (lanes as f64).sqrt()).floor() as u64;
+        let one_of = OneOf { group: 0, total_steps: total, norm_steps: Some(norm as u64) };
+        let group = |noise| {
+            vec![LaneShape { one_of: Some(one_of), ..lane(norm as u64, noise, None) }; lanes]
+        };
+        let epsilon = cost_of_lanes(1, &group(laplace(7, 2))).unwrap().epsilon.units() as f64 / 1e9;
+        let rho = cost_of_lanes(1, &group(gaussian(9, 4))).unwrap().rho.units() as f64 / 1e9;
+        let (mut most_epsilon, mut most_rho) = (0f64, 0f64);
+        let mut vector = vec![-norm; lanes];
+        loop {
+            let squared: i64 = vector.iter().map(|v| v * v).sum();
+            if squared <= norm * norm {
+                let sum: i64 = vector.iter().map(|v| v.abs()).sum();
+                most_epsilon = most_epsilon.max(sum as f64 / 3.5);
+                most_rho = most_rho.max(squared as f64 / 4.5);
+            }
+            let Some(place) = vector.iter().position(|v| *v < norm) else { break };
+            vector[..place].fill(-norm);
+            vector[place] += 1;
+        }
+        assert!(epsilon >= most_epsilon - 1e-12 && rho >= most_rho - 1e-12, "{lanes} lanes");
+        // A single axis reaches the whole norm.
+        assert!((rho - most_rho).abs() < 1e-8, "{lanes} lanes: {rho} {most_rho}");
+        let sigma_sq = gaussian_sigma_sq_of_group(
+            3,
+            one_of.squared_norm_factors(norm as u64),
+            Rho::from_units(100_000_000).unwrap(),
+        );
+        let drawn = Noise::DiscreteGaussian { sigma_sq: sigma_sq.unwrap() };
+        assert_eq!(cost_of_lanes(3, &group(drawn)).unwrap().rho.units(), 100_000_000);
     }
 }
 
@@ -142,8 +182,16 @@ fn a21_hostile_groups_are_refused() {
     ] {
         assert_eq!(cost_of_lanes(1, &wrong), Err(CalibrateError::UnevenGroup));
     }
+    for norm in [1, 3] {
+        let one_of = Some(OneOf { group: 0, total_steps: 2, norm_steps: Some(norm) });
+        let wrong = vec![LaneShape { one_of, ..lane(2, noise, None) }];
+        assert_eq!(cost_of_lanes(1, &wrong), Err(CalibrateError::UnevenGroup));
+    }
     let rho = Rho::from_units(1).unwrap();
-    assert_eq!(gaussian_sigma_sq_of_group(1, 1, 0, rho), Err(CalibrateError::NoSensitivity));
+    for none in [(1, 0), (0, 1)] {
+        let refused = gaussian_sigma_sq_of_group(1, none, rho);
+        assert_eq!(refused, Err(CalibrateError::NoSensitivity));
+    }
     let zero = vec![lane(0, noise, Some((0, 0)))];
     assert_eq!(cost_of_lanes(1, &zero), Err(CalibrateError::NoSensitivity));
 }

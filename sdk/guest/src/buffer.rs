@@ -8,7 +8,7 @@
 
 use core::cell::UnsafeCell;
 
-use crate::output::Pair;
+use crate::output::{Number, Pair};
 
 /// 64-bit words of a validity bitmap over so many rows.
 pub const fn bitmap_words(rows_max: usize) -> usize {
@@ -33,10 +33,16 @@ pub struct InputBuffer<const WORDS: usize>(UnsafeCell<[u64; WORDS]>);
 #[repr(C, align(16))]
 pub struct OutputBuffer<const PAIRS: usize>(UnsafeCell<[Pair; PAIRS]>);
 
+/// Where the module puts its values in order.
+#[repr(C, align(16))]
+pub struct ValueBuffer<T, const VALUES: usize>(UnsafeCell<[T; VALUES]>);
+
 // SAFETY: a module has one thread, and the host touches the bytes only while no code of the module runs.
 unsafe impl<const WORDS: usize> Sync for InputBuffer<WORDS> {}
 // SAFETY: as above.
 unsafe impl<const PAIRS: usize> Sync for OutputBuffer<PAIRS> {}
+// SAFETY: as above.
+unsafe impl<T: Number, const VALUES: usize> Sync for ValueBuffer<T, VALUES> {}
 
 impl<const WORDS: usize> InputBuffer<WORDS> {
     /// An empty buffer; it takes no room in the module's file.
@@ -70,6 +76,25 @@ impl<const PAIRS: usize> OutputBuffer<PAIRS> {
     #[doc(hidden)]
     #[allow(clippy::mut_from_ref, reason = "the cell makes it sound, the caller makes it unique")]
     pub unsafe fn pairs(&self) -> &mut [Pair] {
+        // SAFETY: the caller vouches that this is the only reference.
+        unsafe { &mut *self.0.get() }
+    }
+}
+
+impl<T: Number, const VALUES: usize> ValueBuffer<T, VALUES> {
+    /// An empty buffer; it takes no room in the module's file.
+    #[allow(clippy::new_without_default, reason = "made once, as a static")]
+    pub const fn new() -> Self {
+        ValueBuffer(UnsafeCell::new([T::ZERO; VALUES]))
+    }
+
+    /// The values, for [`person_map!`](crate::person_map) alone.
+    ///
+    /// # Safety
+    /// Nothing else may use the buffer while the reference lives: call it once, at the start of `person_map`.
+    #[doc(hidden)]
+    #[allow(clippy::mut_from_ref, reason = "the cell makes it sound, the caller makes it unique")]
+    pub unsafe fn values(&self) -> &mut [T; VALUES] {
         // SAFETY: the caller vouches that this is the only reference.
         unsafe { &mut *self.0.get() }
     }

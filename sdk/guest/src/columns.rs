@@ -6,6 +6,9 @@ use crate::buffer::{bitmap_words, column_words};
 
 /// A column of some kind, cut out of the input words.
 pub trait Column<'a> {
+    /// The kind's number in a module's signature.
+    const NUMBER: u8;
+
     /// The column at position `index` of a person with `rows` rows, in buffers for `rows_max`.
     fn cut(words: &'a [u64], index: usize, rows: usize, rows_max: usize) -> Self;
 }
@@ -32,7 +35,7 @@ impl<'a> Raw<'a> {
 }
 
 macro_rules! column {
-    ($(#[$doc:meta])* $name:ident, $value:ty, $word:ident => $read:expr) => {
+    ($(#[$doc:meta])* $name:ident = $number:literal, $value:ty, $word:ident => $read:expr) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug)]
         pub struct $name<'a>(Raw<'a>);
@@ -62,6 +65,8 @@ macro_rules! column {
         }
 
         impl<'a> Column<'a> for $name<'a> {
+            const NUMBER: u8 = $number;
+
             fn cut(words: &'a [u64], index: usize, rows: usize, rows_max: usize) -> Self {
                 $name(Raw::cut(words, index, rows, rows_max))
             }
@@ -71,15 +76,15 @@ macro_rules! column {
 
 column! {
     /// Integers, timestamps (microseconds UTC) or booleans (0 or 1).
-    Int, i64, word => Some(word as i64)
+    Int = 1, i64, word => Some(word as i64)
 }
 column! {
     /// Floats; one NaN, one zero.
-    Float, f64, word => Some(f64::from_bits(word))
+    Float = 2, f64, word => Some(f64::from_bits(word))
 }
 column! {
     /// Index into a public text domain; a word that is no index counts as no value.
-    Code, u32, word => u32::try_from(word).ok()
+    Code = 3, u32, word => u32::try_from(word).ok()
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The pairs that one person contributes.
+//! The outputs that one person contributes: pairs, or values in order.
 //!
 //! Must never drop a pair in silence: one too many makes the whole person's contribution the default one.
 
@@ -12,7 +12,7 @@ pub struct Pair {
     pub index: u32,
     /// Always zero.
     pub zero: u32,
-    /// Its value.
+    /// Its value; the bits of an f64 where the analysis says that numbers are floats.
     pub value: i64,
 }
 
@@ -46,6 +46,11 @@ impl<'a> Output<'a> {
         }
     }
 
+    /// The same for an analysis whose numbers are floats.
+    pub fn emit_float(&mut self, index: u32, value: f64) {
+        self.emit(index, value.to_bits() as i64);
+    }
+
     /// Gives the default contribution, whatever was emitted.
     pub fn give_up(&mut self) {
         self.given_up = true;
@@ -60,9 +65,43 @@ impl<'a> Output<'a> {
     }
 }
 
+/// What values in order may be: 8 bytes each.
+pub trait Number: Copy + sealed::Sealed {
+    /// Zero, which adds nothing.
+    const ZERO: Self;
+    /// Its number in a module's signature.
+    const NUMBER: u8;
+}
+
+impl Number for i64 {
+    const ZERO: i64 = 0;
+    const NUMBER: u8 = 2;
+}
+
+impl Number for f64 {
+    const ZERO: f64 = 0.0;
+    const NUMBER: u8 = 3;
+}
+
+mod sealed {
+    /// The host reads 8 bytes a value: nobody else may say what a number is.
+    pub trait Sealed {}
+    impl Sealed for i64 {}
+    impl Sealed for f64 {}
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn floats_travel_as_their_bits() {
+        let mut places = [Pair::ZERO; 1];
+        let mut out = Output::new(&mut places);
+        out.emit_float(3, -2.5);
+        assert_eq!(out.finish(), 1);
+        assert_eq!(f64::from_bits(places[0].value as u64), -2.5);
+    }
 
     #[test]
     fn one_pair_too_many_is_the_default_contribution() {

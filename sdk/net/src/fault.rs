@@ -70,8 +70,10 @@ pub enum ConnectError {
     /// We showed no certificate.
     #[error("coordinator asks for a certificate and got none: join first")]
     NoCertificate,
-    /// A validity ended.
-    #[error("{whose} certificate has expired: renew it by joining again")]
+    /// A validity ended, or this machine's clock runs ahead of it.
+    #[error(
+        "{whose} certificate has expired, or this machine's clock is ahead: check the clock, then renew the certificate by joining again"
+    )]
     CertificateExpired {
         /// Whose certificate.
         whose: Party,

@@ -519,6 +519,19 @@ pub enum PlanError {
         /// The key.
         key: String,
     },
+    /// A lane of a module cannot be 0.
+    #[error(
+        "the range of lane `{lane}` of the module leaves out 0, which a person who gives nothing adds: widen it to 0"
+    )]
+    ModuleRange {
+        /// The lane.
+        lane: String,
+    },
+    /// Lanes of a module whose norm is clipped stand on several grids.
+    #[error(
+        "the lanes of the module stand on several grids, and `norm_max` needs one: give all of them the same `grid_bits`"
+    )]
+    ModuleGrids,
     /// The plan could not be written in canonical form.
     #[error("the plan cannot be written in canonical form: plan the analysis again")]
     Unwritable,

@@ -4,7 +4,9 @@
 
 use crate::expr::Expr;
 use crate::relation::Relation;
-use cloister_terms::{Bounds, ColumnType, Digest, KeyValue, Name, OutputShape};
+use cloister_terms::{
+    Bounds, ColumnType, Digest, KeyValue, ModuleNumbers, ModuleOutputs, Name, OutputShape,
+};
 use serde::{Deserialize, Serialize};
 
 /// The version of this structure; part of every digest.
@@ -126,9 +128,9 @@ pub enum LaneExpr {
     },
 }
 
-/// Contributions of a person-map module. The host keeps at most one output an index and person
-/// and at most `group_cap` indexes a person; each value is clamped to `value`, so one person changes a
-/// cell by at most `value.magnitude_steps()`.
+/// Contributions of a person-map module. The host sums a person's outputs in each lane of each cell, clamps
+/// each sum to its lane's range, clips the lanes of a cell to the norm of their group, if they are in one, and
+/// keeps at most `group_cap` cells a person.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ModuleContribution {
@@ -138,8 +140,12 @@ pub struct ModuleContribution {
     pub columns: Vec<ModuleColumn>,
     /// Fuel for each person.
     pub fuel_per_person: u64,
-    /// Range of one output's value.
-    pub value: Bounds,
+    /// Range of one person's sum in one cell, one a lane.
+    pub values: Vec<Bounds>,
+    /// What the module's values are.
+    pub numbers: ModuleNumbers,
+    /// How the module writes them.
+    pub outputs: ModuleOutputs,
 }
 
 /// One guest column.

@@ -318,7 +318,7 @@ impl Lanes {
     /// Lanes of a new group, side by side; the place of the first. `total`: the largest sum of changes
     /// that one person makes in all of them in one cell.
     fn group(&mut self, exprs: Vec<LaneExpr>, total: u64) -> Result<u32, PlanError> {
-        let one_of = OneOf { group: self.groups, total_steps: total };
+        let one_of = OneOf { group: self.groups, total_steps: total, norm_steps: None };
         self.groups += 1;
         let mut first = None;
         for expr in exprs {

@@ -65,6 +65,13 @@ pub const PLAN_JSON_DEPTH_MAX: usize = 127;
 /// Most fuel one person's rows may use: the sandbox's own limit, which every node checks to be the same.
 /// Below 2^53, since it is written as a JSON number elsewhere.
 pub const FUEL_MAX: u64 = 1_000_000_000_000;
+/// Most rows of one person that a module gets, most columns, and most outputs of one person: the sandbox's own
+/// limits, which every node checks to be the same.
+pub const MODULE_ROWS_MAX: u64 = 1 << 16;
+/// See [`MODULE_ROWS_MAX`].
+pub const MODULE_COLUMNS_MAX: u64 = 64;
+/// See [`MODULE_ROWS_MAX`].
+pub const MODULE_OUTPUTS_MAX: u64 = 1 << 16;
 
 /// Most leaves a quantile is counted in.
 pub const QUANTILE_LEAVES_MAX: u32 = 64;

@@ -2,10 +2,10 @@
 //! plan made again from its own cost gives that noise again; no noise may cost more than was offered.
 //!
 //! The offer is split by expected error, not evenly. Let release i (a lane, or a group of lanes charged once)
-//! have the total sensitivity T, squared sensitivity S = D T and weight w, the part of its squared noise in
+//! have the total sensitivity T, squared sensitivity S (D T, or the clipped norm squared) and weight w, the part of its squared noise in
 //! the figures' expected squared error relative to S. Minimising the sum of w Var / S:
 //! - Gaussian, `Var = L0 S / (2 rho_i)`: rho_i proportional to `w^(1/2)`; error `L0 (sum w^(1/2))^2 / (2 rho)`;
-//! - Laplace, `Var = 2 (L0 T / epsilon_i)^2`: with `g = w T^2 / S = w T / D`, epsilon_i proportional to
+//! - Laplace, `Var = 2 (L0 T / epsilon_i)^2`: with `g = w T^2 / S`, epsilon_i proportional to
 //!   `g^(1/3)`; error `2 L0^2 (sum g^(1/3))^3 / epsilon^2`.
 //! (Lagrange: the derivatives `w / rho_i^2` and `g / epsilon_i^3` are equal at the least error.) Roots are whole
 //! numbers of fixed point, shares whole units of the measure: exact integers throughout.
@@ -103,8 +103,9 @@ pub(crate) fn choose(l0: u32, needs: &[Need], spend: Spend) -> Result<Chosen, Pl
 struct Release<'a> {
     name: &'a str,
     lanes: usize,
-    sensitivity_steps: u64,
     total_steps: u64,
+    /// Factors of the squared sensitivity.
+    squared: (u64, u64),
     weight: u128,
 }
 
@@ -121,8 +122,12 @@ fn releases(needs: &[Need]) -> Vec<Release<'_>> {
         releases.push(Release {
             name: &need.name,
             lanes: 1,
-            sensitivity_steps: need.sensitivity_steps,
             total_steps: need.one_of.map_or(need.sensitivity_steps, |one_of| one_of.total_steps),
+            squared: need
+                .one_of
+                .map_or((need.sensitivity_steps, need.sensitivity_steps), |one_of| {
+                    one_of.squared_norm_factors(need.sensitivity_steps)
+                }),
             weight: need.weight.max(1).into(),
         });
     }
@@ -225,8 +230,11 @@ impl Measure {
         let root = match self {
             Self::Concentrated(_) => (release.weight << (2 * ROOT_BITS)).isqrt(),
             Self::Pure(_) => {
-                let times = release.total_steps.div_ceil(release.sensitivity_steps.max(1));
-                cube_root((release.weight * u128::from(times)) << (3 * ROOT_BITS))
+                // Both below 2^106, their quotient at most the number of lanes in a group.
+                let (a, b) = release.squared;
+                let squared = (u128::from(a) * u128::from(b)).max(1);
+                let times = u128::from(release.total_steps).pow(2).div_ceil(squared);
+                cube_root((release.weight * times) << (3 * ROOT_BITS))
             }
         };
         root.max(1)
@@ -234,15 +242,14 @@ impl Measure {
 
     fn noise(self, l0: u32, release: &Release<'_>, units: u64) -> Result<Noise, PlanError> {
         let beyond = |_| PlanError::CostAboveSpend;
-        let (steps, total) = (release.sensitivity_steps, release.total_steps);
         Ok(match self {
             Self::Pure(_) => {
                 let epsilon = Epsilon::from_units(units).map_err(beyond)?;
-                Noise::DiscreteLaplace { scale: laplace_scale(l0, total, epsilon)? }
+                Noise::DiscreteLaplace { scale: laplace_scale(l0, release.total_steps, epsilon)? }
             }
             Self::Concentrated(_) => {
                 let rho = Rho::from_units(units).map_err(beyond)?;
-                let sigma_sq = gaussian_sigma_sq_of_group(l0, steps, total, rho)?;
+                let sigma_sq = gaussian_sigma_sq_of_group(l0, release.squared, rho)?;
                 Noise::DiscreteGaussian { sigma_sq }
             }
         })
@@ -285,7 +292,7 @@ mod tests {
     }
 
     fn group(sensitivity_steps: u64, total_steps: u64, lanes: usize) -> Vec<Need> {
-        let one_of = Some(OneOf { group: 1, total_steps });
+        let one_of = Some(OneOf { group: 1, total_steps, norm_steps: None });
         vec![Need { one_of, ..need(sensitivity_steps, 12) }; lanes]
     }
 

@@ -1,10 +1,10 @@
 //! What a plan does to the data, in plain words: what is dropped, kept, rounded and capped. For
 //! people only, never part of a digest; no symbol of the privacy mathematics may appear here.
 
-use crate::ir::{Contribute, ContributionPlan, LaneExpr, SqlContribution};
+use crate::ir::{Contribute, ContributionPlan, LaneExpr, ModuleContribution, SqlContribution};
 use crate::told::told;
 use cloister_terms::limits::PRIVATE_KEY_BYTES_MAX;
-use cloister_terms::{Bounds, PrivateKeys};
+use cloister_terms::{Bounds, ModuleNumbers, OutputShape, PrivateKeys};
 
 /// Notes on a plan, in the order in which data flows, with the round before it, if there is one; the caps
 /// asked for are told where they were lowered.
@@ -24,10 +24,8 @@ pub(crate) fn notes(
     match &plan.contribute {
         Contribute::Sql(sql) => sql.lanes.iter().for_each(|lane| notes.extend(lane_note(lane))),
         Contribute::Module(module) => {
-            notes.push(format!(
-                "the module sees one person at a time; each number it gives is kept within {}, at most one a group",
-                module.value
-            ));
+            notes.push("the module sees one person at a time".to_owned());
+            notes.extend(module_notes(module, &plan.shape));
             let order = plan.first_table().map(|rows| rows.order_columns.as_slice());
             let order = order.unwrap_or_default();
             if !order.is_empty() {
@@ -59,6 +57,38 @@ pub(crate) fn notes(
     );
     notes.push("a person at several partners counts at each of them".to_owned());
     notes
+}
+
+/// What is kept of a module's numbers; lanes with the same range are told together.
+fn module_notes(module: &ModuleContribution, shape: &OutputShape) -> Vec<String> {
+    let mut ranges: Vec<(Bounds, Vec<&str>)> = Vec::new();
+    for (value, lane) in module.values.iter().zip(&shape.lanes) {
+        match ranges.iter_mut().find(|(known, _)| known == value) {
+            Some((_, names)) => names.push(&lane.name),
+            None => ranges.push((*value, vec![&lane.name])),
+        }
+    }
+    let rounded = match module.numbers {
+        ModuleNumbers::Int => "",
+        ModuleNumbers::Float => "rounded to the grid and ",
+    };
+    let told = ranges.into_iter().map(|(value, names)| {
+        let names = names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+        format!(
+            "what it gives of one person for {names} is {rounded}kept within {value} in each group"
+        )
+    });
+    let mut told: Vec<String> = told.collect();
+    let first = shape.lanes.first();
+    let norm = first.and_then(|lane| Some((lane.grid_bits, lane.one_of?.norm_steps?)));
+    if let Some((grid_bits, steps)) = norm {
+        // Below 2^53 steps: exact.
+        let length = steps as f64 / 2_f64.powi(grid_bits.into());
+        told.push(format!(
+            "these numbers of one person and group, taken as a vector, are scaled down to a length of {length} at most"
+        ));
+    }
+    told
 }
 
 fn tables(plan: &ContributionPlan, notes: &mut Vec<String>) {

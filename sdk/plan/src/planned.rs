@@ -158,7 +158,9 @@ pub fn plan(dictionary: &Dictionary, question: &Question<'_>) -> Result<Planned,
             };
             sql::draft(dictionary, text, question.row_cap, unlisted)?
         }
-        Body::Module(body) => module::draft(dictionary, body, question.row_cap)?,
+        Body::Module(body) => {
+            module::draft(dictionary, body, (question.row_cap, question.group_cap))?
+        }
     };
     finish(draft, question, dictionary)
 }

@@ -88,6 +88,14 @@ pub enum RunnerError {
         /// How long it had.
         waited_ms: u64,
     },
+    /// The worker was killed since it had not even greeted: the machine is overloaded, or starts nothing.
+    #[error(
+        "the worker did not start within {waited_ms} ms: run the job again when the machine is less busy"
+    )]
+    NoGreeting {
+        /// How long it had.
+        waited_ms: u64,
+    },
     /// Something else than a worker was started.
     #[error(
         "the program that was started is no module worker of this version: its `main` must begin with `worker_main_if_asked`"
@@ -191,7 +199,7 @@ fn start_process(
     let protections = match greeting {
         Ok(Some(protections)) => protections,
         Err(_) if process.was_silent() => {
-            return Err(RunnerError::Silent { waited_ms: SETUP_MS_MAX });
+            return Err(RunnerError::NoGreeting { waited_ms: SETUP_MS_MAX });
         }
         Ok(None) | Err(_) => return Err(RunnerError::NotAWorker),
     };

@@ -40,6 +40,8 @@ pub struct Compiled {
     tier: Tier,
     input: Buffer,
     output: Buffer,
+    /// Of the shape it was built for; 0: not said.
+    signature: u32,
 }
 
 impl std::fmt::Debug for Compiled {
@@ -118,11 +120,15 @@ pub enum CompileError {
         /// First layout word.
         found: u32,
     },
-    /// The reserved word is not zero.
-    #[error("the reserved layout word is `{found}`, not 0: build the module again")]
-    Reserved {
+    /// The module says that it was built for columns of other kinds, or another way of writing outputs.
+    #[error(
+        "the module was built for columns of other kinds, or for the other way of writing outputs (its signature is `{found:08x}`, the analysis makes `{want:08x}`): select the columns it was built for, in their order, or build it again"
+    )]
+    Signature {
         /// Fourth layout word.
         found: u32,
+        /// [`Shape::signature`].
+        want: u32,
     },
     /// A buffer does not lie in memory.
     #[error("`{name}` ({bytes} bytes at `{address}`) lies outside memory: export a static buffer")]
@@ -170,7 +176,7 @@ impl CompileError {
             CompileError::Instantiate { .. } => "instantiate",
             CompileError::LayoutOutside { .. } => "layout_outside",
             CompileError::AbiVersion { .. } => "abi_version",
-            CompileError::Reserved { .. } => "reserved",
+            CompileError::Signature { .. } => "signature",
             CompileError::BufferOutside { .. } => "buffer_outside",
             CompileError::BuffersOverlap => "buffers_overlap",
             CompileError::InputSize { .. } => "input_size",
@@ -230,8 +236,20 @@ pub(crate) fn compile_by(
         Tier::Cards => Restore::Cards,
         Tier::Fresh => Restore::Instance,
     };
-    let (input, output) = read_layout(&engine, &ready, &memory, vetted)?;
-    Ok(Compiled { engine, ready, memory, person_map, marks, globals, restore, tier, input, output })
+    let Layout { input, output, signature } = read_layout(&engine, &ready, &memory, vetted)?;
+    Ok(Compiled {
+        engine,
+        ready,
+        memory,
+        person_map,
+        marks,
+        globals,
+        restore,
+        tier,
+        input,
+        output,
+        signature,
+    })
 }
 
 /// The bytes to compile, vetted a second time when they are not the module's own.
@@ -269,7 +287,7 @@ impl Compiled {
     /// module built for another cap would read other values without noticing.
     ///
     /// # Errors
-    /// [`CompileError::InputSize`] or [`CompileError::OutputTooSmall`].
+    /// [`CompileError::InputSize`], [`CompileError::OutputTooSmall`] or [`CompileError::Signature`].
     pub(crate) fn buffers(&self, shape: &Shape) -> Result<(Buffer, Buffer), CompileError> {
         let want = shape.input_bytes();
         if self.input.bytes != want {
@@ -278,6 +296,10 @@ impl Compiled {
         let want = shape.output_bytes();
         if self.output.bytes < want {
             return Err(CompileError::OutputTooSmall { found: self.output.bytes, want });
+        }
+        let signature = shape.signature();
+        if self.signature != 0 && self.signature != signature {
+            return Err(CompileError::Signature { found: self.signature, want: signature });
         }
         Ok((self.input, Buffer { start: self.output.start, bytes: want }))
     }
@@ -317,13 +339,20 @@ fn config(has_marks: bool) -> Config {
     config
 }
 
+/// What the layout words say.
+struct Layout {
+    input: Buffer,
+    output: Buffer,
+    signature: u32,
+}
+
 /// Reads the four layout words from a trial instance and checks the buffers against its memory.
 fn read_layout(
     engine: &Engine,
     ready: &InstancePre<()>,
     memory: &ModuleExport,
     vetted: &Vetted,
-) -> Result<(Buffer, Buffer), CompileError> {
+) -> Result<Layout, CompileError> {
     let failed =
         |error: wasmtime::Error| CompileError::Instantiate { detail: format!("{error:#}") };
     let mut store = Store::new(engine, ());
@@ -341,15 +370,12 @@ fn read_layout(
         .and_then(|rest| rest.first_chunk::<LAYOUT_BYTES>())
         .ok_or(CompileError::LayoutOutside { address })?;
     let (words, _) = words.as_chunks::<4>();
-    let [version, input_bytes, output_bytes, reserved] = words else {
+    let [version, input_bytes, output_bytes, signature] = words else {
         return Err(CompileError::LayoutOutside { address });
     };
-    let (version, reserved) = (u32::from_le_bytes(*version), u32::from_le_bytes(*reserved));
+    let (version, signature) = (u32::from_le_bytes(*version), u32::from_le_bytes(*signature));
     if version != ABI_VERSION {
         return Err(CompileError::AbiVersion { found: version });
-    }
-    if reserved != 0 {
-        return Err(CompileError::Reserved { found: reserved });
     }
     let inside = |name, address: u32, bytes: [u8; 4]| {
         let bytes = u32::from_le_bytes(bytes);
@@ -364,7 +390,7 @@ fn read_layout(
     if input.meets(&output) || input.meets(&layout) || output.meets(&layout) {
         return Err(CompileError::BuffersOverlap);
     }
-    Ok((input, output))
+    Ok(Layout { input, output, signature })
 }
 
 impl Buffer {

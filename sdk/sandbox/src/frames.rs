@@ -14,12 +14,15 @@ use crate::limits::{
 };
 use crate::outputs::DEFAULT_COUNT;
 use crate::persons::{ALL_VALID, BITMAP};
-use crate::shape::{ColumnKind, Shape, ShapeError};
+use crate::shape::{ColumnKind, OutputLayout, Shape, ShapeError};
 
 pub use crate::outputs::{Outputs, Pair, PersonOutput};
 
 /// Longest module that a setup frame can carry; the vetter's own limit is far below.
 const SETUP_WASM_BYTES_MAX: u64 = (FRAME_BYTES_MAX as u64) / 2;
+
+/// Room for the first bytes of a frame.
+const FIRST_ROOM_BYTES: usize = 32 << 10;
 
 const TAG_SETUP: u8 = 1;
 const TAG_BATCH: u8 = 2;
@@ -188,29 +191,54 @@ pub(crate) enum Answer {
     Finished(Counters),
 }
 
-/// Reads one frame into `buffer`: tag, then body. The buffer grows only as bytes arrive.
+/// Reads one frame into `buffer`: tag, then body. The buffer grows only as bytes arrive, never past twice
+/// what came; what an earlier frame left is written over, and its room used at once.
 pub(crate) fn read_frame(input: &mut impl Read, buffer: &mut Vec<u8>) -> Result<(), ReadError> {
-    buffer.clear();
     let mut length = [0; 4];
-    let io = |error: io::Error| ReadError::Io(error.kind());
-    let got = input.by_ref().take(4).read_to_end(buffer).map_err(io)?;
-    if got == 0 {
-        return Err(ReadError::Closed);
+    match fill(input, &mut length)? {
+        0 => return Err(ReadError::Closed),
+        4 => {}
+        got => {
+            return Err(FrameError::Truncated { missing: 4_u64.saturating_sub(got as u64) }.into());
+        }
     }
-    let Ok(()) = buffer.as_slice().read_exact(&mut length) else {
-        return Err(FrameError::Truncated { missing: 4_u64.saturating_sub(got as u64) }.into());
-    };
     let bytes = u32::from_le_bytes(length);
     if bytes > FRAME_BYTES_MAX {
         return Err(FrameError::TooLong { bytes }.into());
     }
-    buffer.clear();
-    let got = input.by_ref().take(bytes.into()).read_to_end(buffer).map_err(io)? as u64;
-    match u64::from(bytes).saturating_sub(got) {
-        0 if bytes > 0 => Ok(()),
-        0 => Err(FrameError::Truncated { missing: 1 }.into()),
-        missing => Err(FrameError::Truncated { missing }.into()),
+    if bytes == 0 {
+        return Err(FrameError::Truncated { missing: 1 }.into());
     }
+    let bytes = bytes as usize;
+    let mut got = 0;
+    while got < bytes {
+        let room = bytes.min(got.saturating_mul(2).max(FIRST_ROOM_BYTES).max(buffer.len()));
+        if buffer.len() < room {
+            buffer.resize(room, 0);
+        }
+        let free = buffer.get_mut(got..room).unwrap_or_default();
+        let more = fill(input, free)?;
+        got = got.saturating_add(more);
+        if got < room {
+            return Err(FrameError::Truncated { missing: (bytes - got) as u64 }.into());
+        }
+    }
+    buffer.truncate(bytes);
+    Ok(())
+}
+
+/// Reads until `room` is full or the stream ends; how many bytes came.
+fn fill(input: &mut impl Read, room: &mut [u8]) -> Result<usize, ReadError> {
+    let mut got = 0;
+    while let Some(free) = room.get_mut(got..).filter(|free| !free.is_empty()) {
+        match input.read(free) {
+            Ok(0) => break,
+            Ok(more) => got = got.saturating_add(more),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(ReadError::Io(error.kind())),
+        }
+    }
+    Ok(got)
 }
 
 /// Writes a setup frame.
@@ -218,10 +246,11 @@ pub(crate) fn write_setup(output: &mut impl Write, setup: &Setup) -> io::Result<
     let mut head = Vec::new();
     head.extend_from_slice(&setup.shape.row_cap().to_le_bytes());
     head.extend_from_slice(&setup.shape.outputs_max().to_le_bytes());
+    head.push(setup.shape.layout().number());
     head.extend_from_slice(&setup.fuel_per_person.to_le_bytes());
     head.extend_from_slice(&setup.watchdog_ms.to_le_bytes());
     head.extend_from_slice(&(setup.shape.columns().len() as u32).to_le_bytes());
-    head.extend(setup.shape.columns().iter().map(|kind| kind_byte(*kind)));
+    head.extend(setup.shape.columns().iter().map(|kind| kind.number()));
     head.extend_from_slice(&(setup.wasm.len() as u32).to_le_bytes());
     write_frame(output, TAG_SETUP, &[&head, &setup.wasm])
 }
@@ -366,6 +395,9 @@ pub fn answer_again(frame: &[u8], persons: usize, outputs_max: u32) -> Result<Ve
 fn read_setup(at: &mut Cursor<'_>) -> Result<Setup, FrameError> {
     let row_cap = at.u32()?;
     let outputs_max = at.u32()?;
+    let byte = at.byte()?;
+    let layout = OutputLayout::of_number(byte)
+        .ok_or(FrameError::Choice { what: "layout of outputs", byte })?;
     let fuel_per_person = at.number("units of fuel", FUEL_PER_PERSON_MAX)?;
     let watchdog_ms = at.number("watchdog milliseconds", WATCHDOG_MS_MAX)?;
     let count = at.count("columns", COLUMNS_MAX as u64)?;
@@ -381,7 +413,7 @@ fn read_setup(at: &mut Cursor<'_>) -> Result<Setup, FrameError> {
     // Any size that a frame can carry: the vetter names the limit it passes.
     let wasm_bytes = at.count("module bytes", SETUP_WASM_BYTES_MAX)?;
     let wasm = at.bytes(wasm_bytes)?.to_vec();
-    let shape = Shape::new(row_cap, columns, outputs_max)?;
+    let shape = Shape::new(row_cap, columns, outputs_max)?.with_layout(layout);
     Ok(Setup { wasm, shape, fuel_per_person, watchdog_ms })
 }
 
@@ -448,14 +480,6 @@ fn head(tag: u8, body_bytes: usize) -> io::Result<[u8; 5]> {
 
 fn bounded(what: &'static str, found: u64, max: u64) -> Result<(), FrameError> {
     if found > max { Err(FrameError::TooMany { what, found, max }) } else { Ok(()) }
-}
-
-fn kind_byte(kind: ColumnKind) -> u8 {
-    match kind {
-        ColumnKind::Int => 1,
-        ColumnKind::Float => 2,
-        ColumnKind::Code => 3,
-    }
 }
 
 /// A text no longer than a refusal may carry, cut at a character.

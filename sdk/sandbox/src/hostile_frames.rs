@@ -8,6 +8,7 @@ use crate::frames::{
 };
 use crate::limits::{FRAME_BYTES_MAX, FUEL_PER_PERSON_MAX, ROW_CAP_MAX};
 use crate::persons::{PersonRows, Persons};
+use crate::shape::{DenseNumbers, OutputLayout};
 use crate::worker::{WorkerError, serve};
 use crate::{ColumnData, ColumnKind, PersonBatch, Shape, ShapeError};
 
@@ -92,6 +93,10 @@ fn a_setup_comes_back_as_it_went_and_hostile_ones_do_not() {
     let bytes = frame(|out| write_setup(out, &setup()));
     let Ok(Request::Setup(same)) = read_request(&bytes) else { panic!("no setup") };
     assert_eq!(same, setup());
+    let dense =
+        Setup { shape: shape().with_layout(OutputLayout::Dense(DenseNumbers::Ints)), ..setup() };
+    let bytes_of_dense = frame(|out| write_setup(out, &dense));
+    assert!(matches!(read_request(&bytes_of_dense), Ok(Request::Setup(same)) if same == dense));
     for end in 0..bytes.len() {
         assert!(matches!(read_request(&bytes[..end]), Err(FrameError::Truncated { .. })));
     }
@@ -105,16 +110,19 @@ fn a_setup_comes_back_as_it_went_and_hostile_ones_do_not() {
     let over = ROW_CAP_MAX + 1;
     assert_eq!(with(1, &over.to_le_bytes()), shape(ShapeError::RowCap { row_cap: over }));
     assert_eq!(with(5, &[0; 4]), shape(ShapeError::Outputs { outputs_max: 0 }));
+    let layout = FrameError::Choice { what: "layout of outputs", byte: 4 };
+    assert_eq!(with(9, &[4]), layout);
+    assert!(with(9, &[0]) != layout);
     let fuel = FUEL_PER_PERSON_MAX + 1;
     assert!(
-        matches!(with(9, &fuel.to_le_bytes()), FrameError::TooMany { found, .. } if found == fuel)
+        matches!(with(10, &fuel.to_le_bytes()), FrameError::TooMany { found, .. } if found == fuel)
     );
-    assert!(matches!(with(17, &[0xff; 8]), FrameError::TooMany { .. }));
-    assert!(matches!(with(25, &[0xff; 4]), FrameError::TooMany { what: "columns", .. }));
-    assert_eq!(with(29, &[4]), FrameError::Choice { what: "column kind", byte: 4 });
-    assert!(matches!(with(31, &[0xff; 4]), FrameError::TooMany { what: "module bytes", .. }));
-    assert_eq!(with(31, &[2, 0, 0, 0]), FrameError::Trailing { bytes: 1 });
-    assert_eq!(with(31, &[4, 0, 0, 0]), FrameError::Truncated { missing: 1 });
+    assert!(matches!(with(18, &[0xff; 8]), FrameError::TooMany { .. }));
+    assert!(matches!(with(26, &[0xff; 4]), FrameError::TooMany { what: "columns", .. }));
+    assert_eq!(with(30, &[4]), FrameError::Choice { what: "column kind", byte: 4 });
+    assert!(matches!(with(32, &[0xff; 4]), FrameError::TooMany { what: "module bytes", .. }));
+    assert_eq!(with(32, &[2, 0, 0, 0]), FrameError::Trailing { bytes: 1 });
+    assert_eq!(with(32, &[4, 0, 0, 0]), FrameError::Truncated { missing: 1 });
 }
 
 #[test]

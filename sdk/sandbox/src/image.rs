@@ -17,9 +17,15 @@ const REACH_BYTES: usize = STORE_BYTES_MAX - 1;
 /// Bytes of marks that are compared at once.
 const COMPARED_BYTES: usize = 64;
 
+/// By how much the image's place in a page differs from the memory's: a load behind a store waits for it when
+/// both have the same place, as if it read what was stored.
+const APART_BYTES: usize = 2048;
+/// What a processor compares of two addresses to tell them apart at first.
+const ALIASED_BYTES: usize = 4096;
+
 /// A fresh instance's state, its input buffer zeroed.
 pub(crate) struct Image {
-    memory: Vec<u8>,
+    memory: Apart,
     globals: Vec<Val>,
     /// Groups with marked cards, kept for its room: the first card, and a bit for each that is marked.
     dirty: Vec<(usize, u64)>,
@@ -28,7 +34,7 @@ pub(crate) struct Image {
 impl Image {
     /// Taken from an instance that has run nothing.
     pub(crate) fn of(live: &mut Live) -> Image {
-        let memory = live.memory.data(&live.store).to_vec();
+        let memory = Apart::copy_of(live.memory.data(&live.store));
         let globals = live.globals.iter().map(|global| global.get(&mut live.store)).collect();
         Image { memory, globals, dirty: Vec::new() }
     }
@@ -50,15 +56,16 @@ impl Image {
             Restore::Ranges(ranges) => {
                 let data = live.memory.data_mut(&mut live.store);
                 for (start, end) in ranges {
-                    copy(data, &self.memory, *start, *end).ok_or_else(gone)?;
+                    copy(data, self.memory.bytes(), *start, *end).ok_or_else(gone)?;
                 }
             }
             Restore::Cards => {
                 let marks = live.marks.ok_or_else(gone)?.data_mut(&mut live.store);
-                take_marks(marks, self.memory.len(), &mut self.dirty).ok_or_else(gone)?;
+                let image = self.memory.bytes();
+                take_marks(marks, image.len(), &mut self.dirty).ok_or_else(gone)?;
                 let data = live.memory.data_mut(&mut live.store);
                 for (first, marked) in &self.dirty {
-                    copy_cards(data, &self.memory, *first, *marked).ok_or_else(gone)?;
+                    copy_cards(data, image, *first, *marked).ok_or_else(gone)?;
                 }
             }
         }
@@ -78,7 +85,28 @@ impl Image {
             chunks.iter().all(|chunk| *chunk == [0; COMPARED_BYTES])
                 && rest.iter().all(|mark| *mark == 0)
         });
-        same_globals && unmarked && memory.data(&*store) == self.memory.as_slice()
+        same_globals && unmarked && memory.data(&*store) == self.memory.bytes()
+    }
+}
+
+/// A copy of a memory that lies [`APART_BYTES`] from it within a page.
+struct Apart {
+    room: Vec<u8>,
+    start: usize,
+}
+
+impl Apart {
+    fn copy_of(memory: &[u8]) -> Apart {
+        let mut room: Vec<u8> = Vec::with_capacity(memory.len().saturating_add(ALIASED_BYTES));
+        let place = memory.as_ptr().addr().wrapping_add(APART_BYTES);
+        let start = place.wrapping_sub(room.as_ptr().addr()) % ALIASED_BYTES;
+        room.resize(start, 0);
+        room.extend_from_slice(memory);
+        Apart { room, start }
+    }
+
+    fn bytes(&self) -> &[u8] {
+        self.room.get(self.start..).unwrap_or_default()
     }
 }
 

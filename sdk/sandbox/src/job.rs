@@ -166,7 +166,7 @@ impl Job {
                 let end = self.output.start.saturating_add(self.output.bytes);
                 let data = live.memory.data(&live.store);
                 let buffer = data.get(self.output.start..end).ok_or_else(no_buffer)?;
-                if !outputs.push_returned(count, buffer) {
+                if !outputs.push_returned(count, buffer, self.shape.layout()) {
                     self.counters.bad_returns += 1;
                 }
                 self.restore()

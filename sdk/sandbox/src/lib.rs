@@ -72,6 +72,6 @@ pub use persons::Persons;
 pub use precompiled::{Artefact, compile_again};
 pub use process::{WorkerLease, WorkerProgram, worker_main, worker_main_if_asked};
 pub use rewrite::RewriteError;
-pub use shape::{ColumnKind, Shape, ShapeError};
+pub use shape::{ColumnKind, DenseNumbers, OutputLayout, Shape, ShapeError};
 pub use tier::Tier;
 pub use vet::{VetError, Vetted, vet};

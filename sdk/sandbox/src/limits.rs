@@ -76,6 +76,9 @@ pub const OUTPUTS_MAX: u32 = 1 << 16;
 pub const FUEL_PER_PERSON_MAX: u64 = 1_000_000_000_000;
 /// Most persons in a batch.
 pub const PERSONS_PER_BATCH_MAX: u32 = 1 << 16;
+/// Bytes that a pipe to or from a worker process holds where the system allows it (Linux lets anyone ask for
+/// this much): a batch then goes over in one call rather than in one for each 64 KiB.
+pub const PIPE_BYTES: usize = 1 << 20;
 /// Longest frame either way, in bytes, after the length word.
 pub const FRAME_BYTES_MAX: u32 = 64 << 20;
 /// Longest text in a refusal, in bytes.

@@ -2,7 +2,7 @@
 //!
 //! Must never allocate for each person, nor hold a pair that the module did not return.
 
-use crate::shape::PAIR_BYTES;
+use crate::shape::{OutputLayout, PAIR_BYTES, VALUE_BYTES};
 
 /// In place of a count: the default contribution.
 pub(crate) const DEFAULT_COUNT: u32 = u32::MAX;
@@ -12,7 +12,7 @@ pub(crate) const DEFAULT_COUNT: u32 = u32::MAX;
 pub struct Pair {
     /// Index of the output cell; may lie outside every domain.
     pub index: u32,
-    /// Its value; may be any i64.
+    /// Its eight bytes as an i64; may be any. The bits of an f64 where the module returns floats.
     pub value: i64,
 }
 
@@ -86,9 +86,41 @@ impl Outputs {
         self.counts.push(DEFAULT_COUNT);
     }
 
-    /// Adds a person from what the module returned and its output buffer, which holds `outputs_max` pairs.
+    /// Adds a person from what the module returned and its output buffer, which holds `outputs_max` outputs.
     /// False, and the default contribution, when the count or a pair breaks the interface.
-    pub(crate) fn push_returned(&mut self, count: i32, buffer: &[u8]) -> bool {
+    pub(crate) fn push_returned(
+        &mut self,
+        count: i32,
+        buffer: &[u8],
+        layout: OutputLayout,
+    ) -> bool {
+        match layout {
+            OutputLayout::Pairs => self.push_pairs(count, buffer),
+            OutputLayout::Dense(_) => self.push_dense(count, buffer),
+        }
+    }
+
+    /// Of values in order those that are not zero: zero adds nothing. A count of 1 says that they are there.
+    fn push_dense(&mut self, count: i32, buffer: &[u8]) -> bool {
+        let buffer = match count {
+            0 => &[],
+            1 => buffer,
+            _ => {
+                self.push_default();
+                return false;
+            }
+        };
+        let kept = self.pairs.len();
+        let (values, _) = buffer.as_chunks::<VALUE_BYTES>();
+        let numbered = (0..).zip(values.iter().map(|bytes| i64::from_le_bytes(*bytes)));
+        let there = numbered.filter(|(_, value)| *value != 0);
+        self.pairs.extend(there.map(|(index, value)| Pair { index, value }));
+        // At most `outputs_max`, which fits.
+        self.counts.push((self.pairs.len() - kept) as u32);
+        true
+    }
+
+    fn push_pairs(&mut self, count: i32, buffer: &[u8]) -> bool {
         let kept = self.pairs.len();
         let (pairs, _) = buffer.as_chunks::<PAIR_BYTES>();
         let returned = usize::try_from(count).ok().and_then(|count| pairs.get(..count));
@@ -160,6 +192,7 @@ impl FromIterator<PersonOutput> for Outputs {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::shape::DenseNumbers;
 
     fn encoded(index: u32, zero: u32, value: i64) -> Vec<u8> {
         [index.to_le_bytes().to_vec(), zero.to_le_bytes().to_vec(), value.to_le_bytes().to_vec()]
@@ -171,15 +204,31 @@ mod tests {
         let buffer = [encoded(1, 0, -1), encoded(2, 1, 5)].concat();
         let mut outputs = Outputs::default();
         for count in [-1, i32::MIN, 3, i32::MAX, 2] {
-            assert!(!outputs.push_returned(count, &buffer), "{count}");
+            assert!(!outputs.push_returned(count, &buffer, OutputLayout::Pairs), "{count}");
         }
-        assert!(outputs.push_returned(1, &buffer) && outputs.push_returned(0, &buffer));
+        assert!(outputs.push_pairs(1, &buffer) && outputs.push_pairs(0, &buffer));
         let pair = Pair { index: 1, value: -1 };
         let mut want = vec![PersonOutput::Default; 5];
         want.extend([PersonOutput::Pairs(vec![pair]), PersonOutput::Pairs(vec![])]);
         assert_eq!(outputs.to_persons(), want);
         assert_eq!(outputs.pairs, [pair]);
         assert_eq!(want.into_iter().collect::<Outputs>(), outputs);
+    }
+
+    #[test]
+    fn values_in_order_become_the_pairs_that_are_not_zero() {
+        let values = [0_i64, 5, i64::MIN, 0, (-0.0_f64).to_bits().cast_signed()];
+        let buffer = values.map(i64::to_le_bytes).concat();
+        let mut outputs = Outputs::default();
+        let layout = OutputLayout::Dense(DenseNumbers::Ints);
+        let mut push = |count| outputs.push_returned(count, &buffer, layout);
+        assert!(push(1) && push(0));
+        assert!([2, -1, 5, i32::MAX, i32::MIN].iter().all(|count| !push(*count)));
+        let pairs = [(1, 5), (2, i64::MIN), (4, i64::MIN)];
+        let pairs = pairs.map(|(index, value)| Pair { index, value }).to_vec();
+        let mut want = vec![PersonOutput::Pairs(pairs), PersonOutput::Pairs(vec![])];
+        want.extend(vec![PersonOutput::Default; 5]);
+        assert_eq!(outputs.to_persons(), want);
     }
 
     #[test]
@@ -201,7 +250,7 @@ mod tests {
             }
             let count = [random() as i32, (random() % 8) as i32][random() as usize % 2];
             let before = outputs.pairs.len();
-            if outputs.push_returned(count, &buffer) {
+            if outputs.push_returned(count, &buffer, OutputLayout::Pairs) {
                 assert_eq!(outputs.pairs.len() - before, count as usize);
                 assert!(count as usize * PAIR_BYTES <= buffer.len());
                 taken += 1;

@@ -18,13 +18,13 @@ use std::time::Duration;
 
 use crate::cache::ARTEFACT_BYTES_MAX;
 use crate::isolation::{Protections, Streams, limit_this_process};
-use crate::limits::WORKER_STACK_BYTES;
+use crate::limits::{PIPE_BYTES, WORKER_STACK_BYTES};
 use crate::worker::{Room, serve_in};
 
 /// First argument of a process that is a worker.
 pub const WORKER_ARGUMENT: &str = "--module-worker";
-/// First bytes of every worker; the last is the version of what travels beside frames.
-const GREETING: [u8; 8] = *b"persons\x01";
+/// First bytes of every worker; the last is the version of what travels, frames included.
+const GREETING: [u8; 8] = *b"persons\x02";
 
 /// Ends the caller's `main` when this process was started as a worker: call it before anything else.
 ///
@@ -142,6 +142,8 @@ impl WorkerProgram {
         use std::os::unix::process::CommandExt;
         let (worker_input, to_worker) = io::pipe()?;
         let (from_worker, worker_output) = io::pipe()?;
+        widen(&to_worker);
+        widen(&from_worker);
         let child = Command::new(&self.path)
             .arg(&self.argument)
             .env_clear()
@@ -154,6 +156,14 @@ impl WorkerProgram {
             .spawn()?;
         Ok((WorkerProcess::watch(child)?, to_worker, from_worker))
     }
+}
+
+/// Asks for room for [`PIPE_BYTES`] in a pipe; one that stays small is slower, and nothing else.
+fn widen(pipe: &impl std::os::fd::AsFd) {
+    #[cfg(target_os = "linux")]
+    let _ = rustix::pipe::fcntl_setpipe_size(pipe, PIPE_BYTES);
+    #[cfg(not(target_os = "linux"))]
+    let _ = pipe;
 }
 
 /// A running worker. Killed and waited for when it stays silent too long, and when this is dropped.
@@ -265,7 +275,7 @@ mod tests {
         greet(&mut bytes, Protections::ALL).unwrap();
         assert_eq!(read_greeting(&mut &bytes[..]).unwrap(), Some(Protections::ALL));
         let mut other_version = bytes.clone();
-        other_version[7] = 2;
+        other_version[7] = 1;
         assert_eq!(read_greeting(&mut &other_version[..]).unwrap(), None);
         let unknown = [&GREETING[..], &[0xff]].concat();
         assert_eq!(read_greeting(&mut &unknown[..]).unwrap(), None);

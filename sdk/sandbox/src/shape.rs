@@ -1,4 +1,4 @@
-//! Where each value lies in a module's buffers: a function of row cap, columns and output count alone.
+//! Where each value lies in a module's buffers: a function of row cap, columns and outputs alone.
 //!
 //! Must never depend on a person's rows: a module and its host compute the same offsets beforehand.
 
@@ -6,8 +6,11 @@ use crate::limits::{COLUMNS_MAX, OUTPUTS_MAX, ROW_CAP_MAX};
 
 /// Bytes of one value, whatever its kind.
 pub const VALUE_BYTES: usize = 8;
-/// Bytes of one output pair: u32 index, u32 zero, i64 value.
+/// Bytes of one output pair: u32 index, u32 zero, 8 bytes of value.
 pub const PAIR_BYTES: usize = 16;
+/// FNV-1a's offset basis and prime, of 32 bits.
+const FNV_START: u32 = 0x811c_9dc5;
+const FNV_PRIME: u32 = 0x0100_0193;
 
 /// What the 8-byte values of a column are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -20,12 +23,53 @@ pub enum ColumnKind {
     Code,
 }
 
+/// How a module writes what it returns.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum OutputLayout {
+    /// As many (index, value) pairs as it says, at most the declared outputs.
+    #[default]
+    Pairs,
+    /// The values of all declared outputs in order, or nothing.
+    Dense(DenseNumbers),
+}
+
+/// What values in order are: for the module's signature alone, since the host reads their bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum DenseNumbers {
+    /// i64.
+    Ints,
+    /// f64.
+    Floats,
+}
+
+impl OutputLayout {
+    /// Its number in frames and signatures.
+    pub(crate) fn number(self) -> u8 {
+        match self {
+            OutputLayout::Pairs => 1,
+            OutputLayout::Dense(DenseNumbers::Ints) => 2,
+            OutputLayout::Dense(DenseNumbers::Floats) => 3,
+        }
+    }
+
+    /// As [`OutputLayout::number`] wrote it.
+    pub(crate) fn of_number(number: u8) -> Option<OutputLayout> {
+        let all = [
+            OutputLayout::Pairs,
+            OutputLayout::Dense(DenseNumbers::Ints),
+            OutputLayout::Dense(DenseNumbers::Floats),
+        ];
+        all.into_iter().find(|layout| layout.number() == number)
+    }
+}
+
 /// What a job gives to its module and takes back. Both sides compute the same offsets from it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shape {
     row_cap: u32,
     columns: Vec<ColumnKind>,
     outputs_max: u32,
+    layout: OutputLayout,
 }
 
 /// Why a shape is refused.
@@ -70,7 +114,13 @@ impl Shape {
         if outputs_max == 0 || outputs_max > OUTPUTS_MAX {
             return Err(ShapeError::Outputs { outputs_max });
         }
-        Ok(Shape { row_cap, columns, outputs_max })
+        Ok(Shape { row_cap, columns, outputs_max, layout: OutputLayout::Pairs })
+    }
+
+    /// The same with outputs written in this way.
+    #[must_use]
+    pub fn with_layout(self, layout: OutputLayout) -> Shape {
+        Shape { layout, ..self }
     }
 
     /// Most rows of a person.
@@ -83,9 +133,25 @@ impl Shape {
         &self.columns
     }
 
-    /// Most output pairs of a person.
+    /// Most outputs of a person.
     pub fn outputs_max(&self) -> u32 {
         self.outputs_max
+    }
+
+    /// How they are written.
+    pub fn layout(&self) -> OutputLayout {
+        self.layout
+    }
+
+    /// What a module may say in its fourth layout word, so that one built for other columns or another way
+    /// of writing outputs is refused: FNV-1a of 32 bits (Fowler, Noll, Vo) over a byte a column (1 int, 2
+    /// float, 3 code), then one for the outputs (1 pairs, 2 in order as i64, 3 in order as f64); 1 where that is 0,
+    /// which says nothing.
+    pub fn signature(&self) -> u32 {
+        let bytes = self.columns.iter().map(|kind| kind.number()).chain([self.layout.number()]);
+        let hash =
+            bytes.fold(FNV_START, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(FNV_PRIME));
+        hash.max(1)
     }
 
     /// Bytes of the input buffer: all columns.
@@ -95,7 +161,11 @@ impl Shape {
 
     /// Bytes of the output buffer that the host may read.
     pub fn output_bytes(&self) -> usize {
-        self.outputs_max as usize * PAIR_BYTES
+        let each = match self.layout {
+            OutputLayout::Pairs => PAIR_BYTES,
+            OutputLayout::Dense(_) => VALUE_BYTES,
+        };
+        self.outputs_max as usize * each
     }
 
     /// Bytes of one column: validity bitmap, then values.
@@ -106,6 +176,17 @@ impl Shape {
     /// Where a column's values start, after its bitmap.
     pub(crate) fn values_offset(&self) -> usize {
         bitmap_bytes(self.row_cap as usize)
+    }
+}
+
+impl ColumnKind {
+    /// Its number in frames and signatures.
+    pub(crate) fn number(self) -> u8 {
+        match self {
+            ColumnKind::Int => 1,
+            ColumnKind::Float => 2,
+            ColumnKind::Code => 3,
+        }
     }
 }
 
@@ -126,6 +207,27 @@ mod tests {
         assert_eq!(shape.column_bytes(), 16 + 65 * 8);
         assert_eq!(shape.input_bytes(), 2 * (16 + 65 * 8));
         assert_eq!(shape.output_bytes(), 64);
+        let dense = shape.with_layout(OutputLayout::Dense(DenseNumbers::Floats));
+        assert_eq!(dense.output_bytes(), 32);
+    }
+
+    #[test]
+    fn signatures_tell_kinds_and_layouts_apart_and_are_never_zero() {
+        let (int, float, code) = (ColumnKind::Int, ColumnKind::Float, ColumnKind::Code);
+        let lists = [vec![int], vec![float], vec![code, float], vec![float, code], vec![int; 64]];
+        let shapes = lists.iter().flat_map(|columns| {
+            let pairs = Shape::new(9, columns.clone(), 4).unwrap();
+            let layouts = [1, 2, 3].map(|number| OutputLayout::of_number(number).unwrap());
+            layouts.map(|layout| pairs.clone().with_layout(layout))
+        });
+        let signatures: Vec<u32> = shapes.map(|shape| shape.signature()).collect();
+        let distinct: std::collections::BTreeSet<_> = signatures.iter().collect();
+        assert!(distinct.len() == signatures.len() && !signatures.contains(&0));
+        // By hand: ((0x811c9dc5 ^ 1) * p ^ 1) * p, p = 0x01000193, modulo 2^32.
+        let by_hand = [1u64, 1]
+            .iter()
+            .fold(0x811c_9dc5_u64, |hash, byte| (hash ^ byte) * 0x0100_0193 % (1 << 32));
+        assert_eq!(u64::from(Shape::new(1, vec![int], 1).unwrap().signature()), by_hand);
     }
 
     #[test]

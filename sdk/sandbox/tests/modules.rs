@@ -7,8 +7,8 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use cloister_sandbox::{
-    ColumnData, ColumnKind, Counters, Limits, Pair, PersonBatch, PersonOutput, Runner, Setup,
-    Shape, limits, vet,
+    ColumnData, ColumnKind, Counters, Job, Limits, Outputs, Pair, PersonBatch, PersonOutput,
+    Runner, Setup, Shape, compile, limits, vet,
 };
 
 const PERSONS: usize = 400;
@@ -99,7 +99,9 @@ fn usual_region_pairs_the_most_frequent_regions_of_two_seasons() {
 fn the_shipped_modules_are_those_that_digests_json_names() {
     let listed = std::fs::read_to_string(modules().join("digests.json")).unwrap();
     let mut want = String::from("{\n");
-    for (nth, name) in ["c-distance", "town-flows", "usual-region"].into_iter().enumerate() {
+    for (nth, name) in
+        ["c-distance", "speed-gradient", "town-flows", "usual-region"].into_iter().enumerate()
+    {
         let wasm = sha256(&std::fs::read(modules().join(format!("{name}.wasm"))).unwrap());
         let comma = if nth == 0 { "" } else { ",\n" };
         let source = source_digest(name);
@@ -113,10 +115,11 @@ fn the_shipped_modules_are_those_that_digests_json_names() {
     assert_eq!(listed, want, "the modules are stale: run examples/modules/build.sh");
 }
 
-/// Vets the shipped bytes and runs every person in one batch.
+/// Vets the shipped bytes and runs every person in one batch: as shipped, and once more with memory and globals
+/// compared with the image after every person.
 fn run(name: &str, shape: Shape, persons: &[Person]) -> (Vec<PersonOutput>, Counters) {
     let wasm = std::fs::read(modules().join(format!("{name}.wasm"))).unwrap();
-    vet(&wasm, &Limits::V1).unwrap();
+    let compiled = compile(&vet(&wasm, &Limits::V1).unwrap()).unwrap();
     let watchdog_ms = limits::WATCHDOG_MS;
     let setup = Setup { wasm, shape, fuel_per_person: FUEL, watchdog_ms };
     let mut runner = Runner::start(&setup).unwrap();
@@ -138,6 +141,11 @@ fn run(name: &str, shape: Shape, persons: &[Person]) -> (Vec<PersonOutput>, Coun
         batch.push_person(person[0].len(), &columns).unwrap();
     }
     let outputs = runner.run_batch(&batch).unwrap();
+    let mut job =
+        Job::new(compiled, setup.shape.clone(), FUEL, watchdog_ms).unwrap().compared_every(1);
+    let mut compared = Outputs::default();
+    job.run_batch(&batch.persons(), &mut compared).unwrap();
+    assert_eq!(compared.to_persons(), outputs);
     (outputs, runner.finish().unwrap())
 }
 

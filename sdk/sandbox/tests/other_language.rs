@@ -4,8 +4,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use cloister_sandbox::{
-    ColumnData, ColumnKind, Counters, Limits, Pair, PersonBatch, PersonOutput, Runner, RunnerError,
-    Setup, Shape, limits, vet,
+    ColumnData, ColumnKind, Counters, Job, Limits, Outputs, Pair, PersonBatch, PersonOutput,
+    Runner, RunnerError, Setup, Shape, compile, limits, vet,
 };
 
 const ROW_CAP: u32 = 512;
@@ -23,8 +23,10 @@ fn setup(row_cap: u32) -> Setup {
     Setup { wasm, shape, fuel_per_person: FUEL, watchdog_ms: limits::WATCHDOG_MS }
 }
 
+/// As shipped, and once more with memory and globals compared with the image after every person.
 fn run(persons: &[Vec<Place>]) -> (Vec<PersonOutput>, Counters) {
-    let mut runner = Runner::start(&setup(ROW_CAP)).unwrap();
+    let setup = setup(ROW_CAP);
+    let mut runner = Runner::start(&setup).unwrap();
     let mut batch = PersonBatch::new(runner.shape());
     for person in persons {
         let column = |of: fn(&Place) -> Option<f64>| -> (Vec<f64>, Vec<bool>) {
@@ -38,6 +40,12 @@ fn run(persons: &[Vec<Place>]) -> (Vec<PersonOutput>, Counters) {
         batch.push_person(person.len(), &columns).unwrap();
     }
     let outputs = runner.run_batch(&batch).unwrap();
+    let compiled = compile(&vet(&setup.wasm, &Limits::V1).unwrap()).unwrap();
+    let mut job =
+        Job::new(compiled, setup.shape, FUEL, setup.watchdog_ms).unwrap().compared_every(1);
+    let mut compared = Outputs::default();
+    job.run_batch(&batch.persons(), &mut compared).unwrap();
+    assert_eq!(compared.to_persons(), outputs);
     (outputs, runner.finish().unwrap())
 }
 

@@ -17,7 +17,7 @@ use cloister_sandbox::{
     ColumnKind, CompileCache, Counters, PersonOutput, Protections, Runner, RunnerError, WorkerKind,
     WorkerProgram, Workers, worker_main_if_asked,
 };
-use crowd::{BOB, FUEL, batch, evil, one, setup};
+use crowd::{BOB, FUEL, batch, evil, evil_names, one, setup};
 
 const TESTS: &[(&str, fn())] = &[
     ("a_process_runs_modules_like_a_thread", a_process_runs_modules_like_a_thread),
@@ -29,6 +29,7 @@ const TESTS: &[(&str, fn())] = &[
     ("a14_an_abandoned_job_keeps_no_core_busy", a14_an_abandoned_job_keeps_no_core_busy),
     ("a_dropped_runner_leaves_no_process", a_dropped_runner_leaves_no_process),
     ("a_refused_module_ends_its_worker", a_refused_module_ends_its_worker),
+    ("hostile_modules_in_a_row_leave_no_trace", hostile_modules_in_a_row_leave_no_trace),
     ("another_program_is_no_worker", another_program_is_no_worker),
     ("missing_protections_are_refused_unless_allowed", missing_protections_are_refused),
     ("what_was_compiled_once_is_loaded", what_was_compiled_once_is_loaded),
@@ -250,6 +251,48 @@ fn a_refused_module_ends_its_worker() {
     assert_eq!(children(), BTreeSet::new());
 }
 
+fn hostile_modules_in_a_row_leave_no_trace() {
+    const MODULES: usize = 200;
+    let names = evil_names();
+    let mut state: u64 = 200;
+    let mut random = move |below: usize| {
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as usize % below
+    };
+    let (mut ran, mut refused) = (0, 0);
+    // What one job opens once and for all is open then.
+    run(&processes(), "state_memory");
+    let open = descriptors();
+    for nth in 0..MODULES {
+        let mut wasm = evil(&names[nth % names.len()]);
+        // Every fourth as it lies in its folder.
+        let changes = if nth.is_multiple_of(4) { 0 } else { 1 + random(3) };
+        for _ in 0..changes {
+            let at = random(wasm.len());
+            wasm[at] = random(256) as u8;
+        }
+        let mut setup = setup(&wasm, ColumnKind::Int, 20_000);
+        setup.watchdog_ms = 10_000;
+        match processes().start(&setup) {
+            Ok(mut runner) => {
+                let outputs = runner.run_batch(&batch(&setup.shape, &crowd::crowd())).unwrap();
+                assert_eq!(outputs.len(), 4);
+                ran += 1;
+                // The others are dropped in the middle of their job.
+                if nth.is_multiple_of(2) {
+                    runner.finish().unwrap();
+                }
+            }
+            Err(RunnerError::Refused(_)) => refused += 1,
+            Err(other) => panic!("module {nth}: {other}"),
+        }
+    }
+    assert!(ran > 30 && refused > 30, "{ran} ran, {refused} were refused");
+    assert_eq!(children(), BTreeSet::new());
+    assert_eq!(descriptors(), open);
+}
+
 fn another_program_is_no_worker() {
     let start = |program| {
         workers(program, true).start(&setup(&evil("key_leak"), ColumnKind::Int, FUEL)).unwrap_err()
@@ -360,6 +403,11 @@ fn cpu_ticks(id: u32) -> u64 {
     let stat = fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
     let after_name = stat.rsplit(')').next().unwrap_or_default();
     after_name.split_whitespace().nth(11).and_then(|ticks| ticks.parse().ok()).unwrap_or(0)
+}
+
+/// How many descriptors this process holds.
+fn descriptors() -> usize {
+    fs::read_dir("/proc/self/fd").unwrap().count()
 }
 
 /// Ids of this process's children, zombies included.

@@ -7,7 +7,8 @@
 mod crowd;
 
 use cloister_sandbox::{
-    ColumnKind, FrameError, Runner, RunnerError, Shape, VetError, frames::Abort, limits,
+    ColumnKind, DenseNumbers, FrameError, OutputLayout, Runner, RunnerError, Shape, VetError,
+    frames::Abort, limits,
 };
 use crowd::{FUEL, batch, crowd, evil, evil_but, refused, setup, start_refused, vetted};
 
@@ -79,10 +80,33 @@ fn exports_are_exactly_those_of_the_interface() {
     let table =
         evil_but("state_table", "(table 2 2", "(table (export \"__indirect_function_table\") 2 2");
     assert!(matches!(refused(&table), VetError::ExportRefused { .. }));
-    let heap = "(global (export \"__heap_base\") i32 (i32.const 9)) (func $first";
-    assert!(vetted(&evil_but(HARMLESS, "(func $first", heap)).is_ok());
     let no_memory = wat::parse_str("(module)").unwrap();
     assert_eq!(refused(&no_memory), VetError::NoMemory);
+}
+
+#[test]
+fn the_linkers_data_end_and_heap_base_may_be_exported_as_constants_and_change_nothing() {
+    let with = |export: &str| evil_but(HARMLESS, "(func $first", &format!("{export} (func $first"));
+    let want = crowd::crowd_of(HARMLESS);
+    let both = "(global (export \"__data_end\") i32 (i32.const 4096))
+        (global (export \"__heap_base\") i32 (i32.const -1))";
+    let both = with(both);
+    assert_eq!(vetted(&both).unwrap().tier(), vetted(&evil(HARMLESS)).unwrap().tier());
+    assert_eq!(crowd::isolated(&both, ColumnKind::Int, FUEL, &crowd()), want);
+    for name in ["__data_end", "__heap_base"] {
+        let global = |rest: &str| refused(&with(&format!("(global (export \"{name}\") {rest})")));
+        for rest in ["(mut i32) (i32.const 9)", "i64 (i64.const 9)"] {
+            match global(rest) {
+                VetError::ExportType { name: found, .. } => assert_eq!(found, name, "{rest}"),
+                other => panic!("not a type error: {other:?}"),
+            }
+        }
+    }
+    // No other name of the linker's.
+    for name in ["__stack_pointer", "__data_start", "__heap_end", "__heap_base_"] {
+        let other = with(&format!("(global (export \"{name}\") i32 (i32.const 9))"));
+        assert_eq!(refused(&other), VetError::ExportRefused { name: name.to_owned() });
+    }
 }
 
 #[test]
@@ -91,8 +115,19 @@ fn the_layout_words_must_fit_the_shape() {
     let reason = |to: &str| start_refused(&evil_but(HARMLESS, words, to)).reason;
     let version_2 = "\\02\\00\\00\\00\\28\\00\\00\\00\\20\\00\\00\\00\\00\\00\\00\\00";
     assert_eq!(reason(version_2), "abi_version");
-    let reserved = "\\01\\00\\00\\00\\28\\00\\00\\00\\20\\00\\00\\00\\01\\00\\00\\00";
-    assert_eq!(reason(reserved), "reserved");
+    // The fourth word says nothing, or what the module was built for.
+    let signed = |signature: u32| {
+        let word = signature.to_le_bytes().map(|byte| format!("\\{byte:02x}")).concat();
+        format!("\\01\\00\\00\\00\\28\\00\\00\\00\\20\\00\\00\\00{word}")
+    };
+    let shape = setup(&[], ColumnKind::Int, FUEL).shape;
+    let own = evil_but(HARMLESS, words, &signed(shape.signature()));
+    assert!(Runner::start(&setup(&own, ColumnKind::Int, FUEL)).is_ok());
+    let floats = Shape::new(4, vec![ColumnKind::Float], 2).unwrap();
+    let dense = shape.clone().with_layout(OutputLayout::Dense(DenseNumbers::Ints));
+    for other in [1, floats.signature(), dense.signature()] {
+        assert_eq!(reason(&signed(other)), "signature");
+    }
     let other_rows = "\\01\\00\\00\\00\\30\\00\\00\\00\\20\\00\\00\\00\\00\\00\\00\\00";
     assert_eq!(reason(other_rows), "input_size");
     let short_output = "\\01\\00\\00\\00\\28\\00\\00\\00\\1f\\00\\00\\00\\00\\00\\00\\00";

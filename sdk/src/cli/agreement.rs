@@ -1,8 +1,8 @@
 //! `agreement draft | sign | publish | show`.
 
-use super::{CliError, PersonArguments, connected, read, read_text, write};
+use super::{CliError, PersonArguments, connected, now_s, read, read_text, write};
 use clap::Subcommand;
-use cloister_terms::Agreement;
+use cloister_terms::{Act, Agreement, check_dates};
 use cloister_wire::dsse::Envelope;
 use cloister_wire::message::FromPerson;
 use std::path::PathBuf;
@@ -34,6 +34,9 @@ pub(super) enum AgreementCommand {
     Show {
         /// The document.
         file: PathBuf,
+        /// Show exact budgets too.
+        #[arg(long)]
+        verbose: bool,
         /// Print JSON.
         #[arg(long)]
         json: bool,
@@ -55,7 +58,7 @@ pub(super) async fn agreement(
                 out.display()
             );
         }
-        AgreementCommand::Sign { file, key } => sign(person, file, key.as_deref())?,
+        AgreementCommand::Sign { file, key } => sign(person, file, key.as_deref(), now_s())?,
         AgreementCommand::Publish { file } => {
             let envelope = Envelope::parse(&read(file)?)?;
             let agreement = cloister_wire::proof::open_agreement(&envelope)?;
@@ -63,19 +66,21 @@ pub(super) async fn agreement(
             connected(person, async |client| Ok(client.store(&message).await?)).await?;
             eprintln!("agreement {} published", agreement.digest());
         }
-        AgreementCommand::Show { file, json } => show(file, *json)?,
+        AgreementCommand::Show { file, verbose, json } => show(file, *verbose, *json)?,
     }
     Ok(())
 }
 
-fn sign(
+pub(super) fn sign(
     person: &PersonArguments,
     file: &std::path::Path,
     key: Option<&std::path::Path>,
+    now_s: i64,
 ) -> Result<(), CliError> {
     let mut envelope = Envelope::parse(&read(file)?)?;
     let opened = envelope.open::<Agreement>()?;
     opened.document().check().map_err(crate::draft::DraftError::from)?;
+    check_dates(opened.document(), None, Act::Sign, now_s)?;
     let key = match key {
         Some(path) => {
             let passphrase = crate::passphrase::existing(person.passphrase_file.as_deref())?;
@@ -91,7 +96,7 @@ fn sign(
     Ok(())
 }
 
-fn show(file: &std::path::Path, json: bool) -> Result<(), CliError> {
+fn show(file: &std::path::Path, verbose: bool, json: bool) -> Result<(), CliError> {
     let opened = Envelope::parse(&read(file)?)?.open::<Agreement>()?;
     let signed = |key| opened.is_signed_by(key);
     if json {
@@ -105,7 +110,7 @@ fn show(file: &std::path::Path, json: bool) -> Result<(), CliError> {
         return Ok(());
     }
     say!("digest         {}", opened.digest());
-    super::out(&crate::words::agreement(opened.document()));
+    super::out(&crate::words::agreement(opened.document(), verbose));
     for party in &opened.document().parties {
         let state = if signed(&party.steward_key) { "signed" } else { "NOT signed yet" };
         say!("signature      {}: {state}", party.partner);

@@ -1,11 +1,12 @@
 //! `submit`, `status`, and the planning that comes before.
 
-use super::{CliError, PersonArguments, connected, read, read_text};
+use super::{CliError, PersonArguments, connected, now_s, read, read_text};
 use crate::client::{Client, ClientError};
 use crate::draft::{AnalysisDraft, DraftError, analysis_from_toml, document_of};
 use clap::Args;
+use cloister_node::module_fit::module_fits_here;
 use cloister_plan::Planned;
-use cloister_terms::{Agreement, Analysis, Digest, Name};
+use cloister_terms::{Act, Agreement, Analysis, Digest, Name, check_dates};
 use cloister_wire::dsse::{Envelope, Opened};
 use cloister_wire::message::{FromPerson, NodeState, RunProgress, ToPerson};
 use std::path::{Path, PathBuf};
@@ -80,7 +81,20 @@ fn plan(path: &Path, agreement: Opened<Agreement>, researcher: Name) -> Result<P
     let (analysis, planned) =
         document_of(&draft, agreement.document(), agreement.digest(), &researcher)
             .map_err(|error| pointed(error, &draft))?;
+    check_module(&planned, &draft)?;
     Ok(Prepared { agreement, researcher, draft, analysis, planned })
+}
+
+/// Tries the module as every node will, so that its author learns of a broken rule before anybody approves it.
+fn check_module(planned: &Planned, draft: &AnalysisDraft) -> Result<(), CliError> {
+    let Some(wasm) = &draft.module else { return Ok(()) };
+    match module_fits_here(&planned.plan, wasm) {
+        Err(error) if error.is_of_this_machine() => {
+            eprintln!("warning: {error}; nodes will try it again");
+            Ok(())
+        }
+        tried => tried.map_err(CliError::Module),
+    }
 }
 
 /// A refusal with the line it is about.
@@ -133,10 +147,10 @@ async fn submit_to(
     if agreement.document().researcher(&researcher).is_none() {
         return Err(DraftError::Stranger(researcher, "researchers").into());
     }
-    let Prepared { analysis, planned, draft, .. } =
+    let Prepared { agreement, analysis, planned, draft, .. } =
         plan(&arguments.analysis, agreement, researcher)?;
     let module = draft.module;
-    let envelope = Envelope::sign(&analysis, &person.signing_key()?)?;
+    let envelope = signed(person, &analysis, agreement.document(), now_s())?;
     let digest =
         client.store(&FromPerson::Submit { analysis: envelope.to_bytes(), module }).await?;
     if arguments.json {
@@ -146,6 +160,17 @@ async fn submit_to(
         say!("{digest}");
     }
     Ok(())
+}
+
+/// The analysis, signed: only while there is time to run it.
+pub(super) fn signed(
+    person: &PersonArguments,
+    analysis: &Analysis,
+    agreement: &Agreement,
+    now_s: i64,
+) -> Result<Envelope, CliError> {
+    check_dates(agreement, Some(analysis), Act::Sign, now_s)?;
+    Ok(Envelope::sign(analysis, &person.signing_key()?)?)
 }
 
 pub(super) async fn status(

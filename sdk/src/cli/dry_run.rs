@@ -38,7 +38,7 @@ pub(super) async fn run(
         Ok(prepared) => prepared,
         Err(error) => {
             if arguments.json {
-                println!("{}", refusal_json(&error));
+                say!("{}", refusal_json(&error));
             }
             return Err(error);
         }
@@ -51,9 +51,9 @@ pub(super) async fn run(
     let mut answer = dry_run(draft, analysis, dictionary, options, now_s()).await?;
     answer.report = cloister_report::report_with(&answer.shape, &answer.combined, &adjusting)?;
     if arguments.json {
-        println!("{}", answer.to_json()?);
+        say!("{}", answer.to_json()?);
     } else {
-        print!("{}", in_words(&answer, arguments));
+        super::out(&in_words(&answer, arguments));
     }
     Ok(())
 }

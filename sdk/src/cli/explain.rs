@@ -79,11 +79,11 @@ pub(super) async fn explain(
 ) -> Result<(), CliError> {
     let told = tell(person, arguments).await;
     match told {
-        Ok(told) if arguments.json => println!("{}", told.json()),
-        Ok(told) => print!("{}", told.in_words(arguments.verbose)),
+        Ok(told) if arguments.json => say!("{}", told.json()),
+        Ok(told) => super::out(&told.in_words(arguments.verbose)),
         Err(error) => {
             if arguments.json {
-                println!("{}", super::analysis::refusal_json(&error));
+                say!("{}", super::analysis::refusal_json(&error));
             }
             return Err(error);
         }

@@ -1,12 +1,12 @@
 //! `key new | rotate | show` and `enroll`.
 
 use super::{CliError, PersonArguments};
+use crate::client::look_up;
 use crate::home::Profile;
 use clap::{Args, Subcommand};
 use cloister_net::{Role, SystemClock, Token};
 use cloister_terms::Name;
 use cloister_wire::SigningKey;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 #[derive(Subcommand)]
@@ -31,12 +31,12 @@ pub(super) struct EnrollArguments {
     /// The one-time token.
     #[arg(long)]
     token: String,
-    /// The coordinator's address.
-    #[arg(long)]
-    coordinator: SocketAddr,
-    /// The coordinator's enrolment address.
-    #[arg(long)]
-    enrol_addr: SocketAddr,
+    /// The coordinator's address, host:port.
+    #[arg(long, value_name = "HOST:PORT")]
+    coordinator: String,
+    /// The coordinator's enrolment address, host:port.
+    #[arg(long, value_name = "HOST:PORT")]
+    enrol_addr: String,
     /// Replace the certificate that is here, after a revocation or expiry.
     #[arg(long)]
     again: bool,
@@ -88,10 +88,12 @@ pub(super) async fn enroll(
     let token: Token =
         arguments.token.trim().parse().map_err(|e| CliError::Token(format!("{e}")))?;
     let name = &arguments.name;
+    // Before the token is used up: who cannot reach the coordinator cannot ask it anything.
+    look_up(&arguments.coordinator).await?;
+    let address = look_up(&arguments.enrol_addr).await?;
     let clock = Arc::new(SystemClock);
-    let identity =
-        cloister_net::enrol(arguments.enrol_addr, &token, name, Role::Person, clock).await?;
-    let profile = Profile { name: name.clone(), coordinator: arguments.coordinator };
+    let identity = cloister_net::enrol(address, &token, name, Role::Person, clock).await?;
+    let profile = Profile { name: name.clone(), coordinator: arguments.coordinator.clone() };
     home.write_enrolment(&profile, &identity)?;
     eprintln!("enrolled as `{name}`; your private TLS key was made here and stays here");
     Ok(())

@@ -8,6 +8,8 @@ macro_rules! say {
 
 mod agreement;
 mod analysis;
+#[cfg(test)]
+mod dates_tests;
 mod dry_run;
 mod explain;
 mod key;
@@ -89,6 +91,10 @@ pub(crate) enum CliError {
     Key(#[from] cloister_wire::KeyError),
     #[error(transparent)]
     Draft(#[from] DraftError),
+    #[error("the module of this analysis would be refused by every node: {0}")]
+    Module(cloister_node::module_fit::ModuleFitError),
+    #[error("nothing was signed: {0}")]
+    Dates(#[from] cloister_terms::OutsideDates),
     #[error("{error}\n{pointed}")]
     Pointed { error: Box<DraftError>, pointed: Box<cloister_plan::Pointed> },
     #[error(transparent)]

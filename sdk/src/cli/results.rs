@@ -44,6 +44,9 @@ pub(super) struct ResultsArguments {
 pub(super) struct VerifyArguments {
     /// The proof bundle.
     file: PathBuf,
+    /// Show the exact cost too.
+    #[arg(long)]
+    verbose: bool,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -136,24 +139,6 @@ pub(super) fn verify(arguments: &VerifyArguments) -> Result<(), CliError> {
         return Ok(());
     }
     say!("the proof holds: every signature, every link, and the answer itself");
-    say!("agreement  {} ({})", answer.agreement.document().name, answer.agreement.digest().short());
-    say!("analysis   {} by {}", analysis.name, analysis.researcher);
-    say!("question   {}", cloister_report::printable(&analysis.question));
-    for release in &answer.used {
-        let node = &release.document().node;
-        say!("built on   {} of {node}, in the round before", release.digest().short());
-    }
-    for release in &answer.releases {
-        let release = release.document();
-        say!(
-            "release    {} charged {} (ledger head {})",
-            release.node,
-            release.cost,
-            release.charge.short()
-        );
-    }
-    for node in &answer.missing {
-        say!("missing    {node}");
-    }
+    out(&crate::words::proof(&answer, arguments.verbose));
     Ok(())
 }

@@ -1,10 +1,10 @@
 //! `review list | show | approve | reject`.
 
-use super::{CliError, PersonArguments, connected};
+use super::{CliError, PersonArguments, connected, now_s};
 use crate::client::{Client, ClientError};
 use clap::{Args, Subcommand};
 use cloister_terms::approval::Bound;
-use cloister_terms::{Analysis, Approval, DOCUMENT_VERSION, Verdict};
+use cloister_terms::{Act, Agreement, Analysis, Approval, DOCUMENT_VERSION, Verdict, check_dates};
 use cloister_wire::dsse::{Envelope, Opened};
 use cloister_wire::message::{FromPerson, ToPerson};
 
@@ -20,6 +20,9 @@ pub(super) enum ReviewCommand {
     Show {
         /// Its name, or eight digits of its digest.
         analysis: String,
+        /// Show the exact cost too.
+        #[arg(long)]
+        verbose: bool,
     },
     /// Approve it.
     Approve(VoteArguments),
@@ -50,10 +53,10 @@ async fn act(
 ) -> Result<(), CliError> {
     match command {
         ReviewCommand::List { json } => list(client, *json).await,
-        ReviewCommand::Show { analysis } => {
-            let (opened, decisions) = fetch(client, analysis).await?;
-            say!("digest         {}", opened.digest());
-            super::out(&crate::words::analysis(opened.document()));
+        ReviewCommand::Show { analysis, verbose } => {
+            let Fetched { analysis, decisions, .. } = fetch(client, analysis).await?;
+            say!("digest         {}", analysis.digest());
+            super::out(&crate::words::analysis(analysis.document(), *verbose));
             for (node, granted) in decisions {
                 let word = if granted { "granted" } else { "declined" };
                 say!("partner        {node} has {word} it");
@@ -90,7 +93,12 @@ async fn list(client: &Client, json: bool) -> Result<(), CliError> {
     Ok(())
 }
 
-type Fetched = (Opened<Analysis>, Vec<(cloister_terms::Name, bool)>);
+/// An analysis with what it stands under, and what stewards decided.
+struct Fetched {
+    agreement: Opened<Agreement>,
+    analysis: Opened<Analysis>,
+    decisions: Vec<(cloister_terms::Name, bool)>,
+}
 
 /// Fetches an analysis and checks it against its own signatures.
 async fn fetch(client: &Client, wanted: &str) -> Result<Fetched, CliError> {
@@ -100,11 +108,11 @@ async fn fetch(client: &Client, wanted: &str) -> Result<Fetched, CliError> {
         return Err(ClientError::Unexpected.into());
     };
     let agreement = cloister_wire::proof::open_agreement(&Envelope::parse(&file.agreement)?)?;
-    let opened =
+    let analysis =
         cloister_wire::proof::open_analysis(&agreement, &Envelope::parse(&file.analysis)?)?;
     // A reviewer signs what nodes will run: the plan must be what this text plans to.
-    crate::answer::check_plan(agreement.document(), opened.document())?;
-    Ok((opened, file.decisions))
+    crate::answer::check_plan(agreement.document(), analysis.document())?;
+    Ok(Fetched { agreement, analysis, decisions: file.decisions })
 }
 
 async fn cast(
@@ -116,18 +124,32 @@ async fn cast(
     if vote.reason.trim().is_empty() {
         return Err(CliError::NoReason);
     }
-    let (opened, _) = fetch(client, &vote.analysis).await?;
+    let Fetched { agreement, analysis, .. } = fetch(client, &vote.analysis).await?;
     let approval = Approval {
         version: DOCUMENT_VERSION,
         reviewer: person.home().profile()?.name,
         verdict,
         reason: vote.reason.clone(),
-        bound: Bound::of(opened.document(), opened.digest()).ok_or(CliError::Bound)?,
+        bound: Bound::of(analysis.document(), analysis.digest()).ok_or(CliError::Bound)?,
         nonce: cloister_wire::key::random_nonce()?,
     };
-    let envelope = Envelope::sign(&approval, &person.signing_key()?)?;
+    let documents = (agreement.document(), analysis.document());
+    let envelope = signed(person, &approval, documents, now_s())?;
     client.store(&FromPerson::Review { approval: envelope.to_bytes() }).await?;
     let word = if verdict == Verdict::Approve { "approved" } else { "rejected" };
-    eprintln!("{word} `{}` ({})", opened.document().name, opened.digest().short());
+    eprintln!("{word} `{}` ({})", analysis.document().name, analysis.digest().short());
     Ok(())
+}
+
+/// The vote, signed. What has ended may still be rejected.
+pub(super) fn signed(
+    person: &PersonArguments,
+    vote: &Approval,
+    (agreement, analysis): (&Agreement, &Analysis),
+    now_s: i64,
+) -> Result<Envelope, CliError> {
+    if vote.verdict == Verdict::Approve {
+        check_dates(agreement, Some(analysis), Act::Sign, now_s)?;
+    }
+    Ok(Envelope::sign(vote, &person.signing_key()?)?)
 }

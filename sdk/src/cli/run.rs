@@ -7,12 +7,13 @@ use crate::answer::answer_of;
 use crate::client::{Client, ClientError};
 use clap::Args;
 use cloister_terms::{
-    Agreement, Analysis, DOCUMENT_VERSION, Digest, Name, ReleaseRecord, RunRequest,
+    Act, Agreement, Analysis, DOCUMENT_VERSION, Digest, Name, ReleaseRecord, RunRequest,
+    check_dates,
 };
 use cloister_wire::dsse::{Envelope, Opened};
 use cloister_wire::message::{AnalysisLine, FromPerson, RunFile, ToPerson};
 use cloister_wire::proof::{open_agreement, open_analysis};
-use cloister_wire::{ProofError, Round, count_approvals};
+use cloister_wire::{ProofError, Round, Votes, verify_votes};
 
 #[derive(Args)]
 pub(super) struct RunArguments {
@@ -101,8 +102,7 @@ struct Study {
     line: AnalysisLine,
     agreement: Opened<Agreement>,
     analysis: Opened<Analysis>,
-    /// The votes that count, sorted.
-    approvals: Vec<Digest>,
+    votes: Votes,
 }
 
 impl Study {
@@ -117,10 +117,9 @@ impl Study {
         let analysis = open_analysis(&agreement, &Envelope::parse(&file.analysis)?)?;
         let votes = file.approvals.iter().map(|bytes| Envelope::parse(bytes));
         let votes = votes.collect::<Result<Vec<_>, _>>()?;
-        let counted = count_approvals(agreement.document(), &analysis, &votes)
-            .map_err(ProofError::Approvals)?;
-        let approvals = counted.counted().iter().copied().collect();
-        Ok(Self { line, agreement, analysis, approvals })
+        let votes =
+            verify_votes(agreement.document(), &analysis, &votes).map_err(ProofError::Approvals)?;
+        Ok(Self { line, agreement, analysis, votes })
     }
 
     /// The signed request for a round that builds on these releases.
@@ -136,15 +135,19 @@ impl Study {
         if self.agreement.document().researcher(&researcher).is_none() {
             return Err(crate::draft::DraftError::Stranger(researcher, "researchers").into());
         }
+        let (now_s, act) = (now_s(), Act::Run { slot_ms: 0 });
+        let analysis = self.analysis.document();
+        check_dates(self.agreement.document(), Some(analysis), act, now_s)?;
         let request = RunRequest {
             version: DOCUMENT_VERSION,
             researcher,
             analysis: self.analysis.digest(),
-            approvals: self.approvals.clone(),
+            // Those that count now, sorted.
+            approvals: self.votes.counted_at(now_s).counted().iter().copied().collect(),
             round: round.number,
             parameters: round.parameters,
             releases_used,
-            requested_at_s: now_s(),
+            requested_at_s: now_s,
             nonce: cloister_wire::key::random_nonce()?,
         };
         Ok(Envelope::sign(&request, &person.signing_key()?)?)

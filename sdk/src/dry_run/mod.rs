@@ -244,6 +244,16 @@ pub(crate) mod tests {
         }
     }
 
+    /// Ada's question under that agreement, for a rho of 0.1.
+    pub(crate) fn analysis(agreement: &cloister_terms::Agreement) -> Analysis {
+        let text = "name = \"q\"\nquestion = \"?\"\npurpose = \"https://w3id.org/dpv#ScientificResearch\"\nrow_cap = 5\ngroup_cap = 3\nspend = { rho = \"0.1\" }\nsql = \"SELECT town, COUNT(*) AS n FROM trips GROUP BY town\"";
+        let none = |_: &Path| Err(std::io::ErrorKind::NotFound.into());
+        let draft = analysis_from_toml(text, &agreement.dictionary, &none).unwrap();
+        let digest = cloister_terms::Digest::new([1; 32]);
+        let ada = "ada".parse().unwrap();
+        cloister_plan::draft::document_of(&draft, agreement, digest, &ada).unwrap().0
+    }
+
     async fn played(sql: &str, partners: &[&str], people: u32) -> Result<MockAnswer, DryRunError> {
         let dictionary = reference::dictionary().unwrap();
         played_for(&dictionary, sql, partners, people, "rho = \"1\"").await

@@ -88,6 +88,17 @@ pub struct Person {
     pub organisation: String,
     /// The key the person signs with.
     pub key: PublicKey,
+    /// First second (UTC) at which the reviewer's training has lapsed, and votes no longer count. Absent
+    /// where no training lapses.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trained_until_s: Option<i64>,
+}
+
+impl Person {
+    /// Whether the reviewer's training holds at `at_s`.
+    pub fn is_trained_at(&self, at_s: i64) -> bool {
+        self.trained_until_s.is_none_or(|until_s| at_s < until_s)
+    }
 }
 
 /// A researcher, with what she may spend of each namespace.
@@ -301,5 +312,15 @@ mod tests {
         assert_eq!(calendar.epoch_at(110), Some(1));
         assert_eq!(calendar.epoch_at(i64::MIN), None);
         assert_eq!(Calendar { start_s: 0, length_s: 0 }.epoch_at(5), None);
+    }
+
+    #[test]
+    fn b06_training_that_lapses_does_so_to_the_second_and_none_is_written_as_ever() {
+        let json = format!(r#"{{"name":"rita","organisation":"city","key":"{}"}}"#, "a".repeat(64));
+        let untold: Person = serde_json::from_str(&json).unwrap();
+        assert_eq!(serde_json::to_string(&untold).unwrap(), json);
+        assert!(untold.is_trained_at(i64::MAX));
+        let lapses = Person { trained_until_s: Some(100), ..untold };
+        assert!(lapses.is_trained_at(99) && !lapses.is_trained_at(100));
     }
 }

@@ -89,14 +89,68 @@ pub struct ModuleBody {
     /// `SELECT columns FROM dataset WHERE ...`: the rows of each person, in canonical order, one
     /// guest column for each selected column.
     pub rows: String,
-    /// Key dimensions; an output's index counts their cells in mixed radix, the last fastest.
+    /// Key dimensions; an output's index counts their cells in mixed radix, the last fastest, and within a
+    /// cell its lanes.
     pub keys: Vec<KeyDimension>,
-    /// Range of the value of one output.
-    pub value: Bounds,
-    /// Heading of the summed values in the answer.
-    pub value_name: String,
+    /// What is summed in each cell.
+    pub lanes: Vec<ModuleLane>,
+    /// What the module's values are.
+    pub numbers: ModuleNumbers,
+    /// How the module writes them.
+    pub outputs: ModuleOutputs,
+    /// The largest Euclidean norm of one person's values in the lanes of one cell, from 1 step of their one
+    /// grid; a longer vector is scaled down. Lanes are then charged together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub norm_max_steps: Option<u64>,
     /// Fuel for each person.
     pub fuel_per_person: u64,
+}
+
+impl ModuleBody {
+    /// What one person may bring to a cell, for people: a line a lane, and one for the norm. Names are as the
+    /// researcher wrote them.
+    pub fn contributions(&self) -> Vec<String> {
+        let lane = |lane: &ModuleLane| format!("{} within {}", lane.name, lane.value);
+        let mut lines: Vec<String> = self.lanes.iter().map(lane).collect();
+        let grid_bits = self.lanes.first().map_or(0, |lane| lane.value.grid_bits());
+        let norm = self.norm_max_steps.and_then(|steps| i64::try_from(steps).ok());
+        let norm = norm.and_then(|steps| Bounds::from_steps(0, steps, grid_bits).ok());
+        lines.extend(
+            norm.map(|norm| format!("all together, as a vector, of a length within {norm}")),
+        );
+        lines
+    }
+}
+
+/// A lane of a module's outputs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModuleLane {
+    /// Heading of the sums in the answer.
+    pub name: String,
+    /// Range and grid of one person's value in one cell.
+    pub value: Bounds,
+}
+
+/// What the 8 bytes of a module's values are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ModuleNumbers {
+    /// i64, in steps of the lane's grid.
+    Int,
+    /// f64, rounded to the nearest step of the lane's grid, ties to even; what is no number or infinite
+    /// is 0.
+    Float,
+}
+
+/// How a module writes its values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ModuleOutputs {
+    /// (index, value) pairs, as many as it says.
+    Sparse,
+    /// The values of all lanes of all cells in order.
+    Dense,
 }
 
 /// Columns of one dataset that an analysis reads.

@@ -11,6 +11,8 @@ pub mod approval;
 pub mod budget;
 /// Fixed-size byte strings: digests, public keys, nonces.
 pub mod bytes;
+/// Whether dates leave time to sign and to run.
+pub mod dates;
 /// Exact decimal numbers, as budgets and bounds are written.
 pub mod decimal;
 /// Counts of people whom the limits touched.
@@ -51,10 +53,13 @@ pub mod shape;
 pub mod value;
 
 pub use agreement::{Agreement, Calendar, Party, Person, Quorum, Researcher};
-pub use analysis::{Analysis, Body, KeysRound, ModuleBody};
+pub use analysis::{
+    Analysis, Body, KeysRound, ModuleBody, ModuleLane, ModuleNumbers, ModuleOutputs,
+};
 pub use approval::{Approval, Grant, Verdict};
 pub use budget::{Budget, Cost, Delta, Epsilon, Rho};
 pub use bytes::{Digest, Nonce, PublicKey};
+pub use dates::{Act, OutsideDates, check_dates};
 pub use diagnostics::{DIAGNOSTIC_SENSITIVITY, Diagnostic, DiagnosticKind};
 pub use dictionary::{Column, Dataset, Dictionary};
 pub use formula::{FigureOp, Formula, PairLanes, PairStatistic, Quantile, Spread};

@@ -7,8 +7,8 @@ pub const NAME_BYTES_MAX: usize = 63;
 pub const TEXT_BYTES_MAX: usize = 8 * 1024;
 /// Longest SQL text, in bytes, measured before parsing.
 pub const SQL_BYTES_MAX: usize = 64 * 1024;
-/// Largest module, in bytes.
-pub const MODULE_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Largest module, in bytes; the sandbox's own limit, which every node checks to be the same.
+pub const MODULE_BYTES_MAX: usize = 1024 * 1024;
 /// Largest signed document, in bytes of payload.
 pub const DOCUMENT_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Most partners in one agreement.

@@ -64,8 +64,9 @@ pub struct LaneShape {
     pub one_of: Option<OneOf>,
 }
 
-/// A group of lanes of which each row changes at most one: leaves of a histogram, people by value. All
-/// lanes of a group stand side by side, with the same grid, sensitivity, noise and total.
+/// A group of lanes that share a bound on what one person brings, and are charged once: leaves of a
+/// histogram and people by value, of which each row changes at most one; the parts of a vector whose length is
+/// clipped. All lanes of a group stand side by side, with the same grid, sensitivity, noise and bounds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OneOf {
@@ -74,6 +75,24 @@ pub struct OneOf {
     /// The largest sum of absolute changes, in steps, that one person can make in all lanes of the
     /// group in one cell, at least the sensitivity of each.
     pub total_steps: u64,
+    /// The largest Euclidean norm, in steps, of her changes in all lanes of the group in one cell, from the
+    /// sensitivity of each up to the total. Without it, sensitivity and total bound it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub norm_steps: Option<u64>,
+}
+
+impl OneOf {
+    /// Two factors whose product bounds the squared norm of one person's changes in one cell, in squared
+    /// steps, when she changes no lane by more than `sensitivity_steps`: `|v|_2^2 <= max |v_i| * sum |v_i|`.
+    pub fn squared_norm_factors(&self, sensitivity_steps: u64) -> (u64, u64) {
+        self.norm_steps.map_or((sensitivity_steps, self.total_steps), |norm| (norm, norm))
+    }
+
+    /// Whether its bounds and the lanes' sensitivity fit together.
+    pub fn is_consistent(&self, sensitivity_steps: u64) -> bool {
+        let fits = |norm| (sensitivity_steps..=self.total_steps).contains(&norm);
+        sensitivity_steps <= self.total_steps && self.norm_steps.is_none_or(fits)
+    }
 }
 
 /// Integer noise, in grid steps.
@@ -208,7 +227,7 @@ impl OutputShape {
                 }
                 _ => !closed.contains(&own.group),
             };
-            if !is_alike || own.total_steps < lane.sensitivity_steps {
+            if !is_alike || !own.is_consistent(lane.sensitivity_steps) {
                 return Err(ShapeError::Group(lane.name.clone()));
             }
             if last.is_none_or(|(_, group)| group.group != own.group) {
@@ -265,7 +284,9 @@ mod tests {
     #[test]
     fn lanes_of_a_group_stand_together_and_are_alike() {
         let mut shape = shape(&[]);
-        let own = |group, total_steps| Some(OneOf { group, total_steps });
+        fn own(group: u32, total_steps: u64) -> Option<OneOf> {
+            Some(OneOf { group, total_steps, norm_steps: None })
+        }
         let lane = shape.lanes.remove(0);
         let grouped = |group| LaneShape { one_of: own(group, 3), ..lane.clone() };
         shape.lanes = vec![lane.clone(), grouped(1), grouped(1), grouped(0), grouped(0)];
@@ -273,11 +294,22 @@ mod tests {
         let json = serde_json::to_string(&shape).unwrap();
         assert_eq!(serde_json::from_str::<OutputShape>(&json).unwrap(), shape);
         assert!(!json.contains("recipe") && json.matches("one_of").count() == 4);
-        let changes: [fn(&mut OutputShape); 5] = [
+        let changes: [fn(&mut OutputShape); 8] = [
             |s| s.lanes[2].sensitivity_steps = 2,
             |s| s.lanes[2].grid_bits = 1,
-            |s| s.lanes[2].one_of = Some(OneOf { group: 1, total_steps: 4 }),
-            |s| s.lanes[0].one_of = Some(OneOf { group: 0, total_steps: 3 }),
+            |s| s.lanes[2].one_of = own(1, 4),
+            |s| s.lanes[0].one_of = own(0, 3),
+            |s| s.lanes[2].one_of.as_mut().unwrap().norm_steps = Some(2),
+            |s| {
+                s.lanes[1..3]
+                    .iter_mut()
+                    .for_each(|l| l.one_of.as_mut().unwrap().norm_steps = Some(0))
+            },
+            |s| {
+                s.lanes[1..3]
+                    .iter_mut()
+                    .for_each(|l| l.one_of.as_mut().unwrap().norm_steps = Some(4))
+            },
             |s| s.lanes[1..3].iter_mut().for_each(|l| l.sensitivity_steps = 4),
         ];
         for change in changes {

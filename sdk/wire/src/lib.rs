@@ -29,6 +29,6 @@ pub use codec::{CodecError, decode, encode};
 pub use dsse::{Document, DsseError, Envelope, Opened};
 pub use key::{KeyError, KeyFile, SigningKey};
 pub use proof::ProofError;
-pub use quorum::{QuorumState, count_approvals};
+pub use quorum::{QuorumState, Votes, count_approvals, verify_votes};
 pub use recent::Recent;
 pub use round::Round;

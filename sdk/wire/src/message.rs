@@ -125,6 +125,11 @@ pub enum Rejection {
         "another of your requests has this nonce: run the analysis again, which draws a new one"
     )]
     NonceUsed,
+    /// Agreement or analysis have ended, or end too soon for a run; or a run would come before they begin.
+    #[error(
+        "the dates of the agreement or the analysis do not allow it: nothing is signed or run once they leave no time for a run, and nothing runs before they begin; agree on new dates"
+    )]
+    OutsideDates,
 }
 
 /// One analysis in a list.

@@ -125,8 +125,9 @@ pub fn open_request(
     }
     let named: Vec<Envelope> =
         approvals.iter().filter(|approval| names(request, approval)).cloned().collect();
-    let state =
-        count_approvals(agreement.document(), analysis, &named).map_err(ProofError::Approvals)?;
+    // At the time that the researcher signed: a reviewer whose training lapses later approved this run.
+    let state = count_approvals(agreement.document(), analysis, &named, request.requested_at_s);
+    let state = state.map_err(ProofError::Approvals)?;
     expect(request.approvals.iter().eq(state.counted().iter()), LINK, "approvals")?;
     if state.is_met() { Ok((opened, state)) } else { Err(ProofError::BelowQuorum) }
 }

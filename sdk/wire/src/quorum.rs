@@ -1,11 +1,11 @@
 //! Which approvals of an analysis count. One small exact rule, used by every node before it runs, by
 //! the coordinator to show progress, and by anyone who checks a proof bundle: count distinct
-//! registered reviewers whose own key signed an approval that binds exactly this analysis.
+//! registered and trained reviewers whose own key signed an approval that binds exactly this analysis.
 
 use crate::dsse::{Envelope, Opened};
 use cloister_terms::approval::Bound;
 use cloister_terms::{
-    Agreement, Analysis, Approval, DOCUMENT_VERSION, Digest, Name, Refusal, Verdict,
+    Agreement, Analysis, Approval, DOCUMENT_VERSION, Digest, Name, Person, Quorum, Refusal, Verdict,
 };
 use std::collections::BTreeSet;
 
@@ -49,33 +49,75 @@ impl QuorumState {
     }
 }
 
-/// Counts `approvals` of `analysis` under `agreement`.
-///
-/// A vote counts when its signer is registered as a reviewer, is neither the author nor shares the
-/// author's key, its own key signed it, and it binds exactly [`Bound::of`] the analysis. One person
-/// counts once, whatever she signed; a reviewer who also rejected counts as rejecting.
+/// The valid votes on an analysis. They follow from the documents alone; whose training holds, and so which
+/// of them count, is a question of time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Votes {
+    quorum: Quorum,
+    /// Approvals of reviewers who did not reject.
+    approvals: Vec<(Person, Digest)>,
+    rejected_by: BTreeSet<Name>,
+}
+
+impl Votes {
+    /// How far the analysis is from its quorum at `at_s`: an approval counts while its reviewer's training
+    /// holds.
+    pub fn counted_at(&self, at_s: i64) -> QuorumState {
+        let mut state = QuorumState {
+            approved_by: BTreeSet::new(),
+            organisations: BTreeSet::new(),
+            rejected_by: self.rejected_by.clone(),
+            counted: BTreeSet::new(),
+            is_met: false,
+        };
+        for (reviewer, digest) in &self.approvals {
+            if reviewer.is_trained_at(at_s) {
+                state.approved_by.insert(reviewer.name.clone());
+                state.organisations.insert(reviewer.organisation.clone());
+                state.counted.insert(*digest);
+            }
+        }
+        state.is_met = state.approved_by.len() >= self.quorum.approvals as usize
+            && state.organisations.len() >= self.quorum.organisations as usize;
+        state
+    }
+}
+
+/// Counts `approvals` of `analysis` under `agreement`, as [`Votes::counted_at`] does at `at_s`. For a run
+/// that is the time at which its request was signed, so that everybody counts alike.
 ///
 /// # Errors
-/// The first misdeed found: a document that is no approval, an unknown or wrong signer, or one that
-/// binds something else. A set with a bad document is refused whole, so that nobody can hide one.
+/// As [`verify_votes`].
 pub fn count_approvals(
     agreement: &Agreement,
     analysis: &Opened<Analysis>,
     approvals: &[Envelope],
+    at_s: i64,
 ) -> Result<QuorumState, Refusal> {
+    Ok(verify_votes(agreement, analysis, approvals)?.counted_at(at_s))
+}
+
+/// Verifies votes on `analysis` under `agreement`.
+///
+/// A vote is valid when its signer is registered as a reviewer, her own key signed it, and it binds exactly
+/// [`Bound::of`] the analysis. An approval may count unless she is the author or shares the author's key. One
+/// person counts once, whatever she signed; a reviewer who also rejected counts as rejecting.
+///
+/// # Errors
+/// The first misdeed found: a document that is no approval, an unknown or wrong signer, or one that
+/// binds something else. A set with a bad document is refused whole, so that nobody can hide one.
+pub fn verify_votes(
+    agreement: &Agreement,
+    analysis: &Opened<Analysis>,
+    approvals: &[Envelope],
+) -> Result<Votes, Refusal> {
     if approvals.len() > APPROVALS_MAX {
         return Err(Refusal::Malformed);
     }
     let wanted = Bound::of(analysis.document(), analysis.digest()).ok_or(Refusal::Malformed)?;
     let author = agreement.researcher(&analysis.document().researcher);
-    let mut state = QuorumState {
-        approved_by: BTreeSet::new(),
-        organisations: BTreeSet::new(),
-        rejected_by: BTreeSet::new(),
-        counted: BTreeSet::new(),
-        is_met: false,
-    };
-    let mut voters = Vec::new();
+    let mut votes =
+        Votes { quorum: agreement.quorum, approvals: Vec::new(), rejected_by: BTreeSet::new() };
     for envelope in approvals {
         let opened = envelope.open::<Approval>().map_err(refusal_of)?;
         let vote = opened.document();
@@ -95,22 +137,15 @@ pub fn count_approvals(
         match vote.verdict {
             // An author's vote is valid but never counts.
             Verdict::Approve if is_author => {}
-            Verdict::Approve => voters.push((reviewer, opened.digest())),
+            Verdict::Approve => votes.approvals.push((reviewer.clone(), opened.digest())),
             Verdict::Reject => {
-                state.rejected_by.insert(reviewer.name.clone());
+                votes.rejected_by.insert(reviewer.name.clone());
             }
         }
     }
-    for (reviewer, digest) in voters {
-        if !state.rejected_by.contains(&reviewer.name) {
-            state.approved_by.insert(reviewer.name.clone());
-            state.organisations.insert(reviewer.organisation.clone());
-            state.counted.insert(digest);
-        }
-    }
-    state.is_met = state.approved_by.len() >= agreement.quorum.approvals as usize
-        && state.organisations.len() >= agreement.quorum.organisations as usize;
-    Ok(state)
+    let Votes { approvals, rejected_by, .. } = &mut votes;
+    approvals.retain(|(reviewer, _)| !rejected_by.contains(&reviewer.name));
+    Ok(votes)
 }
 
 /// The refusal that a document which does not open earns.

@@ -44,7 +44,7 @@ const ARROWS: [(&str, &[&str]); 11] = [
     ),
 ];
 /// What is never shipped and may name anything.
-const NOT_SHIPPED: [&str; 2] = ["cloister-tests", "cloister-examples"];
+const NOT_SHIPPED: [&str; 3] = ["cloister-tests", "cloister-fuzz", "cloister-examples"];
 /// What the coordinator cannot do: read data, run modules, plan, sample noise.
 const NOT_IN_COORDINATOR: [&str; 8] = [
     "cloister-dp",

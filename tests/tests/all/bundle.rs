@@ -54,6 +54,18 @@ fn a_whole_chain_verifies_offline_and_gives_its_answer() {
 }
 
 #[test]
+fn a_proof_tells_what_its_cost_means_and_the_cost_itself_only_on_request() {
+    let answer = verify(&bundle(&["east", "north", "south"])).unwrap();
+    let plain = cloister::words::proof(&answer, false);
+    assert!(plain.contains("charged    by each of them: someone 50 % sure"), "{plain}");
+    assert!(!plain.contains("epsilon") && !plain.contains("rho"), "{plain}");
+    assert_eq!(plain.matches("(ledger head ").count(), 3, "{plain}");
+    assert!(plain.contains("missing    west"), "{plain}");
+    let exact = cloister::words::proof(&answer, true);
+    assert!(exact.contains("by each of them (epsilon 1): someone 50 % sure"), "{exact}");
+}
+
+#[test]
 fn adjusted_figures_leave_the_answer_and_its_proof_as_released() {
     let answer = verify(&bundle(&PARTNERS)).unwrap();
     let before = answer.bundle().unwrap().to_bytes();

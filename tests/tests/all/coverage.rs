@@ -1,8 +1,10 @@
 //! The 95 % intervals of SQL and of a flow matrix hold the exact bounded figure as often as they say,
-//! over generated data, with the node's own measurement and noise of every node.
+//! with the node's own measurement and noise of every node: over generated data, and over the mobility
+//! records of the developer data where it is at hand.
 
-use cloister_tests::cohort::made_up;
+use cloister_tests::cohort::{Cohort, made_up, mobility};
 use cloister_tests::coverage::{Coverage, INTERVALS_MIN, of};
+use cloister_tests::ten::sample_folder;
 
 /// People at each partner: few, so that small cells are among those looked at.
 const PEOPLE: u32 = 300;
@@ -16,7 +18,19 @@ const SEED: u64 = 20_260_921;
 #[tokio::test(flavor = "multi_thread")]
 async fn intervals_hold_the_exact_bounded_answer_as_often_as_they_say() {
     let folder = tempfile::tempdir().unwrap();
-    let covered = of(&made_up(PEOPLE, folder.path()), INTERVALS, SEED).await;
+    as_promised(&made_up(PEOPLE, folder.path())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn intervals_hold_the_exact_bounded_answer_over_real_trips() {
+    // The generated data above stands in for the developer data where it is not at hand.
+    if let Some(folder) = sample_folder() {
+        as_promised(&mobility(&folder)).await;
+    }
+}
+
+async fn as_promised(cohort: &Cohort) {
+    let covered = of(cohort, INTERVALS, SEED).await;
     assert_eq!(covered.len(), 2, "SQL and the flow matrix");
     for coverage in covered {
         assert!(coverage.intervals >= INTERVALS, "{coverage}");

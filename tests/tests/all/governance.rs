@@ -16,7 +16,7 @@ use serde_json::Value;
 
 /// Counts these votes on the study's analysis.
 fn counted(study: &Study, votes: &[Envelope]) -> Result<QuorumState, Refusal> {
-    count_approvals(&study.federation.document, &study.opened_analysis(), votes)
+    count_approvals(&study.federation.document, &study.opened_analysis(), votes, NOW_S)
 }
 
 /// A vote on the study's analysis.
@@ -155,7 +155,7 @@ fn b05_any_changed_field_of_the_analysis_voids_its_approvals() {
     for analysis in analyses.filter(|analysis| analysis.cost_total().is_some()) {
         let envelope = Envelope::sign(&analysis, &key("person:ada")).unwrap();
         let opened: Opened<Analysis> = envelope.open().unwrap();
-        let refused = count_approvals(&study.federation.document, &opened, &study.approvals);
+        let refused = count_approvals(&study.federation.document, &opened, &study.approvals, NOW_S);
         assert_eq!(refused.unwrap_err(), Refusal::DigestMismatch);
         let json = serde_json::to_value(analysis).unwrap();
         fields.retain(|field| json[field] == original[field]);

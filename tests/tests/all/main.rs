@@ -7,6 +7,7 @@ mod attack;
 mod bundle;
 mod coordinator;
 mod coverage;
+mod dates;
 mod governance;
 mod hostile;
 mod membership;

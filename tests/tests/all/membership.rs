@@ -7,7 +7,7 @@ use cloister_net::{
     TokenRefusal,
 };
 use cloister_tests::fixtures::name;
-use cloister_tests::hub::{Hub, soon, until};
+use cloister_tests::hub::{Hub, soon, swept, until};
 use cloister_tests::scripted::Script;
 use cloister_tests::study::Study;
 use cloister_wire::message::FromPerson;
@@ -74,7 +74,7 @@ async fn b21_a_revocation_in_the_store_closes_the_live_connection() {
         let revoked = identity.claims().unwrap().name;
         // As `cloister-coordinator revoke` does it: another process, another handle.
         assert_eq!(hub.store().revoke(&revoked).unwrap(), 1);
-        assert_eq!(soon(live.closed()).await, Closed::ByPeer(CloseReason::Revoked));
+        assert_eq!(swept(live.closed()).await, Closed::ByPeer(CloseReason::Revoked));
         let again = hub.dial(identity).await;
         assert!(matches!(again, Err(ConnectError::Revoked)), "{again:?}");
     }

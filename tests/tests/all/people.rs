@@ -55,6 +55,29 @@ async fn a_revoked_person_joins_again_with_the_same_key() {
     hub.dial(&identity()).await.unwrap();
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_coordinator_is_named_by_host_and_port_and_looked_up_each_time() {
+    // The command line goes by the machine's own clock.
+    let hub = Hub::start_at(SystemClock.now_unix_s().try_into().unwrap()).await;
+    let folder = tempfile::tempdir().unwrap();
+    let home = folder.path().join("ada");
+    let token = hub.token("ada", Role::Person, hub.clock.now_unix_s() + 3_600).to_string();
+    // 127.0.0.1 to a resolver, and no address as one is parsed.
+    let [address, enrol] =
+        [hub.address(), hub.enrol_address()].map(|at| format!("127.1:{}", at.port()));
+    let enroll = async |coordinator: &str, enrol: &str| {
+        let line = ["enroll", "--name", "ada", "--token", &token, "--coordinator", coordinator];
+        cloister(&home, &[&line[..], &["--enrol-addr", enrol]].concat()).await
+    };
+    for (coordinator, at) in [("nowhere", enrol.as_str()), (address.as_str(), "127.1")] {
+        assert!(!enroll(coordinator, at).await, "no port, and the token is not used up");
+    }
+    assert!(enroll(&address, &enrol).await);
+    let profile = cloister::home::Home::new(&home).profile().unwrap();
+    assert_eq!(profile.coordinator, address);
+    assert!(cloister(&home, &["status"]).await);
+}
+
 #[test]
 fn an_operator_who_names_no_coordinators_folder_makes_nothing() {
     let folder = tempfile::tempdir().unwrap();

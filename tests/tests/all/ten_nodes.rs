@@ -4,24 +4,19 @@
 //! developer data, where it is at hand, and over made-up tables of the same schemas.
 
 use cloister::answer::{Answer, answer_of, verify_bundle};
-use cloister_net::{Dialer, Role};
-use cloister_node::ledger::Ledger;
 use cloister_node::measure::MeasureOptions;
-use cloister_node::run::{Runs, Tables};
-use cloister_node::serve::Node;
-use cloister_node::slot::SystemPace;
+use cloister_node::run::Tables;
 use cloister_plan::draft::{analysis_from_toml, document_of};
-use cloister_terms::{Analysis, Budget, KeyValue, Name, Party, Verdict};
-use cloister_tests::fixtures::{Federation, NOW_S, epsilon, key, name, thread_workers};
-use cloister_tests::hub::{Hub, Person, until};
+use cloister_terms::{Analysis, Budget, KeyValue, Party};
+use cloister_tests::fixtures::{Federation, epsilon, key, name, thread_workers};
+use cloister_tests::live::{Live, NodeParts};
 use cloister_tests::readme::{Asked, Q3_SPEND, QUESTIONS};
 use cloister_tests::ten::{self, Exact, FILES, MONEY_GRID_BITS, Ten};
 use cloister_wire::Envelope;
-use cloister_wire::message::{FromPerson, NodeState};
+use cloister_wire::message::NodeState;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
-use tokio::sync::watch;
 
 /// Cost of each question: noise is 0 for all but sums of money.
 const EPSILON: &str = "2000000000";
@@ -34,13 +29,7 @@ const SEED: u64 = 20_110_901;
 
 /// A federation of the ten that is up.
 struct Up {
-    hub: Hub,
-    federation: Federation,
-    ledgers: Vec<(Name, Arc<Ledger>)>,
-    ada: Person,
-    reviewers: [Person; 2],
-    _stop: watch::Sender<bool>,
-    _folder: tempfile::TempDir,
+    live: Live,
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -197,7 +186,6 @@ fn cap() -> Budget {
 
 impl Up {
     async fn start(ten: &Ten) -> Self {
-        let folder = tempfile::tempdir().unwrap();
         let cap = cap();
         let party = |partner: &str| Party {
             partner: name(partner),
@@ -212,23 +200,8 @@ impl Up {
             agreement.researchers.iter_mut().for_each(|researcher| researcher.caps = cap);
             agreement.dictionary = ten.dictionary.clone();
         });
-        let hub = Hub::start().await;
-        let (stop, stopped) = watch::channel(false);
-        let mut ledgers = Vec::new();
-        for (partner, ..) in FILES {
-            let node = serve(&hub, &federation, ten, partner, folder.path(), stopped.clone());
-            ledgers.push((name(partner), node.await));
-        }
-        until(async || {
-            let peers = hub.store().peers().unwrap();
-            let nodes = peers.iter().filter(|peer| peer.role == Role::Node && peer.connected);
-            nodes.count() == FILES.len()
-        })
-        .await;
-        let ada = hub.person("ada").await;
-        ada.stored(&FromPerson::Publish { agreement: federation.agreement.to_bytes() }).await;
-        let reviewers = [hub.person("rita").await, hub.person("rosa").await];
-        Self { hub, federation, ledgers, ada, reviewers, _stop: stop, _folder: folder }
+        let nodes = FILES.map(|(partner, ..)| node(&federation, ten, partner));
+        Self { live: Live::start(federation, nodes.into()).await }
     }
 
     /// Submits a question once, has it approved and granted by every node it is for, runs it; the
@@ -248,39 +221,27 @@ impl Up {
         let (analysis, request) = self.requested(asked, &terms).await;
         let first = self.answer_to(&analysis, &request).await;
         let used: Vec<_> = first.releases.iter().map(|one| one.envelope().clone()).collect();
-        let request = self.federation.second_request(&analysis, &request, &used, 1_000);
+        let request = self.live.federation.second_request(&analysis, &request, &used, 1_000);
         (first, self.answer_to(&analysis, &request).await)
     }
 
     /// A question approved and granted by every node it is for, and a request of it.
     async fn requested(&self, asked: &Asked, terms: &str) -> (Envelope, Envelope) {
         let document = self.drafted(asked, terms);
-        let nodes = document.nodes.clone();
         let analysis = Envelope::sign(&document, &key("person:ada")).unwrap();
-        self.ada.stored(&FromPerson::Submit { analysis: analysis.to_bytes(), module: None }).await;
-        let mut votes = Vec::new();
-        for (who, reviewer) in ["rita", "rosa"].iter().zip(&self.reviewers) {
-            let vote = self.federation.vote(who, &analysis, Verdict::Approve);
-            reviewer.stored(&FromPerson::Review { approval: vote.to_bytes() }).await;
-            votes.push(vote);
-        }
-        for (node, ledger) in self.ledgers.iter().filter(|(node, _)| nodes.contains(node)) {
-            self.federation.grant(node.as_str(), &analysis, ledger);
-        }
         // A request of its own for each question.
         let nonce = QUESTIONS.iter().position(|one| one.name == asked.name).unwrap() as u64;
-        let request = self.federation.request(&analysis, &votes, nonce, NOW_S);
+        let request = self.live.approved(&analysis, None, nonce).await;
         (analysis, request)
     }
 
     /// The verified answer to a request of it, by every node.
     async fn answer_to(&self, analysis: &Envelope, request: &Envelope) -> Answer {
         let nodes = analysis.open::<Analysis>().unwrap().document().nodes.clone();
-        let digest = self.ada.stored(&FromPerson::Run { request: request.to_bytes() }).await;
-        let last = self.ada.watched(digest).await.pop().unwrap();
+        let (digest, last) = self.live.run(request).await;
         assert_eq!(last.nodes.len(), nodes.len());
         assert!(last.nodes.iter().all(|(_, state)| *state == NodeState::Released), "{last:?}");
-        let answer = answer_of(&self.ada.results(digest, nodes.len()).await).unwrap();
+        let answer = answer_of(&self.live.ada.results(digest, nodes.len()).await).unwrap();
         assert!(answer.missing.is_empty() && !answer.report.partial);
         verify_bundle(&answer.bundle().unwrap().to_bytes()).unwrap();
         // Nobody answers cells that are not its own, not even with noise.
@@ -295,7 +256,7 @@ impl Up {
             let own = shape.vector_len_of(&record.node).unwrap();
             assert_eq!(record.values.len(), own, "{}", record.node);
         }
-        assert!(self.hub.alerts().is_empty());
+        assert!(self.live.hub.alerts().is_empty());
         answer
     }
 
@@ -303,40 +264,24 @@ impl Up {
     /// each holds.
     fn drafted(&self, asked: &Asked, terms: &str) -> Analysis {
         let Asked { name: question, sql, row_cap, group_cap, .. } = asked;
-        let purpose = &self.federation.document.purposes[0];
+        let purpose = &self.live.federation.document.purposes[0];
         let text = format!(
             "name = \"{question}\"\nquestion = \"See the README.\"\npurpose = \"{purpose}\"\n\
              row_cap = {row_cap}\ngroup_cap = {group_cap}\nmax_runs = 1\n\
              {terms}\nsql = \"\"\"\n{sql}\n\"\"\"\n"
         );
-        let agreement = &self.federation.document;
+        let agreement = &self.live.federation.document;
         let read = |path: &Path| panic!("{path:?}: no question has a module");
         let draft = analysis_from_toml(&text, &agreement.dictionary, &read).unwrap();
-        document_of(&draft, agreement, self.federation.digest, &name("ada")).unwrap().0
+        document_of(&draft, agreement, self.live.federation.digest, &name("ada")).unwrap().0
     }
 }
 
-/// A node of the partner over real QUIC, with a ledger of its own; its ledger.
-async fn serve(
-    hub: &Hub,
-    federation: &Federation,
-    ten: &Ten,
-    partner: &str,
-    folder: &Path,
-    stopped: watch::Receiver<bool>,
-) -> Arc<Ledger> {
-    let ledger = Arc::new(Ledger::open(&folder.join(format!("{partner}.sqlite"))).unwrap());
+/// A partner's node: its own tables, and no slot to wait for.
+fn node(federation: &Federation, ten: &Ten, partner: &str) -> NodeParts {
     let options = MeasureOptions { workers: thread_workers(), ..MeasureOptions::default() };
-    let work = Arc::new(Tables { catalog: ten.catalog(&name(partner)), options });
-    let terms = federation.terms(partner, cap(), 0);
-    let (node_key, clock) = (key(&format!("node:{partner}")), hub.clock.clone());
-    let pace = Arc::new(SystemPace::default());
-    let runs = Runs::new(ledger.clone(), work, node_key, clock.clone(), pace, terms);
-    let identity = hub.enrolled(partner, Role::Node).await;
-    let dialer = Dialer::new(&identity, clock).unwrap();
-    let (node, address) = (Arc::new(Node::new(Arc::new(runs))), hub.address().to_string());
-    tokio::spawn(async move { node.serve(&dialer, &address, || (), stopped).await });
-    ledger
+    let work = Tables { catalog: ten.catalog(&name(partner)), options };
+    NodeParts { work: Arc::new(work), terms: federation.terms(partner, cap(), 0) }
 }
 
 /// Every cell of the answer says how many nodes stand behind it and what plain SQL says; a cell that no

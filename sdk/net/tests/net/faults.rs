@@ -1,8 +1,8 @@
 //! What a person is told when a connection fails: each cause by its own variant.
 
-use crate::world::{World, any, issue, name, soon};
-use cloister_net::{Backoff, ConnectError, Party, Role, Serial, Server};
-use std::{net::UdpSocket, time::Duration};
+use crate::world::{HandClock, World, any, issue, name, soon};
+use cloister_net::{Backoff, ConnectError, Dialer, Party, Role, Serial, Server};
+use std::{net::UdpSocket, sync::Arc, time::Duration};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_silent_address_is_unreachable() {
@@ -51,6 +51,20 @@ async fn coordinators_certificate_out_of_date() {
             other => panic!("{other:?}"),
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_is_far_ahead_is_told_as_such() {
+    let world = World::new();
+    // The coordinator's certificate is good for 30 days.
+    let ahead = Arc::new(HandClock::at(world.now_s() + 60 * 86_400));
+    let dialer = Dialer::new(&world.node("north"), ahead).unwrap();
+    let refused = dialer.dial(world.addr).await.unwrap_err();
+    assert!(
+        matches!(refused, ConnectError::CertificateExpired { whose: Party::Coordinator }),
+        "{refused:?}"
+    );
+    assert!(refused.to_string().contains("this machine's clock is ahead"), "{refused}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

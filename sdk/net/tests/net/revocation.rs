@@ -1,7 +1,7 @@
 //! B21: a revoked certificate gets in nowhere, whether the connection is new, resumed or live, and
 //! a stale list lets nobody in.
 
-use crate::world::{HUB, RawClient, World, alert, any, claims, raw_server, soon};
+use crate::world::{HUB, RawClient, World, alert, any, claims, raw_server, soon, swept};
 use cloister_net::{
     ALPN, CloseReason, Closed, ConnectError, REVOCATION_LIST_AGE_S, RevocationList,
 };
@@ -41,8 +41,8 @@ async fn b21_live_connection_closed_after_revocation() {
     let (bad_there, bad_here) = world.pair(&bad).await;
     let (good_there, good_here) = world.pair(&good).await;
     world.list.revoke(claims(&bad).serial);
-    assert_eq!(soon(bad_there.closed()).await, Closed::ByPeer(CloseReason::Revoked));
-    assert_eq!(soon(bad_here.closed()).await, Closed::ByUs);
+    assert_eq!(swept(bad_there.closed()).await, Closed::ByPeer(CloseReason::Revoked));
+    assert_eq!(swept(bad_here.closed()).await, Closed::ByUs);
     let (question, answer) =
         tokio::join!(good_there.call(b"still here", 64, Duration::from_secs(60)), async {
             let mut stream = good_here.accept_bi().await.unwrap();
@@ -59,7 +59,7 @@ async fn b21_live_connection_closed_after_a_list_from_the_store_names_it() {
     let bad = world.node("north");
     let (there, _here) = world.pair(&bad).await;
     world.list.replace([claims(&bad).serial], world.now_s()).unwrap();
-    assert_eq!(soon(there.closed()).await, Closed::ByPeer(CloseReason::Revoked));
+    assert_eq!(swept(there.closed()).await, Closed::ByPeer(CloseReason::Revoked));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -68,7 +68,7 @@ async fn b21_live_connection_closed_when_its_certificate_expires() {
     let node = world.node("north");
     let (there, _here) = world.pair(&node).await;
     world.clock.set(claims(&node).not_after_s + 1);
-    assert_eq!(soon(there.closed()).await, Closed::ByPeer(CloseReason::Expired));
+    assert_eq!(swept(there.closed()).await, Closed::ByPeer(CloseReason::Expired));
 }
 
 #[tokio::test(flavor = "multi_thread")]

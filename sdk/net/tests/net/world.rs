@@ -2,7 +2,8 @@
 //! rule of ours. Must never be kinder to our code than the network is.
 
 use cloister_net::{
-    Ca, Claims, Clock, Connection, Dialer, Identity, JoinKey, RevocationList, Role, Serial, Server,
+    Ca, Claims, Clock, Connection, Dialer, Identity, JoinKey, REVOCATION_SWEEP_S, RevocationList,
+    Role, Serial, Server,
 };
 use cloister_terms::Name;
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
@@ -23,11 +24,16 @@ use std::{
 
 pub const HUB: &str = "hub.coordinator.cloister";
 const DAY_S: u64 = 86_400;
+/// What a busy machine may need beside the sweep itself.
+const SWEEP_MARGIN: Duration = Duration::from_secs(15);
 
 #[derive(Debug)]
 pub struct HandClock(AtomicU64);
 
 impl HandClock {
+    pub fn at(now_s: u64) -> Self {
+        Self(AtomicU64::new(now_s))
+    }
     pub fn set(&self, now_s: u64) {
         self.0.store(now_s, Ordering::SeqCst);
     }
@@ -56,7 +62,7 @@ impl World {
     pub fn new() -> Self {
         // The raw ends below check certificates by the machine's clock, so start there.
         let now_s = cloister_net::SystemClock.now_unix_s();
-        let clock = Arc::new(HandClock(AtomicU64::new(now_s)));
+        let clock = Arc::new(HandClock::at(now_s));
         let ca = Arc::new(Ca::generate(&name("study"), now_s).unwrap());
         let serial = Serial::random().unwrap();
         let hub = ca.issue_server(&name("hub"), serial, now_s - DAY_S, now_s + 30 * DAY_S).unwrap();
@@ -112,6 +118,12 @@ pub fn claims(identity: &Identity) -> Claims {
 /// A wait that must end; its bound only stops a broken test from hanging.
 pub async fn soon<T>(what: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(60), what).await.expect("must end")
+}
+
+/// A wait for what a sweep does: fails when it takes longer than row B21 says.
+pub async fn swept<T>(what: impl Future<Output = T>) -> T {
+    let promised = Duration::from_secs(REVOCATION_SWEEP_S) + SWEEP_MARGIN;
+    tokio::time::timeout(promised, what).await.expect("must end within the sweep's time")
 }
 
 pub struct RawClient<'a> {

@@ -23,7 +23,7 @@ struct AgreementDraft {
     quorum: Quorum,
     parties: Vec<PartyDraft>,
     researchers: Vec<ResearcherDraft>,
-    reviewers: Vec<Person>,
+    reviewers: Vec<ReviewerDraft>,
     dictionary: DictionaryDraft,
 }
 
@@ -58,6 +58,16 @@ struct ResearcherDraft {
     organisation: String,
     key: PublicKey,
     caps: BudgetDraft,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ReviewerDraft {
+    name: Name,
+    organisation: String,
+    key: PublicKey,
+    /// When the training for reviewers lapses; absent, it does not.
+    trained_until: Option<String>,
 }
 
 /// Datasets and public tables as they are written in a draft.
@@ -129,7 +139,7 @@ pub fn agreement_from_toml(text: &str) -> Result<Agreement, DraftError> {
         },
         parties: draft.parties.into_iter().map(party).collect(),
         researchers: draft.researchers.into_iter().map(researcher).collect(),
-        reviewers: draft.reviewers,
+        reviewers: draft.reviewers.into_iter().map(reviewer).collect::<Result<_, _>>()?,
         quorum: draft.quorum,
         coordinator: draft.coordinator,
         run_time_max_ms: draft.run_time_max_s.saturating_mul(1_000),
@@ -137,6 +147,16 @@ pub fn agreement_from_toml(text: &str) -> Result<Agreement, DraftError> {
     };
     agreement.check()?;
     Ok(agreement)
+}
+
+fn reviewer(draft: ReviewerDraft) -> Result<Person, DraftError> {
+    let until = draft.trained_until.as_deref();
+    Ok(Person {
+        name: draft.name,
+        organisation: draft.organisation,
+        key: draft.key,
+        trained_until_s: until.map(|text| seconds("trained_until", text)).transpose()?,
+    })
 }
 
 /// What each partner holds: all of it where the draft does not say, and no list where nobody says.

@@ -4,7 +4,7 @@
 use super::{DraftError, key_values, parse, seconds};
 use crate::digest::sha256;
 use crate::{Planned, Question, Spend};
-use cloister_terms::analysis::{Body, ModuleBody};
+use cloister_terms::analysis::{Body, ModuleBody, ModuleLane, ModuleNumbers, ModuleOutputs};
 use cloister_terms::limits::MODULE_BYTES_MAX;
 use cloister_terms::{
     Agreement, Analysis, Bounds, DOCUMENT_VERSION, Delta, Dictionary, Digest, Epsilon,
@@ -68,10 +68,24 @@ struct SpendForm {
 struct ModuleForm {
     file: PathBuf,
     rows: String,
-    value: Bounds,
-    value_name: String,
     fuel_per_person: u64,
+    #[serde(default)]
     keys: Vec<KeyForm>,
+    lanes: Vec<ModuleLane>,
+    #[serde(default = "ints")]
+    numbers: ModuleNumbers,
+    #[serde(default = "sparse")]
+    outputs: ModuleOutputs,
+    /// The longest vector of one person's numbers in one group, a decimal on the lanes' grid.
+    norm_max: Option<String>,
+}
+
+fn ints() -> ModuleNumbers {
+    ModuleNumbers::Int
+}
+
+fn sparse() -> ModuleOutputs {
+    ModuleOutputs::Sparse
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -121,10 +135,23 @@ fn module_body(
         sha256: sha256(bytes).ok_or(DraftError::Digest)?,
         rows: form.rows.clone(),
         keys: keys.collect::<Result<_, _>>()?,
-        value: form.value,
-        value_name: form.value_name.clone(),
+        lanes: form.lanes.clone(),
+        numbers: form.numbers,
+        outputs: form.outputs,
+        norm_max_steps: form
+            .norm_max
+            .as_ref()
+            .map(|norm| norm_steps(norm, &form.lanes))
+            .transpose()?,
         fuel_per_person: form.fuel_per_person,
     })
+}
+
+/// A norm in steps of the first lane's grid; lanes on another one are the planner's to refuse.
+fn norm_steps(norm: &str, lanes: &[ModuleLane]) -> Result<u64, DraftError> {
+    let grid_bits = lanes.first().map_or(0, |lane| lane.value.grid_bits());
+    let norm = Bounds::parse("0", norm, grid_bits).map_err(DraftError::Norm)?;
+    Ok(norm.magnitude_steps())
 }
 
 fn dimension(key: &KeyForm, dictionary: &Dictionary) -> Result<KeyDimension, DraftError> {

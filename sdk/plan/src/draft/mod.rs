@@ -69,6 +69,9 @@ pub enum DraftError {
         /// The column as written.
         column: String,
     },
+    /// The longest vector of a module is no decimal on its lanes' grid.
+    #[error("`norm_max` of the module: {0}")]
+    Norm(cloister_terms::value::BoundsError),
     /// The module is too large.
     #[error("the module has {0} bytes: at most {max} are allowed", max = cloister_terms::limits::MODULE_BYTES_MAX)]
     ModuleSize(usize),

@@ -19,7 +19,7 @@ use crate::limits::{
     QUERY_DEPTH_MAX, RESULT_COLUMNS_MAX, STEPS_MAX, TOKENS_MAX,
 };
 use crate::{Planned, Question, Spend, plan};
-use cloister_terms::analysis::{Body, ModuleBody};
+use cloister_terms::analysis::{Body, ModuleBody, ModuleLane, ModuleNumbers, ModuleOutputs};
 use cloister_terms::limits::{DIMENSIONS_MAX, DOMAIN_VALUES_MAX, LANES_MAX, SQL_BYTES_MAX};
 use cloister_terms::{Bounds, Dictionary, Digest, KeyDimension, KeyValue};
 use std::borrow::Cow;
@@ -210,9 +210,14 @@ fn module(rows: &str) -> Result<ModuleBody, PlanError> {
         sha256: Digest::new([7; 32]),
         rows: rows.to_owned(),
         keys: vec![KeyDimension { name: "town".to_owned(), values }],
-        // 0 and 1 are bounds of every grid.
-        value: Bounds::from_steps(0, 1, 0).map_err(|_| PlanError::Unwritable)?,
-        value_name: "people".to_owned(),
+        lanes: vec![ModuleLane {
+            name: "people".to_owned(),
+            // 0 and 1 are bounds of every grid.
+            value: Bounds::from_steps(0, 1, 0).map_err(|_| PlanError::Unwritable)?,
+        }],
+        numbers: ModuleNumbers::Int,
+        outputs: ModuleOutputs::Sparse,
+        norm_max_steps: None,
         fuel_per_person: FUEL,
     })
 }
@@ -298,7 +303,7 @@ mod tests {
 
     /// Refusals that no short text ends in: of what is asked for beside the text, of noise that does not fit,
     /// and of limits that the end of the page lists.
-    const BESIDE_THE_TEXT: [&str; 19] = [
+    const BESIDE_THE_TEXT: [&str; 21] = [
         "HeldByNobody",
         "TextTooLong",
         "LongLiteral",
@@ -317,6 +322,8 @@ mod tests {
         "Calibrate",
         "CostAboveSpend",
         "ModuleKey",
+        "ModuleGrids",
+        "ModuleRange",
         "Unwritable",
     ];
 

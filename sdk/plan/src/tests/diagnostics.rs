@@ -7,7 +7,7 @@ use crate::{PlanError, Planned, Question, Spend, plan, replan};
 use cloister_dp::{cost_of, cost_of_lanes};
 use cloister_terms::{
     Analysis, Body, Bounds, Cost, Diagnostic, DiagnosticKind, Digest, KeyDimension, KeyValue,
-    ModuleBody, Noise,
+    ModuleBody, ModuleLane, ModuleNumbers, ModuleOutputs, Noise,
 };
 
 fn told(text: &str, spend: Spend) -> Result<Planned, PlanError> {
@@ -99,8 +99,13 @@ fn a_module_counts_whom_it_gives_up_on() {
             name: "city".to_owned(),
             values: vec![KeyValue::Text("Amherst".to_owned())],
         }],
-        value: Bounds::from_steps(0, 1, 0).unwrap(),
-        value_name: "riders".to_owned(),
+        lanes: vec![ModuleLane {
+            name: "riders".to_owned(),
+            value: Bounds::from_steps(0, 1, 0).unwrap(),
+        }],
+        numbers: ModuleNumbers::Int,
+        outputs: ModuleOutputs::Sparse,
+        norm_max_steps: None,
         fuel_per_person: 1_000,
     });
     let spend = rho("0.1");

@@ -1,16 +1,28 @@
 //! Runs a module over a few persons, alone and in every order, and insists that it makes no difference.
 //!
-//! Must never compare a run with itself: the oracle is a worker of its own for each person.
+//! Must never compare a run with itself: the oracle is a worker of its own for each person. Nor rest on outputs
+//! alone: memory and globals are compared with the image after every person.
 
 use cloister_sandbox::{
-    ColumnData, ColumnKind, Counters, Limits, Pair, PersonBatch, PersonOutput, Refusal, Runner,
-    RunnerError, Setup, Shape, VetError, Vetted, limits, vet,
+    ColumnData, ColumnKind, Counters, Job, Limits, Outputs, Pair, PersonBatch, PersonOutput,
+    Refusal, Runner, RunnerError, Setup, Shape, VetError, Vetted, compile, limits, vet,
 };
 
 /// Fuel that every harmless module stays below.
 pub const FUEL: u64 = 1_000_000;
 /// The one whom evil modules look for, by this first value.
 pub const BOB: i64 = 66;
+
+/// Names of all files in `tests/evil`, in order.
+pub fn evil_names() -> Vec<String> {
+    let folder = format!("{}/../../tests/evil", env!("CARGO_MANIFEST_DIR"));
+    let mut names: Vec<String> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned())
+        .collect();
+    names.sort();
+    names
+}
 
 /// A module from `tests/evil`, assembled.
 pub fn evil(name: &str) -> Vec<u8> {
@@ -76,8 +88,9 @@ pub fn batch(shape: &Shape, persons: &[Vec<i64>]) -> PersonBatch {
     batch
 }
 
-/// Every person alone in a worker of its own (the oracle), then all in one worker in every order:
-/// the outputs must be the oracle's. Returns them, and the counters of one pass over the crowd.
+/// Every person alone in a worker of its own (the oracle), then all in one job in every order, compared with
+/// the image after every person: the outputs must be the oracle's. Then once as shipped, where a sample is
+/// compared. Returns the outputs, and the counters of that last pass over the crowd.
 pub fn isolated(
     wasm: &[u8],
     kind: ColumnKind,
@@ -91,14 +104,18 @@ pub fn isolated(
         let person = batch(&setup.shape, std::slice::from_ref(person));
         oracle.extend(runner.run_batch(&person).unwrap());
     }
-    let mut runner = Runner::start(&setup).unwrap();
+    let compiled = compile(&vetted(wasm).unwrap()).unwrap();
+    let job = Job::new(compiled, setup.shape.clone(), fuel, setup.watchdog_ms).unwrap();
+    let mut job = job.compared_every(1);
     for order in orders(persons.len()) {
         let shuffled: Vec<_> = order.iter().map(|i| persons[*i].clone()).collect();
         let want: Vec<_> = order.iter().map(|i| oracle[*i].clone()).collect();
-        assert_eq!(runner.run_batch(&batch(&setup.shape, &shuffled)).unwrap(), want, "{order:?}");
+        let mut outputs = Outputs::default();
+        job.run_batch(&batch(&setup.shape, &shuffled).persons(), &mut outputs).unwrap();
+        assert_eq!(outputs.to_persons(), want, "{order:?}");
     }
     let mut runner = Runner::start(&setup).unwrap();
-    runner.run_batch(&batch(&setup.shape, persons)).unwrap();
+    assert_eq!(runner.run_batch(&batch(&setup.shape, persons)).unwrap(), oracle);
     (oracle, runner.finish().unwrap())
 }
 

@@ -28,7 +28,7 @@ pub fn main_if_asked() -> Option<ExitCode> {
         BEFORE_SETUP => before_setup(),
         BEFORE_PERSONS => return Some(before_persons()),
         LANDLOCK => landlock(),
-        BARE_WORKER => "persons\x01\x01".to_owned(),
+        BARE_WORKER => "persons\x02\x01".to_owned(),
         _ => return None,
     };
     Some(match io::stdout().write_all(lines.as_bytes()) {

@@ -9,6 +9,9 @@ use std::process::ExitCode;
 const ANSWER_BYTES_MAX: usize = 1 << 22;
 /// The tag of a refusal, behind the length word.
 const REFUSED: u8 = 18;
+/// How outputs are written: as pairs, or all in order.
+const PAIRS: u8 = 1;
+const DENSE: u8 = 2;
 
 fn main() -> ExitCode {
     Target {
@@ -36,17 +39,20 @@ fn check(input: &[u8]) -> Result<Ended, String> {
 
 fn seeds() -> Vec<Vec<u8>> {
     let names = ["state_memory", "state_global", "trap_if_bob", "ret_negative", "state_table"];
-    names.map(|name| stream(&checkout::evil(name))).to_vec()
+    let mut streams = names.map(|name| stream(&checkout::evil(name), PAIRS)).to_vec();
+    streams.push(stream(&checkout::evil("state_memory"), DENSE));
+    streams
 }
 
-/// Four rows of one integer column and two outputs, a batch of three persons twice, the end.
-fn stream(wasm: &[u8]) -> Vec<u8> {
+/// Four rows of one integer column and two outputs in this layout, a batch of three persons twice, the end.
+fn stream(wasm: &[u8], layout: u8) -> Vec<u8> {
     let word = |number: usize| (number as u32).to_le_bytes().to_vec();
     let long = |number: u64| number.to_le_bytes().to_vec();
     let setup = [
         vec![1],
         word(4),
         word(2),
+        vec![layout],
         long(100_000),
         long(5_000),
         word(1),

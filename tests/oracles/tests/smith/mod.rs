@@ -1,6 +1,7 @@
 //! Random modules that keep to the interface: bodies from a generator, in a skeleton of our own.
 //!
-//! Must never make a module harmless: addresses are only bent so that most writes fall inside memory.
+//! Must never make a module harmless: addresses are only bent so that most writes fall inside memory. What is
+//! left out for [`Reach::ReadOnly`] makes the tier occur that restores nothing.
 
 use wasm_encoder::{
     CodeSection, ConstExpr, DataCountSection, DataSection, ElementSection, Elements, ExportKind,
@@ -18,8 +19,37 @@ const OUTPUT: i32 = 2048;
 const LAYOUT: i32 = 16;
 /// Version 1, 40 bytes of input (one column, four rows), 32 of output.
 const WORDS: [u8; 16] = [1, 0, 0, 0, 40, 0, 0, 0, 32, 0, 0, 0, 0, 0, 0, 0];
-/// Addresses are masked to half a page; offsets are added to that.
-const MASK: i32 = 0x7fff;
+/// The two pairs of a module that writes none: (7, -7) and (9, 9).
+const PAIRS: [u8; 32] = [
+    7, 0, 0, 0, 0, 0, 0, 0, 249, 255, 255, 255, 255, 255, 255, 255, 9, 0, 0, 0, 0, 0, 0, 0, 9, 0,
+    0, 0, 0, 0, 0, 0,
+];
+/// Longest bulk write whose address is bent.
+const BULK_MASK: i32 = 0xfff;
+
+/// Where a module's code may reach. Offsets are added to what is bent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// Where the generator says: mostly outside memory.
+    Anywhere,
+    /// Half a page: more than is ever copied back as a window.
+    HalfPage,
+    /// A few bytes: all writes together fit a window.
+    Near,
+    /// Half a page, to read: stores are left out and globals cannot change.
+    ReadOnly,
+}
+
+impl Reach {
+    /// What addresses are masked with.
+    fn mask(self) -> Option<i32> {
+        match self {
+            Reach::Anywhere => None,
+            Reach::HalfPage | Reach::ReadOnly => Some(0x7fff),
+            Reach::Near => Some(0x7f),
+        }
+    }
+}
 
 /// A fixed sequence (Knuth's MMIX constants), good enough to vary modules and persons.
 pub struct Random(pub u64);
@@ -36,8 +66,8 @@ impl Random {
     }
 }
 
-/// Whatever the generator makes within our features: rarely to our interface.
-pub fn wild(random: &mut Random) -> Vec<u8> {
+/// Whatever the generator makes within our features; it exports nothing.
+fn generated(random: &mut Random) -> Vec<u8> {
     let count = 1000 + random.below(4000);
     let bytes = random.bytes(count);
     // Most modules leave tables and segments alone, so that more than the fresh tier can host them.
@@ -83,14 +113,15 @@ pub fn wild(random: &mut Random) -> Vec<u8> {
     wasm_smith::Module::new(config, &mut dna).expect("the generator takes any bytes").to_bytes()
 }
 
-/// A random module to our interface: it mixes memory, globals and the rows into one output.
-pub fn tame(random: &mut Random) -> Vec<u8> {
-    let wild = wild(random);
+/// A random module to our interface: it mixes memory, globals and the rows into one output, or, when it may
+/// only read, into their number. The same draws make the same module, but for its reach.
+pub fn random_module(random: &mut Random, reach: Reach) -> Vec<u8> {
+    let wild = generated(random);
     let mut parts = Parts::default();
     let mut module = wasm_encoder::Module::new();
     let mut data = DataSection::new();
     for payload in Parser::new(0).parse_all(&wild) {
-        parts.payload(&payload.unwrap(), &wild);
+        parts.payload(&payload.unwrap(), &wild, reach);
     }
     let types = parts.params.len() as u32;
     module.section(&one_more(1, &parts.types, &[0x60, 1, 0x7f, 1, 0x7f]));
@@ -131,8 +162,11 @@ pub fn tame(random: &mut Random) -> Vec<u8> {
         data.passive(segment.iter().copied());
     }
     data.active(0, &ConstExpr::i32_const(LAYOUT), WORDS);
-    module.section(&DataCountSection { count: parts.data.len() as u32 + 1 });
-    let driver = driver(&parts);
+    if reach == Reach::ReadOnly {
+        data.active(0, &ConstExpr::i32_const(OUTPUT), PAIRS);
+    }
+    module.section(&DataCountSection { count: data.len() });
+    let driver = driver(&parts, reach);
     parts.code.function(&driver);
     module.section(&parts.code);
     module.section(&data);
@@ -149,14 +183,14 @@ struct Parts {
     table: Option<Vec<u8>>,
     table_elements: u64,
     global_bytes: Vec<u8>,
-    globals: Vec<(ValType, bool)>,
+    globals: Vec<ValType>,
     elements: ElementSection,
     data: Vec<Vec<u8>>,
     code: CodeSection,
 }
 
 impl Parts {
-    fn payload(&mut self, payload: &Payload<'_>, wild: &[u8]) {
+    fn payload(&mut self, payload: &Payload<'_>, wild: &[u8], reach: Reach) {
         let bytes = payload.as_section().map(|(_, range)| wild[range].to_vec()).unwrap_or_default();
         match payload {
             Payload::TypeSection(section) => {
@@ -178,8 +212,14 @@ impl Parts {
             }
             Payload::GlobalSection(section) => {
                 self.global_bytes = bytes;
-                let globals = section.clone().into_iter().map(|global| global.unwrap().ty);
-                self.globals = globals.map(|ty| (ty.content_type, ty.mutable)).collect();
+                for global in section.clone().into_iter_with_offsets() {
+                    let (at, global) = global.unwrap();
+                    self.globals.push(global.ty.content_type);
+                    if reach == Reach::ReadOnly {
+                        // Behind the byte of its type.
+                        self.global_bytes[at - section.range().start + 1] = 0;
+                    }
+                }
             }
             Payload::ElementSection(section) => {
                 for element in section.clone() {
@@ -211,15 +251,15 @@ impl Parts {
             Payload::CodeSectionEntry(body) => {
                 let ty = self.types_of[self.code.len() as usize] as usize;
                 let params = self.params[ty].0.len() as u32;
-                self.code.function(&bent(body, wild, params));
+                self.code.function(&bent(body, wild, params, reach));
             }
             _ => {}
         }
     }
 }
 
-/// The body with addresses masked and `memory.grow` answered by -1.
-fn bent(body: &wasmparser::FunctionBody<'_>, wild: &[u8], params: u32) -> Function {
+/// The body with addresses masked and `memory.grow`, which no module may hold, answered by -1.
+fn bent(body: &wasmparser::FunctionBody<'_>, wild: &[u8], params: u32, reach: Reach) -> Function {
     let mut groups: Vec<(u32, wasm_encoder::ValType)> = Vec::new();
     let mut own = params;
     for group in body.get_locals_reader().unwrap() {
@@ -227,54 +267,89 @@ fn bent(body: &wasmparser::FunctionBody<'_>, wild: &[u8], params: u32) -> Functi
         own += count;
         groups.push((count, encoded(ty)));
     }
-    let scratch = [ValType::I32, ValType::I64, ValType::F32, ValType::F64, ValType::V128];
-    groups.extend(scratch.map(|ty| (1, encoded(ty))));
+    groups.extend(SCRATCH.map(|ty| (1, encoded(ty))));
     groups.push((1, wasm_encoder::ValType::I32));
-    let value = |ty: ValType| own + scratch.iter().position(|other| *other == ty).unwrap() as u32;
-    let mask = [I::I32Const(MASK), I::I32And];
     let mut function = Function::new(groups);
     let mut operators = body.get_operators_reader().unwrap();
     while !operators.eof() {
         let (operator, start) = operators.read_with_offset().unwrap();
-        let mut before: Vec<I<'_>> = Vec::new();
-        let name = format!("{operator:?}");
-        if let Operator::MemoryGrow { .. } = operator {
-            function.instruction(&I::Drop).instruction(&I::I32Const(-1));
-            continue;
-        } else if matches!(
-            operator,
-            Operator::MemoryFill { .. } | Operator::MemoryCopy { .. } | Operator::MemoryInit { .. }
-        ) {
-            before.extend([I::I32Const(0xfff), I::I32And, I::LocalSet(own + 5)]);
-            before.push(I::LocalSet(own));
-            before.extend(mask.iter().cloned());
-            before.extend([I::LocalGet(own), I::LocalGet(own + 5)]);
-        } else if name.contains("memarg") && name.contains("Store") || name.contains("Lane {") {
-            let ty = match &name[..3] {
-                "I32" => ValType::I32,
-                "I64" => ValType::I64,
-                "F32" => ValType::F32,
-                "F64" => ValType::F64,
-                _ => ValType::V128,
-            };
-            if name.contains("memarg") {
-                before.push(I::LocalSet(value(ty)));
-                before.extend(mask.iter().cloned());
-                before.push(I::LocalGet(value(ty)));
-            }
-        } else if name.contains("memarg") {
-            before.extend(mask.iter().cloned());
-        }
-        for instruction in &before {
+        let instead = instead_of(&operator, reach);
+        for instruction in instead.iter().flatten() {
             function.instruction(instruction);
+        }
+        if instead.is_some() {
+            continue;
+        }
+        for instruction in before(&operator, reach, own) {
+            function.instruction(&instruction);
         }
         function.raw(wild[start..operators.original_position()].iter().copied());
     }
     function
 }
 
-/// person_map: sums a sample of memory and the globals, calls every function, gives back one number.
-fn driver(parts: &Parts) -> Function {
+/// Types of the locals that hold an operand while the address below it is bent; one more holds a length.
+const SCRATCH: [ValType; 5] =
+    [ValType::I32, ValType::I64, ValType::F32, ValType::F64, ValType::V128];
+
+/// What stands for an operator that is left out.
+fn instead_of(operator: &Operator<'_>, reach: Reach) -> Option<Vec<I<'static>>> {
+    let drops = |operands| Some(vec![I::Drop; operands]);
+    match operator {
+        Operator::MemoryGrow { .. } => Some(vec![I::Drop, I::I32Const(-1)]),
+        _ if reach != Reach::ReadOnly => None,
+        Operator::GlobalSet { .. } => drops(1),
+        Operator::MemoryFill { .. } | Operator::MemoryCopy { .. } | Operator::MemoryInit { .. } => {
+            drops(3)
+        }
+        _ => {
+            let name = format!("{operator:?}");
+            if name.contains("memarg") && name.contains("Store") { drops(2) } else { None }
+        }
+    }
+}
+
+/// What bends the address that an operator takes; `own` is the first of the locals for that.
+fn before(operator: &Operator<'_>, reach: Reach, own: u32) -> Vec<I<'static>> {
+    let Some(mask) = reach.mask() else { return Vec::new() };
+    let held = |ty: ValType| own + SCRATCH.iter().position(|other| *other == ty).unwrap() as u32;
+    let bend = [I::I32Const(mask), I::I32And];
+    if matches!(
+        operator,
+        Operator::MemoryFill { .. } | Operator::MemoryCopy { .. } | Operator::MemoryInit { .. }
+    ) {
+        let (other, length) = (held(ValType::I32), own + SCRATCH.len() as u32);
+        let mut steps = vec![I::LocalSet(length), I::LocalSet(other)];
+        steps.extend(bend);
+        // The length's mask last: what comes out of a local may be anything to the vetter.
+        steps.extend([I::LocalGet(other), I::LocalGet(length)]);
+        steps.extend([I::I32Const(mask.min(BULK_MASK)), I::I32And]);
+        return steps;
+    }
+    let name = format!("{operator:?}");
+    if !name.contains("memarg") {
+        return Vec::new();
+    }
+    // Loads of a lane have an operand above the address too.
+    if !name.contains("Store") && !name.contains("Lane {") {
+        return bend.to_vec();
+    }
+    let operand = match &name[..3] {
+        "I32" => held(ValType::I32),
+        "I64" => held(ValType::I64),
+        "F32" => held(ValType::F32),
+        "F64" => held(ValType::F64),
+        _ => held(ValType::V128),
+    };
+    let mut steps = vec![I::LocalSet(operand)];
+    steps.extend(bend);
+    steps.push(I::LocalGet(operand));
+    steps
+}
+
+/// person_map: sums a sample of memory and the globals, calls every function, gives back one number; when it
+/// may only read, none to two of the pairs that are there.
+fn driver(parts: &Parts, reach: Reach) -> Function {
     use wasm_encoder::ValType as V;
     let (at, sum) = (1, 2);
     let place = |offset: u64| MemArg { offset, align: 0, memory_index: 0 };
@@ -296,7 +371,7 @@ fn driver(parts: &Parts) -> Function {
         _ => vec![I::I64x2ExtractLane(1)],
     };
     let into_sum = [I::LocalGet(sum), I::I64Const(7), I::I64Mul, I::I64Add, I::LocalSet(sum)];
-    for (index, (ty, _)) in parts.globals.iter().enumerate() {
+    for (index, ty) in parts.globals.iter().enumerate() {
         add(&[I::GlobalGet(index as u32)]);
         add(&fold(ty));
         add(&into_sum);
@@ -320,6 +395,10 @@ fn driver(parts: &Parts) -> Function {
             add(&fold(result));
             add(&into_sum);
         }
+    }
+    if reach == Reach::ReadOnly {
+        add(&[I::LocalGet(sum), I::I64Const(3), I::I64RemU, I::I32WrapI64, I::End]);
+        return f;
     }
     let output = OUTPUT as u64;
     add(&[I::I32Const(0), I::I64Const(0), I::I64Store(place(output))]);
