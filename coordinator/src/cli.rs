@@ -20,6 +20,13 @@ macro_rules! say {
     }};
 }
 
+/// A line on standard error. A terminal that is gone ends nothing.
+macro_rules! tell {
+    ($($text:tt)*) => {{
+        let _ = writeln!(std::io::stderr(), $($text)*);
+    }};
+}
+
 /// Most alerts `status` shows.
 const ALERTS_SHOWN: u32 = 10;
 /// Longest life of a token, in minutes.
@@ -126,7 +133,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     match run(arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("cloister-coordinator: {error}");
+            tell!("cloister-coordinator: {error}");
             ExitCode::FAILURE
         }
     }
@@ -163,7 +170,10 @@ fn listen_until_told(
     config: &crate::config::Config,
     exit_with_stdin: bool,
 ) -> Result<(), CliError> {
+    // A terminal that is gone ends nothing: what cannot be logged is not told with `eprintln!`, which
+    // panics there.
     tracing_subscriber::fmt()
+        .log_internal_errors(false)
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr)
         .with_env_filter(
@@ -241,7 +251,7 @@ fn invite(
         });
         say!("{line}");
     } else {
-        eprintln!(
+        tell!(
             "one-time token for the {role} `{name}`, good for {minutes} min; pass it on in private:"
         );
         say!("{token}");

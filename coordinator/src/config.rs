@@ -107,13 +107,15 @@ impl Folder {
     /// Makes the folder: CA, own certificate, sample configuration. What a call left that was cut short is
     /// made anew: nobody has that CA's fingerprint. Errors when there is a coordinator, or its keys alone.
     pub fn init(&self, name: &Name, clock: &dyn Clock) -> Result<Ca, ConfigError> {
-        if self.config().exists() {
+        if is_there(&self.config()) {
             return Err(ConfigError::Exists(self.0.clone()));
         }
         // The configuration lies ready first and gets its name last: once it has it, all keys are there, and
-        // keys beside one that lies ready are of a call that was cut short.
+        // keys beside one that lies ready are of a call that was cut short. Keys beside a store are not: the
+        // store is made later, and the file that lies ready is somebody else's.
         let left: Vec<PathBuf> = [self.ca(), self.server()].concat();
-        if left.iter().any(|path| path.exists()) && !self.ready().exists() {
+        let was_cut_short = is_there(&self.ready()) && !is_there(&self.store());
+        if left.iter().any(|path| is_there(path)) && !was_cut_short {
             return Err(ConfigError::Incomplete(self.0.clone()));
         }
         std::fs::create_dir_all(&self.0).map_err(|error| self.file(&self.0, error))?;
@@ -177,7 +179,7 @@ impl Folder {
 
     /// Removes a file, if it is there.
     fn remove(&self, path: &Path) -> Result<(), ConfigError> {
-        if !path.exists() {
+        if !is_there(path) {
             return Ok(());
         }
         std::fs::remove_file(path).map_err(|error| self.file(path, error))
@@ -192,6 +194,11 @@ impl Folder {
     fn file(&self, path: &Path, error: std::io::Error) -> ConfigError {
         ConfigError::File { path: path.to_owned(), error }
     }
+}
+
+/// Whether the name is taken, be it by a link to nothing.
+fn is_there(path: &Path) -> bool {
+    path.symlink_metadata().is_ok()
 }
 
 #[cfg(test)]
@@ -228,6 +235,11 @@ mod tests {
         let folder = Folder::new(kept.path().join("1"));
         let key = std::fs::read(folder.0.join("ca.key.pem")).unwrap();
         std::fs::remove_file(folder.config()).unwrap();
+        assert!(matches!(folder.init(&name, &SystemClock), Err(ConfigError::Incomplete(_))));
+        assert_eq!(std::fs::read(folder.0.join("ca.key.pem")).unwrap(), key);
+        // Nor are they of a call that was cut short, whatever lies beside them, once there is a store.
+        std::fs::write(folder.store(), "").unwrap();
+        std::fs::write(folder.0.join("coordinator.toml.new"), "# the operator's own").unwrap();
         assert!(matches!(folder.init(&name, &SystemClock), Err(ConfigError::Incomplete(_))));
         assert_eq!(std::fs::read(folder.0.join("ca.key.pem")).unwrap(), key);
     }

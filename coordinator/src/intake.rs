@@ -172,7 +172,7 @@ pub fn request(
     let votes = store.votes(analysis.digest())?;
     let approvals = envelopes(&votes)?;
     let (opened, named) = open_request(&agreement, &analysis, &approvals, &envelope)?;
-    let act = Act::Run { slot_ms: 0 };
+    let act = Act::Run { round: opened.document().round, slot_ms: 0 };
     check_dates(agreement.document(), Some(analysis.document()), act, now_s)?;
     // A vote that was taken back since, or came in since, changes what counts: ask again.
     let is_named = |vote: &StoredVote| opened.document().approvals.contains(&vote.digest);

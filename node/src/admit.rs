@@ -11,7 +11,7 @@ use crate::remembered::Remembered;
 use crate::slot::{PASSES_MAX, fits};
 use cloister_plan::{Contribute, ContributionPlan, Planned};
 use cloister_sandbox::{Limits, Workers};
-use cloister_terms::dates::run_end_s;
+use cloister_terms::dates::{rounds_s, run_end_s};
 use cloister_terms::limits::{CLOCK_SKEW_MAX_S, MODULE_BYTES_MAX, PARTIES_MAX};
 use cloister_terms::{
     Act, Analysis, Body, Budget, DOCUMENT_VERSION, Digest, Grant, Name, Nonce, PublicKey, Refusal,
@@ -106,7 +106,8 @@ pub fn admit(
     check_signatures(&analysis, &request, terms)?;
     remember(asking.analysis, &analysis, terms);
     check_quorum(&analysis, request.document(), asking.approvals, terms)?;
-    check_time(analysis.document(), terms, now_s)?;
+    let act = Act::Run { round: request.document().round, slot_ms: terms.release_slot_ms };
+    check_time(analysis.document(), terms, act, now_s)?;
     check_scope(analysis.document(), terms)?;
     if standing.paused {
         return Err(Refusal::Paused);
@@ -114,7 +115,7 @@ pub fn admit(
     if standing.frozen {
         return Err(Refusal::Frozen);
     }
-    let grant = check_grant(&standing, &analysis, terms, now_s)?;
+    let grant = check_grant(&standing, &analysis, terms, act, now_s)?;
     let module = check_module(&analysis.document().body, asking.module)?;
     let planned = check_plan(&analysis, terms)?;
     check_slot(&planned.plan, terms)?;
@@ -261,9 +262,9 @@ fn envelopes(approvals: &[Vec<u8>]) -> Result<Vec<Envelope>, Refusal> {
     approvals.iter().map(|bytes| Envelope::parse(bytes).map_err(refusal_of)).collect()
 }
 
-/// Dates: agreement and analysis hold now and for as long as the run may take (B7).
-fn check_time(analysis: &Analysis, terms: &Terms, now_s: i64) -> Result<(), Refusal> {
-    let act = Act::Run { slot_ms: terms.release_slot_ms };
+/// Dates: agreement and analysis hold now and for as long as the run may take, with each round that is still
+/// to come: a first round is not charged whose second one would be refused (B7).
+fn check_time(analysis: &Analysis, terms: &Terms, act: Act, now_s: i64) -> Result<(), Refusal> {
     check_dates(terms.agreement.document(), Some(analysis), act, now_s).map_err(|error| {
         tracing::warn!(%error, "outside its dates");
         Refusal::OutsideDates
@@ -286,6 +287,7 @@ fn check_grant(
     standing: &Standing,
     analysis: &Opened<Analysis>,
     terms: &Terms,
+    act: Act,
     now_s: i64,
 ) -> Result<Digest, Refusal> {
     let bytes = standing.grant.as_ref().ok_or(Refusal::NotGranted)?;
@@ -308,8 +310,8 @@ fn check_grant(
         return Err(Refusal::Declined);
     }
     let signed_ahead = document.signed_at_s > now_s.saturating_add(CLOCK_SKEW_MAX_S);
-    let run_ms = terms.agreement.document().run_time_max_ms.max(terms.release_slot_ms);
-    if signed_ahead || run_end_s(now_s, run_ms) >= document.not_after_s {
+    let run_s = rounds_s(terms.agreement.document(), Some(analysis.document()), act);
+    if signed_ahead || now_s.saturating_add(run_s) >= document.not_after_s {
         return Err(Refusal::OutsideDates);
     }
     Ok(sha256(bytes))

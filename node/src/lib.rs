@@ -54,6 +54,8 @@ pub mod mutant;
 pub mod noise;
 /// Groups of lanes that are charged once.
 pub mod one_of;
+/// A federation played at one desk, for dry runs over made-up records.
+pub mod played;
 /// Private keys of cells, and sums by them.
 pub mod private_cells;
 /// One person's rows of several tables -> the rows that a plan's relation makes of them.

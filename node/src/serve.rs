@@ -333,11 +333,11 @@ async fn call(connection: &Connection, report: &NodeReport) -> Result<(), Report
 
 /// Looks the address up anew each time: it may move.
 async fn dial(dialer: &Dialer, address: &str) -> Result<Connection, String> {
-    let mut found = tokio::net::lookup_host(address)
+    let found: Vec<_> = tokio::net::lookup_host(address)
         .await
-        .map_err(|error| format!("`{address}` cannot be looked up: {error}"))?;
-    let address = found.next().ok_or_else(|| format!("`{address}` has no address"))?;
-    dialer.dial(address).await.map_err(|error| error.to_string())
+        .map_err(|error| format!("`{address}` cannot be looked up: {error}"))?
+        .collect();
+    dialer.dial_each(&found).await.map_err(|error| error.to_string())
 }
 
 async fn stopped(stop: &mut watch::Receiver<bool>) {

@@ -117,11 +117,12 @@ impl StateFolder {
     /// [`StateError::NotInitialised`] without keys, [`StateError::Incomplete`] without the node's.
     pub fn open(path: &Path) -> Result<Self, StateError> {
         let folder = Self { path: path.to_owned() };
-        let is_there = |name: &str| folder.file(name).exists();
-        if is_there(NODE_KEY) {
+        if is_there(&folder.file(NODE_KEY)) {
             return Ok(folder);
         }
-        if is_there(STEWARD_KEY) && !folder.ready(NODE_KEY).exists() {
+        // The ledger is made later: beside one, no call was cut short, whatever lies ready.
+        let was_cut_short = is_there(&folder.ready(NODE_KEY)) && !is_there(&folder.ledger_path());
+        if is_there(&folder.file(STEWARD_KEY)) && !was_cut_short {
             return Err(StateError::Incomplete(path.to_owned()));
         }
         Err(StateError::NotInitialised(path.to_owned()))
@@ -239,7 +240,7 @@ impl StateFolder {
         let fresh = self.ready(name);
         let written = (|| {
             // A leftover of an earlier crash may have other permissions.
-            if fresh.exists() {
+            if is_there(&fresh) {
                 fs::remove_file(&fresh)?;
             }
             let mut file =
@@ -261,7 +262,7 @@ impl StateFolder {
     /// Removes a file, if it is there.
     fn remove(&self, name: &str) -> Result<(), StateError> {
         let path = self.file(name);
-        if !path.exists() {
+        if !is_there(&path) {
             return Ok(());
         }
         let removed = fs::remove_file(&path).and_then(|()| self.sync());
@@ -272,6 +273,11 @@ impl StateFolder {
     fn sync(&self) -> std::io::Result<()> {
         File::open(&self.path)?.sync_all()
     }
+}
+
+/// Whether the name is taken, be it by a link to nothing.
+fn is_there(path: &Path) -> bool {
+    path.symlink_metadata().is_ok()
 }
 
 /// Reads a file of at most `bytes_max`.
@@ -336,6 +342,24 @@ mod tests {
         assert!(matches!(StateFolder::open(&path), Err(StateError::Incomplete(_))));
         assert!(matches!(StateFolder::create(&path, "p"), Err(StateError::Incomplete(_))));
         assert_eq!(fs::read(path.join(STEWARD_KEY)).unwrap(), kept);
+        // Nor is it of a call that was cut short, whatever lies ready, once there is a ledger.
+        fs::write(path.join(LEDGER), "").unwrap();
+        fs::write(path.join("node.key.json.new"), "{").unwrap();
+        assert!(matches!(StateFolder::create(&path, "p"), Err(StateError::Incomplete(_))));
+        assert_eq!(fs::read(path.join(STEWARD_KEY)).unwrap(), kept);
+    }
+
+    #[test]
+    fn a_key_that_is_a_link_to_nothing_is_never_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let away = folder.path().join("away");
+        for name in [NODE_KEY, STEWARD_KEY] {
+            let path = folder.path().join(format!("of {name}"));
+            fs::create_dir(&path).unwrap();
+            std::os::unix::fs::symlink(&away, path.join(name)).unwrap();
+            StateFolder::create(&path, "p").unwrap_err();
+            assert_eq!(fs::read_link(path.join(name)).unwrap(), away);
+        }
     }
 
     #[test]

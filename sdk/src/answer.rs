@@ -164,7 +164,7 @@ pub fn check_plan(agreement: &Agreement, analysis: &Analysis) -> Result<(), Answ
 }
 
 /// The table of a second round says where its groups come from.
-fn told(mut report: Report, analysis: &Analysis, found_by: usize) -> Report {
+pub(crate) fn told(mut report: Report, analysis: &Analysis, found_by: usize) -> Report {
     let first = analysis.keys_round.as_ref().and_then(|first| first.shape.key_threshold());
     if let (Some(threshold), true) = (first, found_by > 0) {
         let (asked, people) = (analysis.nodes.len(), threshold.people);

@@ -75,8 +75,8 @@ impl Client {
     /// Connects with the certificate of `home`.
     pub async fn connect(home: &Home) -> Result<Self, ClientError> {
         let (profile, identity) = (home.profile()?, home.identity()?);
-        let address = look_up(&profile.coordinator).await?;
-        Ok(Self(cloister_net::connect(address, &identity).await?))
+        let addresses = look_up(&profile.coordinator).await?;
+        Ok(Self(cloister_net::connect(&addresses, &identity).await?))
     }
 
     /// Takes leave, so that the coordinator does not keep the connection until it times out.
@@ -176,11 +176,11 @@ impl Client {
     }
 }
 
-/// The first address of host:port.
-pub async fn look_up(address: &str) -> Result<SocketAddr, ClientError> {
+/// The addresses of host:port, one at least.
+pub async fn look_up(address: &str) -> Result<Vec<SocketAddr>, ClientError> {
     let unknown = || ClientError::Address(address.chars().take(80).collect());
-    let mut found = tokio::net::lookup_host(address).await.map_err(|_| unknown())?;
-    found.next().ok_or_else(unknown)
+    let found: Vec<_> = tokio::net::lookup_host(address).await.map_err(|_| unknown())?.collect();
+    if found.is_empty() { Err(unknown()) } else { Ok(found) }
 }
 
 /// Whether `wanted` is the name, or at least eight digits that the digest begins with.

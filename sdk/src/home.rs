@@ -80,10 +80,24 @@ impl Home {
 
     /// Writes a new key. Errors when there is one.
     pub fn write_key(&self, file: &KeyFile) -> Result<(), HomeError> {
-        if self.key_path().exists() {
-            return Err(HomeError::Exists(self.key_path()));
-        }
-        self.replace(KEY, &file.to_bytes())
+        // Its own name, so that of two calls at once each publishes the key that it tells.
+        let fresh = self.0.join(format!("{KEY}.{}.new", file.public_key().short()));
+        let path = self.key_path();
+        let written = (|| {
+            std::fs::create_dir_all(&self.0)?;
+            write_new(&fresh, &file.to_bytes())?;
+            // Unlike a rename, this fails where the name is taken, be it by a link to nothing.
+            let linked = std::fs::hard_link(&fresh, &path);
+            std::fs::remove_file(&fresh)?;
+            linked?;
+            self.sync()
+        })();
+        written.map_err(|error| match error.kind() {
+            std::io::ErrorKind::AlreadyExists if path.symlink_metadata().is_ok() => {
+                HomeError::Exists(path)
+            }
+            _ => HomeError::File { path, error, hint: FOLDER },
+        })
     }
 
     /// Puts a new key in the place of the old one, which is kept beside it; where it is now. There is a key
@@ -191,4 +205,34 @@ pub fn write_new(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
 
 fn read(path: &Path, hint: &'static str) -> Result<Vec<u8>, HomeError> {
     std::fs::read(path).map_err(|error| HomeError::File { path: path.to_owned(), error, hint })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sealed(seed: u8) -> KeyFile {
+        SigningKey::from_seed(&[seed; 32]).unwrap().seal("correct horse").unwrap()
+    }
+
+    #[test]
+    fn a_new_key_never_takes_the_place_of_another() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::new(folder.path().join("home"));
+        let first = sealed(1);
+        home.write_key(&first).unwrap();
+        assert!(matches!(home.write_key(&sealed(2)), Err(HomeError::Exists(_))));
+        assert_eq!(home.key_file().unwrap().public_key(), first.public_key());
+        assert_eq!(std::fs::read_dir(&home.0).unwrap().count(), 1, "nothing is left lying about");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_new_key_never_takes_the_place_of_a_link_to_a_disk_that_is_away() {
+        let folder = tempfile::tempdir().unwrap();
+        let (home, away) = (Home::new(folder.path()), folder.path().join("away").join("key.json"));
+        std::os::unix::fs::symlink(&away, home.key_path()).unwrap();
+        assert!(matches!(home.write_key(&sealed(1)), Err(HomeError::Exists(_))));
+        assert_eq!(std::fs::read_link(home.key_path()).unwrap(), away);
+    }
 }

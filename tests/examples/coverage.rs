@@ -24,6 +24,8 @@ async fn main() -> ExitCode {
     };
     let mut covered = coverage::of(&cohort, INTERVALS, SEED).await;
     covered.extend(ten::covered(&ten, INTERVALS, SEED).await);
+    let ten = ten.with_private_countries();
+    covered.push(ten::covered_in_two_rounds(&ten, INTERVALS, SEED).await);
     for coverage in &covered {
         println!("{coverage}");
     }

@@ -15,9 +15,14 @@ use cloister_node::catalog::Catalog;
 use cloister_node::fixtures::thread_workers;
 use cloister_node::ledger::Charge;
 use cloister_node::measure::{MeasureOptions, measure};
+use cloister_node::noise::noise;
 use cloister_plan::ContributionPlan;
 use cloister_report::{Combined, Report, report};
-use cloister_terms::{FigureOp, Formula, KeyDimension, KeyValue, Name, OutputShape, ResultColumn};
+use cloister_terms::release::Int;
+use cloister_terms::{
+    ColumnType, Cost, DOCUMENT_VERSION, Digest, FigureOp, Formula, Key, KeyDimension, KeyValue,
+    Name, OutputShape, ReleaseRecord, ResultColumn,
+};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
@@ -121,7 +126,8 @@ pub async fn of(cohort: &Cohort, intervals: usize, seed: u64) -> Vec<Coverage> {
     covered
 }
 
-/// The exact bounded lanes of each node, from the node's own code.
+/// The exact bounded lanes of each node, from the node's own code: of all cells, or, where keys are private,
+/// of those that were found.
 pub async fn measured(
     question: &str,
     plan: &ContributionPlan,
@@ -130,17 +136,43 @@ pub async fn measured(
 ) -> Measured {
     let mut lanes = Vec::new();
     for (node, catalog) in nodes {
-        let key = PrfKey::from_bytes(SECRET);
-        let charge =
-            Charge::for_tests(plan.clone(), module.map(<[u8]>::to_vec), key).at(node.clone());
-        let options = MeasureOptions { workers: thread_workers(), ..MeasureOptions::default() };
-        let exact = measure(&charge, catalog, &options).await.unwrap();
-        lanes.push((node.clone(), exact.lanes_for_tests().to_vec()));
+        let exact = measure(&charge(plan, module, node), catalog, &options()).await.unwrap();
+        // Nobody may be in a cell that another node has shown.
+        let of_key = |key: &Key| match exact.cell_for_tests(key) {
+            Some(lanes) => lanes.to_vec(),
+            None => vec![0; plan.shape.lanes.len()],
+        };
+        let own: Vec<i128> = match &plan.shape.private_keys {
+            Some(private) => private.found.iter().flat_map(of_key).collect(),
+            None => exact.lanes_for_tests().to_vec(),
+        };
+        lanes.push((node.clone(), own));
     }
     let (question, shape) = (question.to_owned(), plan.shape.clone());
     let mut measured = Measured { question, shape, nodes: lanes, truth: Vec::new() };
     measured.truth = measured.bounded();
     measured
+}
+
+/// The private keys that a node shows in the first of two rounds, with noise of that seed.
+pub async fn shown(
+    plan: &ContributionPlan,
+    (node, catalog): (&Name, &Catalog),
+    seed: u64,
+) -> Vec<Key> {
+    let charge = || charge(plan, None, node);
+    let exact = measure(&charge(), catalog, &options()).await.unwrap();
+    let noised = noise(exact, charge(), &mut SeededEntropy::new(seed)).unwrap();
+    noised.keys_for_tests().to_vec()
+}
+
+fn charge(plan: &ContributionPlan, module: Option<&[u8]>, node: &Name) -> Charge {
+    let key = PrfKey::from_bytes(SECRET);
+    Charge::for_tests(plan.clone(), module.map(<[u8]>::to_vec), key).at(node.clone())
+}
+
+fn options() -> MeasureOptions {
+    MeasureOptions { workers: thread_workers(), ..MeasureOptions::default() }
 }
 
 impl Measured {
@@ -191,11 +223,11 @@ impl Measured {
                 let sums = &exact[start..start + laws.len()];
                 noised.iter_mut().zip(sums).for_each(|(noise, sum)| *noise += sum);
             }
-            (node.clone(), noised)
+            released(node, noised)
         };
-        let vectors: Vec<_> = self.nodes.iter().enumerate().map(vector).collect();
+        let releases: Vec<_> = self.nodes.iter().enumerate().map(vector).collect();
         let nodes: Vec<Name> = self.nodes.iter().map(|(node, _)| node.clone()).collect();
-        report(&all, &Combined::new(&all, &nodes, &vectors).unwrap()).unwrap()
+        report(&all, &Combined::of_releases(&all, &nodes, &releases).unwrap()).unwrap()
     }
 
     fn count(&self, report: &Report, coverage: &mut Coverage) {
@@ -244,6 +276,26 @@ impl Measured {
     }
 }
 
+/// What a node releases, but for the documents that it would stand on.
+fn released(node: &Name, noised: Vec<i128>) -> ReleaseRecord {
+    let nothing = Digest::new([0; 32]);
+    ReleaseRecord {
+        version: DOCUMENT_VERSION,
+        node: node.clone(),
+        unit_namespace: node.clone(),
+        agreement: nothing,
+        analysis: nothing,
+        plan: nothing,
+        parameters: nothing,
+        round: 1,
+        epoch: 0,
+        cost: Cost::ZERO,
+        charge: nothing,
+        keys: Vec::new(),
+        values: noised.into_iter().map(Int).collect(),
+    }
+}
+
 /// `shape` with one more key: the trial.
 fn repeated(shape: &OutputShape, trials: usize) -> OutputShape {
     let mut all = shape.clone();
@@ -251,6 +303,15 @@ fn repeated(shape: &OutputShape, trials: usize) -> OutputShape {
     all.keys.insert(0, KeyDimension { name: "trial".into(), values });
     for served in &mut all.served {
         served.positions.insert(0, (0..trials as u32).collect());
+    }
+    if let Some(private) = &mut all.private_keys {
+        private.types.insert(0, ColumnType::Int64);
+        let keys = std::mem::take(&mut private.found);
+        let of_trial = |trial: i64| {
+            let keyed = move |key: &Key| [&[KeyValue::Int(trial)][..], key.as_slice()].concat();
+            keys.iter().map(keyed)
+        };
+        private.found = (0..trials as i64).flat_map(of_trial).collect();
     }
     for column in &mut all.columns {
         if let Formula::Key { dimension } = &mut column.formula {

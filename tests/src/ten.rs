@@ -1,10 +1,11 @@
 //! Ten nodes of three partners under one dictionary: the developer data where it is at hand, or
 //! made-up tables of the same schemas. It says who holds which table and which keys each node serves,
-//! and what plain SQL answers over all tables together; it never looks at what nodes release.
+//! and what plain SQL answers over all tables together; of what nodes release it looks at nothing but the
+//! keys that a first round shows.
 
-use crate::coverage::{Coverage, Measured, measured};
+use crate::coverage::{Coverage, Measured, measured, shown};
 use crate::fixtures::name;
-use crate::readme::{Asked, QUESTIONS};
+use crate::readme::{Asked, Q3_SPEND, QUESTIONS};
 use cloister_node::catalog::{Catalog, SourceConfig};
 use cloister_plan::{ContributionPlan, Planned, Question, Spend, plan};
 use cloister_terms::{Body, Dictionary, KeyValue, Name, OutputShape};
@@ -99,13 +100,35 @@ impl Ten {
 
     /// The plan of a question.
     pub fn planned(&self, asked: &Asked, spend: Spend) -> Planned {
+        self.planned_in(1, asked, spend)
+    }
+
+    fn planned_in(&self, rounds: u32, asked: &Asked, spend: Spend) -> Planned {
         let body = Body::Sql { text: asked.sql.to_owned() };
         let (row_cap, group_cap) = (asked.row_cap, asked.group_cap);
         plan(
             &self.dictionary,
-            &Question { body: &body, row_cap, group_cap, spend, diagnostics: false, rounds: 1 },
+            &Question { body: &body, row_cap, group_cap, spend, diagnostics: false, rounds },
         )
         .unwrap()
+    }
+
+    /// The second of two rounds: its plan with the keys that the first one shows, with noise of that seed,
+    /// and the nodes that answer.
+    async fn second_round(
+        &self,
+        asked: &Asked,
+        spend: Spend,
+        seed: u64,
+    ) -> (ContributionPlan, Vec<Name>) {
+        let Planned { plan, keys_plan, holders, .. } = self.planned_in(2, asked, spend);
+        let (first, nodes) = (keys_plan.unwrap(), holders.unwrap());
+        let mut found = BTreeSet::new();
+        for (node, seed) in nodes.iter().zip(seed..) {
+            found.extend(shown(&first, (node, &self.catalog(node)), seed).await);
+        }
+        let shape = plan.shape.of_keys(found.into_iter().collect());
+        (ContributionPlan { shape, ..plan }, nodes)
     }
 
     /// How many nodes serve a cell, by what they hold: of the partner that a key names, or of the
@@ -176,18 +199,16 @@ impl Ten {
         exact
     }
 
-    /// The question measured at its nodes, with plain SQL's answer as the truth; a cap that binds is an
+    /// The question measured at these nodes, with plain SQL's answer as the truth; a cap that binds is an
     /// error of the test.
     pub async fn measured(
         &self,
         asked: &Asked,
         plan: &ContributionPlan,
+        nodes: &[Name],
         exact: &Exact,
     ) -> Measured {
-        let nodes: Vec<_> = nodes(&plan.shape)
-            .into_iter()
-            .map(|node| (node.clone(), self.catalog(&node)))
-            .collect();
+        let nodes: Vec<_> = nodes.iter().map(|node| (node.clone(), self.catalog(node))).collect();
         let nodes: Vec<_> = nodes.iter().map(|(node, catalog)| (node.clone(), catalog)).collect();
         let mut measured = measured(asked.name, plan, None, &nodes).await;
         let truth = self.by_cell(&plan.shape, exact);
@@ -327,7 +348,7 @@ pub async fn covered(ten: &Ten, intervals: usize, seed: u64) -> Vec<Coverage> {
             let again = match measured.take() {
                 // Lanes do not depend on what is spent.
                 Some(before) => Measured { shape: plan.shape, ..before },
-                None => ten.measured(asked, &plan, &exact).await,
+                None => ten.measured(asked, &plan, &nodes(&plan.shape), &exact).await,
             };
             let again = Measured { question: format!("{}, rho {spend}", asked.name), ..again };
             covered.push(again.covered(intervals, seed));
@@ -335,4 +356,18 @@ pub async fn covered(ten: &Ten, intervals: usize, seed: u64) -> Vec<Coverage> {
         }
     }
     covered
+}
+
+/// Coverage of the second round of Q3 over private countries: those that the first round shows, each of them
+/// answered by every shop. `ten` has no public countries.
+pub async fn covered_in_two_rounds(ten: &Ten, intervals: usize, seed: u64) -> Coverage {
+    let exact = ten.exact(&Q3_SPEND).await;
+    let spend = Spend { delta: Some("0.000001".parse().unwrap()), ..rho("1") };
+    let (plan, nodes) = ten.second_round(&Q3_SPEND, spend, seed).await;
+    let found = plan.shape.cells().unwrap() as usize;
+    assert!((3..exact.len()).contains(&found), "{found} countries of {} are shown", exact.len());
+    let measured = ten.measured(&Q3_SPEND, &plan, &nodes, &exact).await;
+    let question = format!("{}, second round", Q3_SPEND.name);
+    // Other noise than the first round's.
+    Measured { question, ..measured }.covered(intervals, seed + nodes.len() as u64)
 }

@@ -195,7 +195,8 @@ impl Alone {
         again: bool,
         now_s: i64,
     ) -> Result<Answered, AloneError> {
-        check_dates(self.agreement(), Some(analysis), Act::Run { slot_ms: 0 }, now_s)?;
+        let act = Act::Run { round: ROUND, slot_ms: 0 };
+        check_dates(self.agreement(), Some(analysis), act, now_s)?;
         let signed = Envelope::sign(analysis, &self.steward)?;
         let opened = signed.open::<Analysis>()?;
         self.grant(&opened, module, again, now_s)?;

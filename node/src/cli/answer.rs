@@ -155,11 +155,7 @@ fn in_a_box(error: AloneError) -> AnswerError {
 
 /// A refusal with the line it is about.
 fn pointed(error: DraftError, draft: &AnalysisDraft) -> AnswerError {
-    let found = match &error {
-        DraftError::Plan(refused) => refused.pointed(draft.sql()),
-        _ => None,
-    };
-    match found {
+    match error.pointed(draft) {
         Some(pointed) => {
             AnswerError::Pointed { error: Box::new(error), pointed: Box::new(pointed) }
         }

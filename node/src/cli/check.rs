@@ -170,14 +170,14 @@ async fn coordinator(opened: &Opened, findings: &mut Findings) {
         Err(error) => return findings.bad(what, error),
     };
     let dialled = match Dialer::new(&identity, clock.clone()) {
-        Ok(dialer) => dialer.dial(found).await,
+        Ok(dialer) => dialer.dial_each(&found).await,
         Err(error) => return findings.bad(what, error),
     };
     let connection = match dialled {
         Ok(connection) => connection,
         Err(error) => return findings.bad(what, error),
     };
-    findings.good(what, format!("`{}` at {found}", connection.peer().name()));
+    findings.good(what, format!("`{}` at {}", connection.peer().name(), connection.remote_addr()));
     let apart_s = connection.server_time_s().map(|theirs| theirs.abs_diff(clock.now_unix_s()));
     match apart_s {
         Some(apart_s) if apart_s > CLOCK_SKEW_S => findings.bad(

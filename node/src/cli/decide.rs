@@ -92,11 +92,13 @@ impl Decision {
         let missing = || CliError::NoSuchAnalysis(self.analysis.clone());
         let offer = opened.ledger.offer(found.analysis)?.ok_or_else(missing)?;
         let (analysis, _) = check_again(&offer, &terms).map_err(CliError::Offer)?;
+        // First the key: whoever types a passphrase may take long over it.
+        let key = opened.state.steward_key_file()?.open(&passphrase(shared)?)?;
+        let signed_at_s = now_s();
         if grants {
             let agreement = terms.agreement.document();
-            check_dates(agreement, Some(analysis.document()), Act::Sign, now_s())?;
+            check_dates(agreement, Some(analysis.document()), Act::Sign, signed_at_s)?;
         }
-        let key = opened.state.steward_key_file()?.open(&passphrase(shared)?)?;
         let verdict = if grants { Verdict::Approve } else { Verdict::Reject };
         let grant = Grant {
             version: DOCUMENT_VERSION,
@@ -105,12 +107,12 @@ impl Decision {
             agreement: terms.agreement.digest(),
             verdict,
             reason: self.reason,
-            signed_at_s: now_s(),
+            signed_at_s,
             not_after_s: analysis.document().not_after_s,
             nonce: nonce()?,
         };
         let signed = Envelope::sign(&grant, &key)?.open::<Grant>()?;
-        opened.ledger.decide(&signed, now_s())?;
+        opened.ledger.decide(&signed, signed_at_s)?;
         let did = match (grants, found.frozen) {
             (true, false) => "Granted",
             (true, true) => "Granted, and no longer frozen:",

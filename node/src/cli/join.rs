@@ -6,10 +6,12 @@ use super::{CliError, Printed, Shared};
 use crate::config::{Config, sample_for};
 use crate::state::{StateError, StateFolder};
 use clap::Args;
-use cloister_net::{Role, SystemClock, Token, enrol};
+use cloister_net::{Role, SystemClock, Token, enrol_at_each};
 use cloister_terms::Name;
+use std::fs::File;
+use std::io::Write;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Name of the configuration that `init` writes.
@@ -49,8 +51,9 @@ impl Init {
         let node = state.node_key_file()?.public_key();
         // The last step, and whole: where it is done, `init` is.
         let fresh = self.folder.join(format!("{CONFIG_FILE}.new"));
-        std::fs::write(&fresh, sample_for(&self.name))
+        write_synced(&fresh, &sample_for(&self.name))
             .and_then(|()| std::fs::rename(&fresh, &config))
+            .and_then(|()| File::open(&self.folder)?.sync_all())
             .map_err(|cause| CliError::File { path: config.clone(), verb: "written", cause })?;
         let steward_key_file = state.steward_key_path();
         if self.json {
@@ -75,6 +78,13 @@ impl Init {
             steward_file = steward_key_file.display(),
         ))
     }
+}
+
+/// Writes a file that the disk keeps.
+fn write_synced(path: &Path, text: &str) -> std::io::Result<()> {
+    let mut file = File::create(path)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()
 }
 
 #[derive(Debug, Args)]
@@ -102,9 +112,10 @@ impl Enroll {
         let identity = runtime.block_on(async {
             // Before the token is used up: a node that cannot reach it could not run.
             look_up(&self.coordinator).await?;
-            let address = look_up(&self.enrol_addr).await?;
+            let addresses = look_up(&self.enrol_addr).await?;
             let clock = Arc::new(SystemClock);
-            enrol(address, &token, &config.name, Role::Node, clock).await.map_err(CliError::from)
+            let enrolled = enrol_at_each(&addresses, &token, &config.name, Role::Node, clock).await;
+            enrolled.map_err(CliError::from)
         })?;
         state.keep_identity(&identity, &self.coordinator)?;
         let claims = identity.claims().map_err(crate::state::StateError::from)?;
@@ -117,9 +128,9 @@ impl Enroll {
     }
 }
 
-/// The first address of host:port.
-pub(super) async fn look_up(address: &str) -> Result<SocketAddr, CliError> {
+/// The addresses of host:port, one at least.
+pub(super) async fn look_up(address: &str) -> Result<Vec<SocketAddr>, CliError> {
     let unknown = || CliError::Address(address.to_owned());
-    let mut found = tokio::net::lookup_host(address).await.map_err(|_| unknown())?;
-    found.next().ok_or_else(unknown)
+    let found: Vec<_> = tokio::net::lookup_host(address).await.map_err(|_| unknown())?.collect();
+    if found.is_empty() { Err(unknown()) } else { Ok(found) }
 }

@@ -112,8 +112,10 @@ fn stop_with_stdin(stop: watch::Sender<bool>) {
 fn log_to_stderr() {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(LOG_DEFAULT));
-    // A second call in one process (the tour) keeps the first log.
+    // A second call in one process (the tour) keeps the first log. A terminal that is gone ends no run:
+    // what cannot be logged is not told with `eprintln!`, which panics there.
     let _ = tracing_subscriber::fmt()
+        .log_internal_errors(false)
         .with_env_filter(filter)
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr)

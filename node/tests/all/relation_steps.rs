@@ -4,7 +4,7 @@
 use crate::relation_world::*;
 use crate::world::Draws;
 use cloister_plan::*;
-use cloister_terms::ColumnType;
+use cloister_terms::{Body, ColumnType};
 
 /// Random tables, some persons in one of them only.
 fn worlds() -> Vec<Tables> {
@@ -143,6 +143,36 @@ async fn groups_within_a_person_are_those_of_sql() {
     };
     let inner = "SELECT who, g, COUNT(*) AS m1 FROM visits GROUP BY who, g";
     same(&again, &format!("SELECT who, COUNT(*), MAX(m1) FROM ({inner}) GROUP BY who")).await;
+}
+
+/// From the text on: what a filter leaves out counts for nothing, and where it leaves no row a count is 0
+/// and all else is missing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn filtered_aggregates_of_a_person_are_those_of_sql() {
+    const MEASURES: [&str; 10] = [
+        "COUNT(*) FILTER (WHERE k > 1)",
+        "COUNT(v) FILTER (WHERE b)",
+        "COUNT(DISTINCT k) FILTER (WHERE v < 1)",
+        "SUM(k) FILTER (WHERE g = 'north')",
+        "SUM(v) FILTER (WHERE b IS NOT TRUE)",
+        "AVG(v) FILTER (WHERE k <= 2 OR b)",
+        "MIN(v) FILTER (WHERE NOT b)",
+        "MAX(k) FILTER (WHERE k IN (1, 3))",
+        "COUNT(*) FILTER (WHERE k > 9)",
+        "SUM(v) FILTER (WHERE k > 9)",
+    ];
+    let of = MEASURES.iter().enumerate();
+    let list: Vec<String> = of.map(|(at, measure)| format!("{measure} AS m{at}")).collect();
+    let each = format!("SELECT who, {} FROM visits GROUP BY who", list.join(", "));
+    // What nothing reads is left out, so all of it is read.
+    let sums = (0..MEASURES.len()).map(|at| format!("SUM(clamp(m{at}, -99, 99)) AS s{at}"));
+    let text = format!("SELECT {} FROM ({each}) AS t", sums.collect::<Vec<_>>().join(", "));
+    let body = Body::Sql { text };
+    let spend = Spend { epsilon: None, rho: Some("1".parse().unwrap()), delta: None };
+    let question =
+        Question { body: &body, row_cap: 1, group_cap: 1, spend, diagnostics: false, rounds: 1 };
+    let mut planned = plan(&dictionary(), &question).unwrap();
+    same(&relation_of(&mut planned.plan).relation, &each).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

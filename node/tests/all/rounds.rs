@@ -105,6 +105,30 @@ fn the_second_round_asks_for_the_keys_of_the_first_and_is_charged_by_itself() {
 }
 
 #[test]
+fn b07_a_first_round_is_not_charged_whose_second_one_has_no_time() {
+    // Each round may take the agreement's 600 s.
+    let ends_in = |left_s: i64| {
+        let rig = rig();
+        let analysis = rig.granted(|asked| {
+            two_rounds(asked);
+            asked.not_after_s = NOW_S + left_s;
+        });
+        let papers = rig.federation.papers(&analysis, 1);
+        (rig, analysis, papers)
+    };
+    for short_s in [600, 601, 1_200] {
+        let (rig, _, papers) = ends_in(short_s);
+        assert_eq!(rig.refusal(&papers), Refusal::OutsideDates, "{short_s}");
+    }
+    let (rig, _, papers) = ends_in(1_201);
+    rig.fresh(&papers);
+    // The second round is the last one.
+    let (rig, analysis, papers) = ends_in(601);
+    let used = [signed(&shown(&analysis, "north", &[1, 4]))];
+    rig.admit(&second(&rig, &analysis, &papers, &used, 2)).unwrap();
+}
+
+#[test]
 fn a_second_round_that_a_crash_cut_short_runs_again_with_its_keys() {
     let rig = rig();
     let analysis = rig.granted(two_rounds);

@@ -67,7 +67,7 @@ pub fn gaussian_sigma_sq(
 
 /// As [`gaussian_sigma_sq`] for a group of lanes that is charged once (see [`cost_of_lanes`]):
 /// `L0 * a * b / (2 rho)`, with `squared` the factors a and b of the bound on the squared norm of her changes in
-/// all lanes of one cell ([`OneOf::squared_norm_factors`]). The whole group then costs at most `rho`. For Laplace
+/// all lanes of one cell ([`cloister_terms::OneOf::squared_norm_factors`]). The whole group then costs at most `rho`. For Laplace
 /// noise pass the group's total to [`laplace_scale`].
 pub fn gaussian_sigma_sq_of_group(
     l0: u32,

@@ -29,9 +29,12 @@ pub struct Dialer {
     deadline: Duration,
 }
 
-/// Dials once, on the system's clock. See [`Dialer::dial`].
-pub async fn connect(addr: SocketAddr, identity: &Identity) -> Result<Connection, ConnectError> {
-    Dialer::new(identity, Arc::new(SystemClock))?.dial(addr).await
+/// Dials each address once, on the system's clock. See [`Dialer::dial_each`].
+pub async fn connect(
+    addrs: &[SocketAddr],
+    identity: &Identity,
+) -> Result<Connection, ConnectError> {
+    Dialer::new(identity, Arc::new(SystemClock))?.dial_each(addrs).await
 }
 
 impl Dialer {
@@ -69,6 +72,19 @@ impl Dialer {
             Ok(Connection::new(quic, peer, Some(server_time_s), Some(endpoint)))
         };
         timeout(self.deadline, reached).await.unwrap_or_else(|_| Err(attempt.too_late()))
+    }
+
+    /// Dials the addresses of one coordinator in turn, each with the deadline of one dial, until one is
+    /// reached. The error is the last one, or the last that people must act on.
+    pub async fn dial_each(&self, addrs: &[SocketAddr]) -> Result<Connection, ConnectError> {
+        let mut told = ConnectError::NoAddress;
+        for addr in addrs {
+            match self.dial(*addr).await {
+                Ok(connection) => return Ok(connection),
+                Err(error) => told = told.or_later(error),
+            }
+        }
+        Err(told)
     }
 
     /// Dials until connected, pausing by `backoff` with jitter from `random`; ends early with an

@@ -77,6 +77,25 @@ pub async fn enrol(
     Ok(identity)
 }
 
+/// Joins at the first of these addresses that is reached. See [`enrol`]; none is tried once the secret was
+/// sent.
+pub async fn enrol_at_each(
+    addrs: &[SocketAddr],
+    token: &Token,
+    name: &Name,
+    role: Role,
+    clock: Arc<dyn Clock>,
+) -> Result<Identity, EnrolError> {
+    let mut told = ConnectError::NoAddress;
+    for addr in addrs {
+        match enrol(*addr, token, name, role, clock.clone()).await {
+            Err(EnrolError::Connect(error)) => told = told.or_later(error),
+            settled => return settled,
+        }
+    }
+    Err(told.into())
+}
+
 /// Connects, and returns the pinned authority's certificate (PEM) with the connection.
 async fn reach(
     addr: SocketAddr,

@@ -111,6 +111,9 @@ pub enum ConnectError {
     /// Our own files do not work.
     #[error(transparent)]
     Setup(#[from] TlsError),
+    /// There was no address to dial.
+    #[error("coordinator's name has no address: check it")]
+    NoAddress,
     /// No UDP socket.
     #[error("no UDP socket could be opened: {0}")]
     Socket(#[source] io::Error),
@@ -137,8 +140,14 @@ impl ConnectError {
             | Self::Refused(_)
             | Self::Lost
             | Self::Tls { .. }
+            | Self::NoAddress
             | Self::Socket(_) => false,
         }
+    }
+
+    /// Which of two is told, of one coordinator's addresses: what people must act on, else the later one.
+    pub(crate) fn or_later(self, later: Self) -> Self {
+        if self.is_lasting() && !later.is_lasting() { self } else { later }
     }
 }
 

@@ -45,7 +45,7 @@ pub use ca::{Ca, CaError};
 pub use clock::{Clock, SystemClock};
 pub use connection::{BiStream, CloseReason, Closed, Connection, StreamError};
 pub use dial::{Dialer, connect};
-pub use enrol::{EnrolError, enrol};
+pub use enrol::{EnrolError, enrol, enrol_at_each};
 pub use enroller::Enroller;
 pub use fault::{ConnectError, Party};
 pub use frame::FrameError;

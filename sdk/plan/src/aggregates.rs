@@ -45,6 +45,19 @@ pub(crate) enum Aggregate {
 }
 
 impl Aggregate {
+    /// Where its value stands; `None` of what only counts.
+    pub fn place(&self) -> Option<Place> {
+        match self {
+            Self::Rows | Self::Units | Self::UnitsWith(_) | Self::NonNull(_) => None,
+            Self::Distinct(typed)
+            | Self::Sum(typed)
+            | Self::Avg(typed)
+            | Self::Spread(_, typed)
+            | Self::Quantile(typed, _)
+            | Self::Pair { y: typed, .. } => Some(typed.place),
+        }
+    }
+
     /// Its heading where the analysis gives none.
     pub fn heading(&self, scope: &Scope<'_>) -> String {
         match self {

@@ -1,13 +1,14 @@
 //! Aggregates and windows over one person's rows, as they are met inside the expressions of a subquery.
 //! Each becomes a column of a step below. A window that is not cut by person must be refused here.
 
+use crate::aggregates::{only, truth};
 use crate::construct::Construct;
 use crate::error::{Place, PlanError, excerpt};
 use crate::expr::{Expr, Literal};
-use crate::lower::lower;
+use crate::lower::{condition, lower};
 use crate::relation::{Measure, NamedMeasure, OrderKey, WindowFunction};
 use crate::scope::{Scope, fresh};
-use crate::syntax::{Call, call, unwrapped};
+use crate::syntax::{AggregateCall, Call, aggregate_call, call, unwrapped};
 use crate::text::place;
 use crate::typed::Typed;
 use cloister_terms::limits::ROW_CAP_MAX;
@@ -136,7 +137,7 @@ pub(crate) fn met(
             if calls.inside.get() != Inside::Item {
                 return Err(PlanError::refused(Construct::Window, at));
             }
-            let met = calls.within(Inside::Window, || window(scope, function, over, at));
+            let met = calls.within(Inside::Window, || window(scope, &name, function, over, at));
             let (met, column_type) = met?;
             (calls.windowed(met, wanted), column_type)
         }
@@ -151,7 +152,7 @@ pub(crate) fn met(
                 return Err(PlanError::refused(Construct::NestedAggregate, at));
             }
             let (measure, column_type) =
-                calls.within(Inside::Aggregate, || measure(scope, &name, &call(function)?))?;
+                calls.within(Inside::Aggregate, || measure(scope, &name, function))?;
             (calls.measured(measure, wanted, at), column_type)
         }
     };
@@ -162,12 +163,22 @@ fn is_measure(name: &str) -> bool {
     matches!(name, "count" | "sum" | "avg" | "min" | "max")
 }
 
+/// An aggregate of one person's rows, with its filter inside what it is of.
 fn measure(
     scope: &Scope<'_>,
     name: &str,
-    call: &Call<'_>,
+    function: &Function,
 ) -> Result<(Measure, ColumnType), PlanError> {
+    let AggregateCall { call, filter, within_group } = aggregate_call(function)?;
     let at = place(call.name.span.start);
+    if !within_group.is_empty() {
+        return Err(PlanError::refused(Construct::Argument, at));
+    }
+    let filter = filter.map(|filter| condition(scope, filter)).transpose()?;
+    let kept = |of: Expr| match &filter {
+        None => of,
+        Some(filter) => only(filter, of),
+    };
     let [arg] = call.args.as_slice() else {
         return Err(PlanError::Arguments {
             name: name.to_owned(),
@@ -177,18 +188,22 @@ fn measure(
     };
     let arg = match arg {
         FunctionArgExpr::Wildcard if name == "count" && !call.distinct => {
-            return Ok((Measure::CountRows, ColumnType::Int64));
+            return Ok((present(scope, kept(truth())), ColumnType::Int64));
         }
         FunctionArgExpr::Expr(arg) => arg,
         _ => return Err(PlanError::refused(Construct::Wildcard, at)),
     };
     if name == "count" {
-        return Ok((counted(scope, arg, call.distinct, at)?, ColumnType::Int64));
+        let of = kept(counted(scope, unwrapped(arg), call.distinct, at)?);
+        let measure =
+            if call.distinct { Measure::CountDistinct { of } } else { present(scope, of) };
+        return Ok((measure, ColumnType::Int64));
     }
     if call.distinct && !matches!(name, "min" | "max") {
         return Err(PlanError::refused(Construct::AggregateDistinct, at));
     }
-    let Typed { expr: of, column_type, place } = lower(scope, arg)?;
+    let Typed { expr, column_type, place } = lower(scope, arg)?;
+    let of = kept(expr);
     let is_number = matches!(column_type, ColumnType::Int64 | ColumnType::Float64);
     match name {
         "min" => Ok((Measure::Min { of }, column_type)),
@@ -204,31 +219,27 @@ fn measure(
     }
 }
 
-fn counted(
-    scope: &Scope<'_>,
-    arg: &Ast,
-    is_distinct: bool,
-    at: Place,
-) -> Result<Measure, PlanError> {
-    let arg = unwrapped(arg);
-    if is_distinct {
-        if scope.is_unit(arg) || scope.unit_marker(arg).is_some() {
-            return Err(PlanError::refused(Construct::CountUnit, at));
-        }
-        return Ok(Measure::CountDistinct { of: lower(scope, arg)?.expr });
+/// What a count looks at: the unit is missing on no row but where a join found none.
+fn counted(scope: &Scope<'_>, arg: &Ast, is_distinct: bool, at: Place) -> Result<Expr, PlanError> {
+    let (is_unit, marker) = (scope.is_unit(arg), scope.unit_marker(arg));
+    if is_distinct && (is_unit || marker.is_some()) {
+        return Err(PlanError::refused(Construct::CountUnit, at));
     }
-    if scope.is_unit(arg) {
-        return Ok(Measure::CountRows);
+    match marker {
+        Some(marker) => Ok(marker),
+        None if is_unit => Ok(truth()),
+        None => Ok(lower(scope, arg)?.expr),
     }
-    let of = match scope.unit_marker(arg) {
-        Some(marker) => marker,
-        None => lower(scope, arg)?.expr,
-    };
-    Ok(if scope.never_null(&of) { Measure::CountRows } else { Measure::CountNonNull { of } })
+}
+
+/// A count of the rows where an expression is not NULL.
+fn present(scope: &Scope<'_>, of: Expr) -> Measure {
+    if scope.never_null(&of) { Measure::CountRows } else { Measure::CountNonNull { of } }
 }
 
 fn window(
     scope: &Scope<'_>,
+    name: &str,
     function: &Function,
     over: &WindowType,
     at: Place,
@@ -255,19 +266,17 @@ fn window(
     let order = order_by.iter().map(|key| order_key(scope, key, at));
     let order = order.collect::<Result<Vec<_>, _>>()?;
     let plain = Function { over: None, ..function.clone() };
-    let call = call(&plain)?;
-    let name = call.name.value.to_ascii_lowercase();
-    let (function, column_type) = if matches!(name.as_str(), "row_number" | "lag" | "lead") {
+    let (function, column_type) = if matches!(name, "row_number" | "lag" | "lead") {
         if window_frame.is_some() {
             return Err(PlanError::WindowFrame { place: at });
         }
         if order.is_empty() {
-            return Err(PlanError::WindowOrder { name, place: at });
+            return Err(PlanError::WindowOrder { name: name.to_owned(), place: at });
         }
-        placed(scope, &name, &call, at)?
-    } else if is_measure(&name) {
+        placed(scope, name, &call(&plain)?, at)?
+    } else if is_measure(name) {
         // Windows come after grouping, so their arguments may hold aggregates.
-        let (measure, column_type) = measure(scope, &name, &call)?;
+        let (measure, column_type) = measure(scope, name, &plain)?;
         match is_running(window_frame.as_ref(), order.is_empty()) {
             Some(true) => (WindowFunction::Running { measure }, column_type),
             Some(false) => (WindowFunction::Whole { measure }, column_type),

@@ -58,7 +58,7 @@ pub enum Construct {
     Window,
     /// `ROLLUP`, `CUBE`, `GROUPING SETS`, `GROUP BY ALL`.
     GroupingSets,
-    /// `FILTER (WHERE ...)` on what is no aggregate, or on an aggregate of one person's rows.
+    /// `FILTER (WHERE ...)` on what is no aggregate.
     Filter,
     /// `GROUP BY` in the row query of a module.
     ModuleGroupBy,
@@ -234,7 +234,7 @@ impl Construct {
             }
             Self::Filter => (
                 "FILTER there",
-                "write it after an aggregate over people, or use CASE WHEN inside the aggregate",
+                "write it after an aggregate, such as COUNT(*) FILTER (WHERE condition)",
             ),
             Self::ModuleGroupBy => {
                 ("GROUP BY in a module's rows", "select columns only; the module groups by itself")

@@ -1,7 +1,7 @@
 //! The digest of a plan: SHA-256 of its canonical JSON (RFC 8785). It names the question; nothing
 //! that does not change the question may be part of the plan.
 
-use crate::error::PlanError;
+use crate::error::{Place, PlanError};
 use crate::ir::ContributionPlan;
 use crate::limits::PLAN_JSON_DEPTH_MAX;
 use cloister_terms::Digest;
@@ -19,7 +19,7 @@ impl ContributionPlan {
         };
         let bytes = bytes.map_err(|_| PlanError::Unwritable)?;
         if json_depth(&bytes) > PLAN_JSON_DEPTH_MAX {
-            return Err(PlanError::PlanTooDeep);
+            return Err(PlanError::PlanTooDeep { place: Place::default() });
         }
         sha256(&bytes).ok_or(PlanError::Unwritable)
     }

@@ -299,9 +299,12 @@ pub enum PlanError {
     },
     /// The plan's structure is too deep to be written so that every reader can read it.
     #[error(
-        "the query is nested too deeply in all: use fewer steps inside each other, or flatter expressions"
+        "the query{place} is nested too deeply in all: use fewer steps inside each other, or flatter expressions"
     )]
-    PlanTooDeep,
+    PlanTooDeep {
+        /// Where it begins.
+        place: Place,
+    },
     /// An identifier column was used.
     #[error("`{column}`{place} identifies people or records and cannot be used: leave it out")]
     Identifier {
@@ -424,8 +427,13 @@ pub enum PlanError {
         place: Place,
     },
     /// No aggregate.
-    #[error("nothing is counted or summed: select COUNT(*), COUNT(DISTINCT unit), SUM or AVG")]
-    NoAggregate,
+    #[error(
+        "nothing is counted or summed{place}: select COUNT(*), COUNT(DISTINCT unit), SUM or AVG"
+    )]
+    NoAggregate {
+        /// Where SELECT stands.
+        place: Place,
+    },
     /// A heading that hides a column (row A7).
     #[error("heading `{name}`{place} is also a column: choose another name after AS")]
     HeadingIsColumn {
@@ -453,8 +461,13 @@ pub enum PlanError {
         place: Place,
     },
     /// The answer's shape is unusable.
-    #[error(transparent)]
-    Shape(#[from] ShapeError),
+    #[error("{error}{place}")]
+    Shape {
+        /// Why.
+        error: ShapeError,
+        /// Where the keys are.
+        place: Place,
+    },
     /// A cap or another number is out of range.
     #[error("`{what}` is {found}: it must be between 1 and {max}")]
     OutOfRange {
@@ -467,7 +480,7 @@ pub enum PlanError {
     },
     /// One person could change a cell by more than integers keep exact.
     #[error(
-        "one person could change `{lane}` by {steps} steps, more than {SENSITIVITY_STEPS_MAX}: \
+        "one person could change `{lane}`{place} by {steps} steps, more than {SENSITIVITY_STEPS_MAX}: \
          lower the row cap or write clamp(x, lo, hi)"
     )]
     TooSensitive {
@@ -475,6 +488,8 @@ pub enum PlanError {
         lane: String,
         /// The change, in steps.
         steps: String,
+        /// Where.
+        place: Place,
     },
     /// Nothing was offered to spend.
     #[error("the round may cost nothing: offer an epsilon or a rho above 0")]
@@ -492,11 +507,13 @@ pub enum PlanError {
     RoundsUnused,
     /// One person could bring too many sums of private groups.
     #[error(
-        "one person may count in private groups with {found} sums in all: lower `group_cap`, or ask for fewer figures, to come to at most {PRIVATE_SUMS_MAX}"
+        "one person may count in private groups{place} with {found} sums in all: lower `group_cap`, or ask for fewer figures, to come to at most {PRIVATE_SUMS_MAX}"
     )]
     PrivateSums {
         /// Group cap times sums of a group.
         found: u64,
+        /// Where the keys are.
+        place: Place,
     },
     /// No threshold protects private keys.
     #[error("the groups are private: {0}")]

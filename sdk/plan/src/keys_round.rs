@@ -44,5 +44,6 @@ pub(crate) fn keys_draft(draft: &Draft) -> Result<Draft, PlanError> {
         }),
         row_cap: draft.row_cap,
         cells_per_person_max: draft.cells_per_person_max,
+        places: draft.places,
     })
 }

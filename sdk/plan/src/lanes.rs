@@ -40,6 +40,8 @@ pub(crate) struct Lane {
     pub one_of: Option<OneOf>,
     /// How much its noise matters, in twelfths; a group's is its first lane's.
     pub weight: u32,
+    /// Where the value stands that first needed it.
+    pub place: Place,
 }
 
 /// The lanes of a query, distinct, in the order they were first needed.
@@ -48,6 +50,8 @@ pub(crate) struct Lanes {
     lanes: Vec<Lane>,
     groups: u32,
     parts: usize,
+    /// Where the value stands that lanes are made for.
+    place: Place,
     /// Expressions whose plain sums the query asks for: their averages share that sum.
     summed: Vec<Expr>,
     /// Histograms so far, by what they count.
@@ -60,7 +64,8 @@ impl Lanes {
     /// No lanes yet; `row_cap` rows of one person are used at most.
     pub fn new(row_cap: u32) -> Self {
         let (lanes, summed, histograms, distinct) = Default::default();
-        Self { row_cap, lanes, groups: 0, parts: 0, summed, histograms, distinct }
+        let (groups, parts, place) = (0, 0, Place::default());
+        Self { row_cap, lanes, groups, parts, place, summed, histograms, distinct }
     }
 
     /// Says that the query asks for an aggregate somewhere, before any formula is made.
@@ -77,6 +82,7 @@ impl Lanes {
 
     /// The lane that counts each person of a cell once, made if need be.
     pub fn persons(&mut self) -> Result<u32, PlanError> {
+        self.place = Place::default();
         let lane = self.index(LaneExpr::CountUnits)?;
         self.weigh(lane, FIGURE_WEIGHT);
         Ok(lane)
@@ -89,6 +95,7 @@ impl Lanes {
         aggregate: &Aggregate,
         scope: &Scope<'_>,
     ) -> Result<Formula, PlanError> {
+        self.place = aggregate.place().unwrap_or_default();
         let lane = match aggregate {
             Aggregate::Rows => self.index(LaneExpr::CountRows)?,
             Aggregate::Units => self.index(LaneExpr::CountUnits)?,
@@ -310,7 +317,7 @@ impl Lanes {
     fn index(&mut self, expr: LaneExpr) -> Result<u32, PlanError> {
         let found = self.lanes.iter().position(|l| l.one_of.is_none() && l.expr == expr);
         if let Some(index) = found {
-            return u32::try_from(index).map_err(|_| too_many());
+            return u32::try_from(index).map_err(|_| too_many(self.place));
         }
         self.push(expr, None)
     }
@@ -325,21 +332,25 @@ impl Lanes {
             let index = self.push(expr, Some(one_of))?;
             first = first.or(Some(index));
         }
-        first.ok_or_else(too_many)
+        first.ok_or_else(|| too_many(self.place))
     }
 
     fn push(&mut self, expr: LaneExpr, one_of: Option<OneOf>) -> Result<u32, PlanError> {
         self.room(1)?;
         if let Some(inner) = expr.expr() {
-            self.parts += checked_parts(inner, LANE_PARTS_MAX.saturating_sub(self.parts))?;
+            let left = LANE_PARTS_MAX.saturating_sub(self.parts);
+            self.parts += checked_parts(inner, left, self.place)?;
         }
-        let index = u32::try_from(self.lanes.len()).map_err(|_| too_many())?;
-        self.lanes.push(Lane { expr, one_of, weight: 0 });
+        let index = u32::try_from(self.lanes.len()).map_err(|_| too_many(self.place))?;
+        self.lanes.push(Lane { expr, one_of, weight: 0, place: self.place });
         Ok(index)
     }
 
     fn room(&self, more: usize) -> Result<(), PlanError> {
-        if self.lanes.len().saturating_add(more) > LANES_MAX { Err(too_many()) } else { Ok(()) }
+        if self.lanes.len().saturating_add(more) > LANES_MAX {
+            return Err(too_many(self.place));
+        }
+        Ok(())
     }
 
     fn weigh(&mut self, lane: u32, weight: u32) {
@@ -349,12 +360,9 @@ impl Lanes {
     }
 }
 
-fn too_many() -> PlanError {
-    PlanError::TooMany {
-        what: "different counts, sums, leaves and values",
-        max: LANES_MAX,
-        place: Place::default(),
-    }
+fn too_many(place: Place) -> PlanError {
+    let what = "different counts, sums, leaves and values";
+    PlanError::TooMany { what, max: LANES_MAX, place }
 }
 
 fn too_wide(typed: &Typed) -> PlanError {
@@ -380,8 +388,7 @@ fn known(value: Expr, other: &Expr) -> Expr {
 
 /// Counts an expression's parts. Errors beyond `left` of them, and on nesting that a plan's readers
 /// would not follow.
-fn checked_parts(expr: &Expr, left: usize) -> Result<usize, PlanError> {
-    let place = Place::default();
+fn checked_parts(expr: &Expr, left: usize, place: Place) -> Result<usize, PlanError> {
     let (mut waiting, mut parts) = (vec![(expr, 0usize)], 0usize);
     while let Some((expr, above)) = waiting.pop() {
         parts += 1;

@@ -14,6 +14,7 @@ use crate::limits::{
     SENSITIVITY_STEPS_MAX,
 };
 use crate::planned::{Draft, DraftLane};
+use crate::pointed::Places;
 use crate::relate::Related;
 use crate::scope::{Scope, folded};
 use crate::syntax::{place_of, unwrapped};
@@ -81,6 +82,7 @@ pub(crate) fn draft(
         private: None,
         row_cap,
         cells_per_person_max: u64::MAX,
+        places: Places::default(),
     })
 }
 
@@ -123,6 +125,7 @@ fn lanes(body: &ModuleBody) -> Result<Vec<DraftLane>, PlanError> {
             sensitivity_steps: Some(together.map_or(own, |(sensitivity, _)| sensitivity)),
             one_of: together.map(|(_, one_of)| one_of),
             weight: FIGURE_WEIGHT,
+            place: Place::default(),
         }
     };
     Ok(body.lanes.iter().map(lane).collect())

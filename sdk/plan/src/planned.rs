@@ -2,7 +2,7 @@
 //! Pure and deterministic: the same dictionary and question give the same plan everywhere, and a plan
 //! made again from its own analysis is that plan.
 
-use crate::error::{PlanError, excerpt};
+use crate::error::{Place, PlanError, excerpt};
 use crate::figure_notes::figure_notes;
 use crate::ir::{Contribute, ContributionPlan, PLAN_VERSION, RowPlan};
 use crate::keys_round::keys_draft;
@@ -10,6 +10,7 @@ use crate::limits::SENSITIVITY_STEPS_MAX;
 use crate::noise::{Chosen, Need, Spend, choose};
 use crate::notes;
 use crate::people::{choose_with, kinds, people_notes};
+use crate::pointed::Places;
 use crate::served::served;
 use crate::sql::Unlisted;
 use crate::{module, sql};
@@ -120,6 +121,8 @@ pub(crate) struct Draft {
     pub row_cap: u32,
     /// Cells that the rows of one person can reach at most, whatever the group cap.
     pub cells_per_person_max: u64,
+    /// Where refusals of the whole question point.
+    pub places: Places,
 }
 
 /// Private keys without their threshold.
@@ -140,6 +143,8 @@ pub(crate) struct DraftLane {
     pub one_of: Option<OneOf>,
     /// How much its noise matters, see [`crate::lanes::FIGURE_WEIGHT`].
     pub weight: u32,
+    /// Where its value stands in the text.
+    pub place: Place,
 }
 
 /// Plans a question. Errors when the body is not of the surface that analyses may use, when a cap is
@@ -162,7 +167,8 @@ pub fn plan(dictionary: &Dictionary, question: &Question<'_>) -> Result<Planned,
             module::draft(dictionary, body, (question.row_cap, question.group_cap))?
         }
     };
-    finish(draft, question, dictionary)
+    let places = draft.places;
+    finish(draft, question, dictionary).map_err(|error| error.in_question(places))
 }
 
 /// Plans an analysis again from its own body, caps and cost, as every node does. A node compares the
@@ -310,7 +316,7 @@ fn private_keys_of(
     // What one person can bring to sums must stay small: no cell is known beforehand.
     let found = u64::from(group_cap).saturating_mul(lanes.len() as u64);
     if found > PRIVATE_SUMS_MAX {
-        return Err(PlanError::PrivateSums { found });
+        return Err(PlanError::PrivateSums { found, place: Place::default() });
     }
     let threshold = persons_lane.map(|persons_lane| -> Result<_, PlanError> {
         let persons = usize::try_from(persons_lane).ok().and_then(|at| lanes.get(at));
@@ -348,6 +354,7 @@ fn need(lane: &DraftLane) -> Result<Need, PlanError> {
     let too_sensitive = || PlanError::TooSensitive {
         lane: excerpt(&lane.name),
         steps: lane.sensitivity_steps.map_or_else(|| "2^64".to_owned(), |steps| steps.to_string()),
+        place: lane.place,
     };
     let sensitivity_steps = lane.sensitivity_steps.filter(is_exact).ok_or_else(too_sensitive)?;
     Ok(Need {
@@ -356,4 +363,24 @@ fn need(lane: &DraftLane) -> Result<Need, PlanError> {
         one_of: lane.one_of,
         weight: lane.weight,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Ranges are made so that sums fit: this is what stands behind them.
+    #[test]
+    fn a_lane_that_is_too_sensitive_is_pointed_at() {
+        let text = "SELECT SUM(km) AS km FROM trips";
+        let place = Place { line: 1, column: 12 };
+        for sensitivity_steps in [None, Some(SENSITIVITY_STEPS_MAX + 1)] {
+            let (name, one_of) = ("sum(km)".to_owned(), None);
+            let lane =
+                DraftLane { name, grid_bits: 0, sensitivity_steps, one_of, weight: 1, place };
+            let refused = need(&lane).err().unwrap();
+            assert!(matches!(refused, PlanError::TooSensitive { .. }), "{refused:?}");
+            assert_eq!(refused.pointed(text).unwrap().shown_column, 12);
+        }
+    }
 }

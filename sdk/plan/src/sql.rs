@@ -13,6 +13,7 @@ use crate::keys;
 use crate::lanes::{Lane, Lanes};
 use crate::lower::lower;
 use crate::planned::{Draft, DraftLane, DraftPrivate};
+use crate::pointed::Places;
 use crate::recipe::{Named, recipe};
 use crate::relate::Related;
 use crate::scope::{Scope, folded};
@@ -84,18 +85,27 @@ pub(crate) fn draft(
         row_cap,
         // Each row is in one cell, so a person's rows reach no more cells than there are rows.
         cells_per_person_max: row_cap.into(),
+        places: places(&clauses),
     })
+}
+
+/// Where refusals of the whole question point.
+fn places(clauses: &Clauses<'_>) -> Places {
+    let select = clauses.place;
+    let first = clauses.group_by.first().map(place_of).filter(|place| place.line > 0);
+    Places { select, groups: first.unwrap_or(select) }
 }
 
 /// A lane without its noise, for persons with at most `row_cap` rows.
 pub(crate) fn draft_lane(lane: &Lane, row_cap: u32) -> DraftLane {
-    let Lane { expr, one_of, weight } = lane;
+    let Lane { expr, one_of, weight, place } = lane;
     DraftLane {
         name: excerpt(&expr.label()),
         grid_bits: expr.grid_bits(),
         sensitivity_steps: expr.sensitivity_steps(row_cap),
         one_of: *one_of,
         weight: *weight,
+        place: *place,
     }
 }
 
@@ -118,7 +128,7 @@ fn items(scope: &Scope<'_>, clauses: &Clauses<'_>) -> Result<Vec<Item>, PlanErro
     if items.iter().any(|item| matches!(item.kind, ItemKind::Figure(_))) {
         return Ok(items);
     }
-    Err(PlanError::NoAggregate)
+    Err(PlanError::NoAggregate { place: clauses.place })
 }
 
 fn item(

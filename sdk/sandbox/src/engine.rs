@@ -24,10 +24,13 @@ const LAYOUT_BYTES: usize = 16;
 /// given back to the system: a page that is touched anew costs more than 4 KiB written.
 const KEPT_MEMORY_BYTES: usize = PAGE_BYTES as usize;
 const KEPT_TABLE_BYTES: usize = TABLE_ELEMENTS_MAX as usize * size_of::<usize>();
+/// Instances of a store in the fresh tier, which are given back together. Each reserves more than 4 GiB of
+/// addresses, of which a worker may have [`crate::limits::WORKER_ADDRESS_BYTES`].
+const FRESH_INSTANCES: u32 = 3;
 /// Fuel for the trial instance: it runs no code of the module.
 const TRIAL_FUEL: u64 = 1_000_000;
 
-/// A vetted module as machine code, ready to be instantiated. A clone shares the code and the one pooled slot.
+/// A vetted module as machine code, ready to be instantiated. A clone shares the code and the pooled slots.
 #[derive(Clone)]
 pub struct Compiled {
     pub(crate) engine: Engine,
@@ -37,6 +40,8 @@ pub struct Compiled {
     pub(crate) marks: Option<ModuleExport>,
     pub(crate) globals: Vec<ModuleExport>,
     pub(crate) restore: Restore,
+    /// Instances that fit one store.
+    pub(crate) instances: u32,
     tier: Tier,
     input: Buffer,
     output: Buffer,
@@ -212,7 +217,8 @@ pub(crate) fn compile_by(
     }
     let (tier, code) = code_for(vetted, tier)?;
     let has_marks = tier == Tier::Cards;
-    let engine = Engine::new(&config(has_marks))
+    let instances = if tier == Tier::Fresh { FRESH_INSTANCES } else { 1 };
+    let engine = Engine::new(&config(has_marks, instances))
         .map_err(|error| CompileError::Engine { detail: format!("{error:#}") })?;
     let compile_error =
         |error: wasmtime::Error| CompileError::Compile { detail: format!("{error:#}") };
@@ -245,6 +251,7 @@ pub(crate) fn compile_by(
         marks,
         globals,
         restore,
+        instances,
         tier,
         input,
         output,
@@ -305,19 +312,19 @@ impl Compiled {
     }
 }
 
-/// One engine a job: no feature that the vetter refuses, one pooled slot, fuel, one NaN. A second memory
-/// only where marks need it.
-fn config(has_marks: bool) -> Config {
+/// One engine a job: no feature that the vetter refuses, as many pooled slots as a store has instances, fuel,
+/// one NaN. A second memory only where marks need it.
+fn config(has_marks: bool, instances: u32) -> Config {
     let memories = if has_marks { 2 } else { 1 };
     let mut pool = PoolingAllocationConfig::new();
-    pool.total_core_instances(1)
-        .total_memories(memories)
-        .total_tables(1)
+    pool.total_core_instances(instances)
+        .total_memories(memories * instances)
+        .total_tables(instances)
         .max_memories_per_module(memories)
         .max_tables_per_module(1)
         .max_memory_size((MEMORY_PAGES_MAX * PAGE_BYTES) as usize)
         .table_elements(TABLE_ELEMENTS_MAX as usize)
-        .max_unused_warm_slots(1)
+        .max_unused_warm_slots(instances)
         .linear_memory_keep_resident(KEPT_MEMORY_BYTES)
         .table_keep_resident(KEPT_TABLE_BYTES)
         .pagemap_scan(Enabled::No);

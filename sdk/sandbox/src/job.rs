@@ -9,7 +9,7 @@ use crate::engine::{Buffer, CompileError, Compiled, Restore};
 use crate::frames::Counters;
 use crate::image::Image;
 use crate::limits::{COMPARED_EVERY, FUEL_PER_PERSON_MAX};
-use crate::live::{Live, sandbox};
+use crate::live::{Live, Spare, sandbox};
 use crate::outputs::Outputs;
 use crate::persons::{PersonRows, Persons};
 use crate::shape::Shape;
@@ -27,11 +27,25 @@ pub struct Job {
     counters: Counters,
     /// The instance that the next person gets; none at the start, after a trap, and in the fresh tier.
     live: Option<Live>,
+    /// In the fresh tier, the store of the person before.
+    spare: Option<Spare>,
     /// What that instance must be; none before the first and in the fresh tier.
     image: Option<Image>,
     compared_every: u64,
     #[cfg(feature = "for-tests")]
     keeps_state: bool,
+}
+
+/// What a person's run left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum After {
+    /// The instance as the image says, but for the rows in its input buffer: the next person's are written over
+    /// them.
+    Restored,
+    /// One that serves nobody else.
+    Served,
+    /// One that trapped.
+    Trapped,
 }
 
 /// Why a whole job ends without an answer. Nothing here depends on one person's result.
@@ -74,6 +88,7 @@ impl Job {
             watchdog,
             counters: Counters::default(),
             live: None,
+            spare: None,
             image: None,
             compared_every: COMPARED_EVERY,
             #[cfg(feature = "for-tests")]
@@ -121,7 +136,7 @@ impl Job {
         let ran = if self.watchdog.expired() { Err(JobError::Watchdog) } else { ran };
         if ran.is_err() {
             // What stopped half-way is used for nobody any more.
-            self.live = None;
+            (self.live, self.spare) = (None, None);
         }
         ran
     }
@@ -136,22 +151,23 @@ impl Job {
             return Err(JobError::Watchdog);
         }
         self.counters.persons += 1;
-        let kept = self.run_in_instance(persons, person, outputs);
-        if !matches!(kept, Ok(true)) {
-            // The instance goes: whatever was half done goes with it.
-            self.live = None;
+        let after = self.run_in_instance(persons, person, outputs);
+        match after {
+            Ok(After::Restored) => {}
+            Ok(After::Served) => self.spare = self.live.take().and_then(Live::spare),
+            // The instance goes with its store: whatever was half done goes with them.
+            Ok(After::Trapped) | Err(_) => self.live = None,
         }
-        kept.map(|_| ())
+        after.map(|_| ())
     }
 
-    /// Whether the instance is as the image says again, but for the rows in its input buffer: the next
-    /// person's are written over them.
+    /// Runs one person; what is to become of the instance.
     fn run_in_instance(
         &mut self,
         persons: &Persons<'_>,
         person: PersonRows,
         outputs: &mut Outputs,
-    ) -> Result<bool, JobError> {
+    ) -> Result<After, JobError> {
         if self.live.is_none() {
             self.live = Some(self.start()?);
         }
@@ -174,14 +190,14 @@ impl Job {
             Err(error) => {
                 outputs.push_default();
                 self.trapped(&error)?;
-                Ok(false)
+                Ok(After::Trapped)
             }
         }
     }
 
     /// A fresh instance, its input buffer zeroed. Its first state is the image.
     fn start(&mut self) -> Result<Live, JobError> {
-        let mut live = Live::start(&self.compiled)?;
+        let mut live = Live::start(&self.compiled, self.spare.take())?;
         input_of(&mut live, self.input)?.fill(0);
         if self.image.is_none() && self.compiled.restore != Restore::Instance {
             self.image = Some(Image::of(&mut live));
@@ -189,11 +205,10 @@ impl Job {
         Ok(live)
     }
 
-    /// Restores the instance for the next person and, on a sample, compares it with the image. False: it
-    /// serves nobody else.
-    fn restore(&mut self) -> Result<bool, JobError> {
+    /// Restores the instance for the next person and, on a sample, compares it with the image.
+    fn restore(&mut self) -> Result<After, JobError> {
         let (Some(image), Some(live)) = (&mut self.image, &mut self.live) else {
-            return Ok(false);
+            return Ok(After::Served);
         };
         #[cfg(feature = "for-tests")]
         let restores = !self.keeps_state;
@@ -205,7 +220,7 @@ impl Job {
         if (self.counters.persons - 1).is_multiple_of(self.compared_every) {
             self.compare()?;
         }
-        Ok(true)
+        Ok(After::Restored)
     }
 
     /// # Errors

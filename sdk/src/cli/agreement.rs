@@ -5,7 +5,8 @@ use clap::Subcommand;
 use cloister_terms::{Act, Agreement, check_dates};
 use cloister_wire::dsse::Envelope;
 use cloister_wire::message::FromPerson;
-use std::path::PathBuf;
+use std::io::Write;
+use std::path::{Path, PathBuf};
 
 #[derive(Subcommand)]
 pub(super) enum AgreementCommand {
@@ -53,18 +54,18 @@ pub(super) async fn agreement(
             let envelope = Envelope::unsigned(&agreement)?;
             write(out, &envelope.to_bytes())?;
             let digest = envelope.open::<Agreement>()?.digest();
-            eprintln!(
+            tell!(
                 "agreement {digest} written to {}; every party's steward signs it next",
                 out.display()
             );
         }
-        AgreementCommand::Sign { file, key } => sign(person, file, key.as_deref(), now_s())?,
+        AgreementCommand::Sign { file, key } => sign(person, file, key.as_deref(), now_s)?,
         AgreementCommand::Publish { file } => {
             let envelope = Envelope::parse(&read(file)?)?;
             let agreement = cloister_wire::proof::open_agreement(&envelope)?;
             let message = FromPerson::Publish { agreement: envelope.to_bytes() };
             connected(person, async |client| Ok(client.store(&message).await?)).await?;
-            eprintln!("agreement {} published", agreement.digest());
+            tell!("agreement {} published", agreement.digest());
         }
         AgreementCommand::Show { file, verbose, json } => show(file, *verbose, *json)?,
     }
@@ -73,14 +74,14 @@ pub(super) async fn agreement(
 
 pub(super) fn sign(
     person: &PersonArguments,
-    file: &std::path::Path,
-    key: Option<&std::path::Path>,
-    now_s: i64,
+    file: &Path,
+    key: Option<&Path>,
+    now_s: impl FnOnce() -> i64,
 ) -> Result<(), CliError> {
     let mut envelope = Envelope::parse(&read(file)?)?;
     let opened = envelope.open::<Agreement>()?;
     opened.document().check().map_err(crate::draft::DraftError::from)?;
-    check_dates(opened.document(), None, Act::Sign, now_s)?;
+    // First the key: whoever types a passphrase may take long over it.
     let key = match key {
         Some(path) => {
             let passphrase = crate::passphrase::existing(person.passphrase_file.as_deref())?;
@@ -90,13 +91,35 @@ pub(super) fn sign(
     };
     let party = opened.document().parties.iter().find(|p| p.steward_key == key.public_key());
     let party = party.ok_or_else(|| CliError::NotAParty(person.home.clone()))?;
+    check_dates(opened.document(), None, Act::Sign, now_s())?;
     envelope.add_signature(&key)?;
-    write(file, &envelope.to_bytes())?;
-    eprintln!("signed for `{}`", party.partner);
+    replace(file, &envelope.to_bytes())
+        .map_err(|error| CliError::File { path: file.to_owned(), error })?;
+    tell!("signed for `{}`", party.partner);
     Ok(())
 }
 
-fn show(file: &std::path::Path, verbose: bool, json: bool) -> Result<(), CliError> {
+/// Puts a document in the place of one that is there, which may hold signatures that no other file does: at
+/// each moment it is either old or new.
+fn replace(file: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    // What a link names is replaced, not the link.
+    let path = std::fs::canonicalize(file)?;
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".new");
+    let fresh = path.with_file_name(name);
+    let mut written = std::fs::File::create(&fresh)?;
+    written.set_permissions(std::fs::metadata(&path)?.permissions())?;
+    written.write_all(bytes)?;
+    written.sync_all()?;
+    std::fs::rename(&fresh, &path)?;
+    // Elsewhere a folder cannot be opened.
+    match path.parent().filter(|_| cfg!(unix)) {
+        Some(folder) => std::fs::File::open(folder)?.sync_all(),
+        None => Ok(()),
+    }
+}
+
+fn show(file: &Path, verbose: bool, json: bool) -> Result<(), CliError> {
     let opened = Envelope::parse(&read(file)?)?.open::<Agreement>()?;
     let signed = |key| opened.is_signed_by(key);
     if json {

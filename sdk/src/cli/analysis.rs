@@ -90,7 +90,7 @@ fn check_module(planned: &Planned, draft: &AnalysisDraft) -> Result<(), CliError
     let Some(wasm) = &draft.module else { return Ok(()) };
     match module_fits_here(&planned.plan, wasm) {
         Err(error) if error.is_of_this_machine() => {
-            eprintln!("warning: {error}; nodes will try it again");
+            tell!("warning: {error}; nodes will try it again");
             Ok(())
         }
         tried => tried.map_err(CliError::Module),
@@ -99,11 +99,7 @@ fn check_module(planned: &Planned, draft: &AnalysisDraft) -> Result<(), CliError
 
 /// A refusal with the line it is about.
 fn pointed(error: DraftError, draft: &AnalysisDraft) -> CliError {
-    let found = match &error {
-        DraftError::Plan(refused) => refused.pointed(draft.sql()),
-        _ => None,
-    };
-    match found {
+    match error.pointed(draft) {
         Some(pointed) => CliError::Pointed { error: Box::new(error), pointed: Box::new(pointed) },
         None => error.into(),
     }
@@ -150,13 +146,13 @@ async fn submit_to(
     let Prepared { agreement, analysis, planned, draft, .. } =
         plan(&arguments.analysis, agreement, researcher)?;
     let module = draft.module;
-    let envelope = signed(person, &analysis, agreement.document(), now_s())?;
+    let envelope = signed(person, &analysis, agreement.document(), now_s)?;
     let digest =
         client.store(&FromPerson::Submit { analysis: envelope.to_bytes(), module }).await?;
     if arguments.json {
         say!("{}", serde_json::json!({ "analysis": digest, "cost": planned.cost }));
     } else {
-        eprintln!("submitted; reviewers see it with `cloister review show {}`", analysis.name);
+        tell!("submitted; reviewers see it with `cloister review show {}`", analysis.name);
         say!("{digest}");
     }
     Ok(())
@@ -167,10 +163,12 @@ pub(super) fn signed(
     person: &PersonArguments,
     analysis: &Analysis,
     agreement: &Agreement,
-    now_s: i64,
+    now_s: impl FnOnce() -> i64,
 ) -> Result<Envelope, CliError> {
-    check_dates(agreement, Some(analysis), Act::Sign, now_s)?;
-    Ok(Envelope::sign(analysis, &person.signing_key()?)?)
+    // First the key: whoever types a passphrase may take long over it.
+    let key = person.signing_key()?;
+    check_dates(agreement, Some(analysis), Act::Sign, now_s())?;
+    Ok(Envelope::sign(analysis, &key)?)
 }
 
 pub(super) async fn status(

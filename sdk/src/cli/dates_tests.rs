@@ -52,10 +52,10 @@ fn b07_nothing_is_signed_under_an_expired_agreement_by_a_steward() {
     let unsigned = Envelope::unsigned(&agreed()).unwrap().to_bytes();
     std::fs::write(&file, &unsigned).unwrap();
     for late_s in [LATE_S, UNTIL_S, i64::MAX] {
-        assert!(is_refused(&agreement::sign(&person, &file, None, late_s)), "{late_s}");
+        assert!(is_refused(&agreement::sign(&person, &file, None, || late_s)), "{late_s}");
     }
     assert_eq!(std::fs::read(&file).unwrap(), unsigned);
-    agreement::sign(&person, &file, None, LATE_S - 1).unwrap();
+    agreement::sign(&person, &file, None, || LATE_S - 1).unwrap();
     let signed = Envelope::parse(&std::fs::read(&file).unwrap()).unwrap();
     assert!(signed.open::<Agreement>().unwrap().is_signed_by(&key(10).public_key()));
 }
@@ -65,7 +65,7 @@ fn b07_nothing_is_signed_under_an_expired_agreement_by_a_researcher() {
     let folder = tempfile::tempdir().unwrap();
     let (person, agreed) = (person(folder.path()), agreed());
     let asked = documents::analysis(&agreed);
-    let sign = |asked: &Analysis, now_s| analysis::signed(&person, asked, &agreed, now_s);
+    let sign = |asked: &Analysis, now_s| analysis::signed(&person, asked, &agreed, || now_s);
     assert!(is_refused(&sign(&asked, LATE_S)));
     sign(&asked, LATE_S - 1).unwrap();
     // The analysis' own dates count too; before they begin it may be signed.
@@ -88,9 +88,23 @@ fn b07_nothing_is_signed_under_an_expired_agreement_by_a_reviewer_but_a_rejectio
             bound: Bound::of(&asked, Digest::new([2; 32])).unwrap(),
             nonce: Nonce::new([3; 16]),
         };
-        review::signed(&person, &vote, (&agreed, &asked), now_s)
+        review::signed(&person, &vote, (&agreed, &asked), || now_s)
     };
     assert!(is_refused(&sign(Verdict::Approve, LATE_S)));
     sign(Verdict::Approve, LATE_S - 1).unwrap();
     sign(Verdict::Reject, UNTIL_S).unwrap();
+}
+
+#[test]
+fn b07_the_clock_is_read_once_the_passphrase_is_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let (person, agreed) = (person(folder.path()), agreed());
+    std::fs::write(folder.path().join("passphrase"), "battery staple\n").unwrap();
+    let file = folder.path().join("agreement.json");
+    std::fs::write(&file, Envelope::unsigned(&agreed).unwrap().to_bytes()).unwrap();
+    let unread = || -> i64 { panic!("the clock was read before the key was open") };
+    let signed = agreement::sign(&person, &file, None, unread);
+    assert!(matches!(signed, Err(CliError::Home(_))));
+    let signed = analysis::signed(&person, &documents::analysis(&agreed), &agreed, unread);
+    assert!(matches!(signed, Err(CliError::Home(_))));
 }

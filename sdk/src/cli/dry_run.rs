@@ -3,7 +3,7 @@
 
 use super::analysis::{Prepared, QuestionArguments, prepared, refusal_json};
 use super::{CliError, PersonArguments, now_s};
-use crate::dry_run::{DryRunOptions, LABEL, MockAnswer, dry_run};
+use crate::dry_run::{DryRunOptions, LABEL, MockAnswer, MockRound, dry_run};
 use clap::Args;
 use cloister_report::TextOptions;
 
@@ -49,7 +49,7 @@ pub(super) async fn run(
     let adjusting = arguments.adjusting.options()?;
     adjusting.check(&analysis.shape)?;
     let mut answer = dry_run(draft, analysis, dictionary, options, now_s()).await?;
-    answer.report = cloister_report::report_with(&answer.shape, &answer.combined, &adjusting)?;
+    answer.adjust(analysis, &adjusting)?;
     if arguments.json {
         say!("{}", answer.to_json()?);
     } else {
@@ -59,14 +59,34 @@ pub(super) async fn run(
 }
 
 fn in_words(answer: &MockAnswer, arguments: &DryRunArguments) -> String {
-    let options = TextOptions {
-        plot: !arguments.no_plot,
-        verbose: arguments.verbose,
-        ..TextOptions::default()
-    };
-    let table = answer.report.to_text(&options);
+    let mut lines = Vec::new();
+    for round in answer.first.iter().chain([&answer.last]) {
+        if answer.rounds > 1 {
+            lines.push(heading(answer, round));
+        }
+        let options = TextOptions {
+            // Of the answer alone.
+            plot: !arguments.no_plot && round.number == answer.rounds,
+            verbose: arguments.verbose,
+            ..TextOptions::default()
+        };
+        lines.extend(round.report.to_text(&options).lines().map(str::to_owned));
+    }
+    if answer.found_nothing() {
+        lines.push(CliError::NoGroups.to_string());
+    }
     // Each line of the table too, so that no part of it can be taken for an answer.
-    let marked = table.lines().map(|line| format!("{LABEL}  {line}").trim_end().to_owned());
+    let marked = lines.iter().map(|line| format!("{LABEL}  {line}").trim_end().to_owned());
     let marked: Vec<String> = marked.collect();
     format!("{}\n{}\n", answer.label(), marked.join("\n"))
+}
+
+/// What a round is for and what it would cost.
+fn heading(answer: &MockAnswer, round: &MockRound) -> String {
+    let MockRound { number, cost, .. } = round;
+    let what = match number {
+        1 => "the groups that partners show",
+        _ => "every partner is asked for all of them",
+    };
+    format!("round {number} of {}, at a cost of {cost} at each partner: {what}", answer.rounds)
 }

@@ -56,7 +56,7 @@ pub(super) fn key(person: &PersonArguments, command: &KeyCommand) -> Result<(), 
             if *json {
                 say!("{}", serde_json::json!({ "public_key": public }));
             } else {
-                eprintln!(
+                tell!(
                     "key written to {}; tell the agreement's drafter this public key:",
                     home.key_path().display()
                 );
@@ -66,7 +66,7 @@ pub(super) fn key(person: &PersonArguments, command: &KeyCommand) -> Result<(), 
         KeyCommand::Rotate => {
             let file = make()?;
             let kept = home.rotate_key(&file)?;
-            eprintln!(
+            tell!(
                 "the old key is kept in {}; agreements that name it need a new version that names this one:",
                 kept.display()
             );
@@ -90,11 +90,12 @@ pub(super) async fn enroll(
     let name = &arguments.name;
     // Before the token is used up: who cannot reach the coordinator cannot ask it anything.
     look_up(&arguments.coordinator).await?;
-    let address = look_up(&arguments.enrol_addr).await?;
+    let addresses = look_up(&arguments.enrol_addr).await?;
     let clock = Arc::new(SystemClock);
-    let identity = cloister_net::enrol(address, &token, name, Role::Person, clock).await?;
+    let identity =
+        cloister_net::enrol_at_each(&addresses, &token, name, Role::Person, clock).await?;
     let profile = Profile { name: name.clone(), coordinator: arguments.coordinator.clone() };
     home.write_enrolment(&profile, &identity)?;
-    eprintln!("enrolled as `{name}`; your private TLS key was made here and stays here");
+    tell!("enrolled as `{name}`; your private TLS key was made here and stays here");
     Ok(())
 }

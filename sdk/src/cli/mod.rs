@@ -6,6 +6,11 @@ macro_rules! say {
     ($($text:tt)*) => { $crate::cli::out(&(format!($($text)*) + "\n")) };
 }
 
+/// A line on standard error, as `eprintln!` writes it but for [`err`]'s manners.
+macro_rules! tell {
+    ($($text:tt)*) => { $crate::cli::err(&(format!($($text)*) + "\n")) };
+}
+
 mod agreement;
 mod analysis;
 #[cfg(test)]
@@ -185,7 +190,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     match run(&arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("cloister: {error}");
+            tell!("cloister: {error}");
             ExitCode::FAILURE
         }
     }
@@ -193,7 +198,9 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 fn run(arguments: &Arguments) -> Result<(), CliError> {
     let person = &arguments.person;
-    let runtime = tokio::runtime::Builder::new_current_thread()
+    // A thread beside this one keeps a connection alive while a module is tried here, or a passphrase typed.
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
         .enable_all()
         .build()
         .map_err(CliError::Runtime)?;
@@ -218,6 +225,12 @@ fn run(arguments: &Arguments) -> Result<(), CliError> {
 fn out(text: &str) {
     use std::io::Write;
     let _ = std::io::stdout().write_all(text.as_bytes());
+}
+
+/// Writes to standard error. A terminal that is gone ends nothing: what was asked for may be signed already.
+fn err(text: &str) {
+    use std::io::Write;
+    let _ = std::io::stderr().write_all(text.as_bytes());
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, CliError> {

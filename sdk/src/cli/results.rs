@@ -59,7 +59,7 @@ pub(super) async fn results(
     let answer = connected(person, async |client| fetch(client, arguments).await).await?;
     if let Some(path) = &arguments.bundle {
         write(path, &answer.bundle()?.to_bytes())?;
-        eprintln!(
+        tell!(
             "answer and proof written to {}; anyone can check it with `cloister verify`",
             path.display()
         );
@@ -107,14 +107,16 @@ fn print(answer: &Answer, arguments: &ResultsArguments) -> Result<(), CliError> 
     }
     let analysis = answer.analysis.document();
     if answer.round.number < analysis.rounds {
-        eprintln!(
+        tell!(
             "round {} of {}: the groups that partners show; `cloister run {}` asks every partner for all of them",
-            answer.round.number, analysis.rounds, analysis.name
+            answer.round.number,
+            analysis.rounds,
+            analysis.name
         );
     }
     if !answer.missing.is_empty() {
         let missing: Vec<_> = answer.missing.iter().map(ToString::to_string).collect();
-        eprintln!("PARTIAL: {} did not answer", missing.join(", "));
+        tell!("PARTIAL: {} did not answer", missing.join(", "));
     }
     Ok(())
 }

@@ -134,10 +134,10 @@ async fn cast(
         nonce: cloister_wire::key::random_nonce()?,
     };
     let documents = (agreement.document(), analysis.document());
-    let envelope = signed(person, &approval, documents, now_s())?;
+    let envelope = signed(person, &approval, documents, now_s)?;
     client.store(&FromPerson::Review { approval: envelope.to_bytes() }).await?;
     let word = if verdict == Verdict::Approve { "approved" } else { "rejected" };
-    eprintln!("{word} `{}` ({})", analysis.document().name, analysis.digest().short());
+    tell!("{word} `{}` ({})", analysis.document().name, analysis.digest().short());
     Ok(())
 }
 
@@ -146,10 +146,12 @@ pub(super) fn signed(
     person: &PersonArguments,
     vote: &Approval,
     (agreement, analysis): (&Agreement, &Analysis),
-    now_s: i64,
+    now_s: impl FnOnce() -> i64,
 ) -> Result<Envelope, CliError> {
+    // First the key: whoever types a passphrase may take long over it.
+    let key = person.signing_key()?;
     if vote.verdict == Verdict::Approve {
-        check_dates(agreement, Some(analysis), Act::Sign, now_s)?;
+        check_dates(agreement, Some(analysis), Act::Sign, now_s())?;
     }
-    Ok(Envelope::sign(vote, &person.signing_key()?)?)
+    Ok(Envelope::sign(vote, &key)?)
 }

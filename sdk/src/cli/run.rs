@@ -52,7 +52,7 @@ async fn run_on(
     };
     let found = match found {
         Some(found) => {
-            eprintln!("an earlier run has found groups: asking for those (round 2 of 2)");
+            tell!("an earlier run has found groups: asking for those (round 2 of 2)");
             found
         }
         None => {
@@ -61,7 +61,7 @@ async fn run_on(
             if arguments.no_wait {
                 say!("{run}");
                 if has_second {
-                    eprintln!(
+                    tell!(
                         "this is round 1 of 2: once it is done, `cloister run {}` asks for the groups that it finds",
                         analysis.name
                     );
@@ -78,10 +78,7 @@ async fn run_on(
     let named = |node: &&Name| !found.iter().any(|release| release.document().node == **node);
     let missing: Vec<_> = analysis.nodes.iter().filter(named).map(Name::to_string).collect();
     if !missing.is_empty() {
-        eprintln!(
-            "{} showed no groups; all partners are asked for those found",
-            missing.join(", ")
-        );
+        tell!("{} showed no groups; all partners are asked for those found", missing.join(", "));
     }
     let releases = found.iter().map(Opened::document);
     let round = Round::second(analysis, releases).map_err(|error| match error {
@@ -135,7 +132,10 @@ impl Study {
         if self.agreement.document().researcher(&researcher).is_none() {
             return Err(crate::draft::DraftError::Stranger(researcher, "researchers").into());
         }
-        let (now_s, act) = (now_s(), Act::Run { slot_ms: 0 });
+        // The time of the signature: whoever types a passphrase may take long over it.
+        let key = person.signing_key()?;
+        let now_s = now_s();
+        let act = Act::Run { round: round.number, slot_ms: 0 };
         let analysis = self.analysis.document();
         check_dates(self.agreement.document(), Some(analysis), act, now_s)?;
         let request = RunRequest {
@@ -150,7 +150,7 @@ impl Study {
             requested_at_s: now_s,
             nonce: cloister_wire::key::random_nonce()?,
         };
-        Ok(Envelope::sign(&request, &person.signing_key()?)?)
+        Ok(Envelope::sign(&request, &key)?)
     }
 
     /// The releases of the latest first round that found groups, where no second round has answered them:

@@ -1,22 +1,18 @@
-//! A dry run: the node's own code over made-up records, with a scratch ledger in a folder that goes.
+//! A dry run: the node's own code over made-up records, with scratch ledgers in folders that go.
 //! It shows how an answer will look, never what it will be: no record of anybody is read, nothing is
 //! spent, and everything that comes out is marked as mock.
 
 mod mock;
 
-use cloister_node::alone::{Alone, AloneError, LocalTerms};
+use crate::answer::told;
 use cloister_node::catalog::{Catalog, CatalogError};
-use cloister_node::ledger::{Ledger, LedgerError};
 use cloister_node::measure::MeasureOptions;
+use cloister_node::played::{Played, PlayedError};
 use cloister_node::run::Tables;
-use cloister_plan::draft::{AnalysisDraft, DraftError};
-use cloister_report::{CombineError, Combined, Report, ReportError};
-use cloister_terms::{
-    Analysis, Budget, Calendar, Cost, Delta, Dictionary, Epsilon, Name, OutputShape, Rho,
-};
-use cloister_wire::dsse::Opened;
-use cloister_wire::{KeyError, SigningKey};
-use std::path::Path;
+use cloister_plan::draft::AnalysisDraft;
+use cloister_report::{CombineError, Combined, Report, ReportError, ReportOptions};
+use cloister_terms::{Analysis, Cost, Dictionary, Name, OutputShape, ReleaseRecord};
+use cloister_wire::{Opened, Round};
 
 /// Most people at each mock partner.
 pub const PEOPLE_MAX: u32 = 1_000_000;
@@ -24,10 +20,6 @@ pub const PEOPLE_MAX: u32 = 1_000_000;
 pub const PARTNERS_PLAYED_MAX: usize = 16;
 /// What every output starts with.
 pub const LABEL: &str = "MOCK";
-/// Length of an epoch of a scratch ledger, seconds: a dry run is one question.
-const EPOCH_S: u32 = 86_400;
-/// What a scratch ledger holds in units of each measure: above every cost.
-const SCRATCH_UNITS: u64 = 9_000_000_000_000_000_000;
 
 /// What a dry run is made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,12 +39,10 @@ impl Default for DryRunOptions {
 /// A mock answer.
 #[derive(Debug)]
 pub struct MockAnswer {
-    /// The table, as it would look.
-    pub report: Report,
-    /// The noised sums behind it.
-    pub combined: Combined,
-    /// Their shape. A question of two rounds is played in one, as a partner alone answers it.
-    pub shape: OutputShape,
+    /// The round whose table is the answer; where no partner has shown a group, the first of two.
+    pub last: MockRound,
+    /// The round before, which found the private groups.
+    pub first: Option<MockRound>,
     /// What it was made of.
     pub options: DryRunOptions,
     /// Partners that were played.
@@ -61,6 +51,21 @@ pub struct MockAnswer {
     pub asked: usize,
     /// Rounds that a run of the analysis has.
     pub rounds: u32,
+}
+
+/// One round of a mock answer.
+#[derive(Debug)]
+pub struct MockRound {
+    /// From 1.
+    pub number: u32,
+    /// What it would cost at each partner.
+    pub cost: Cost,
+    /// The shape of its releases.
+    pub shape: OutputShape,
+    /// The noised sums.
+    pub combined: Combined,
+    /// The table, as it would look.
+    pub report: Report,
 }
 
 /// Why there is no dry run.
@@ -75,18 +80,9 @@ pub enum DryRunError {
     /// The made-up tables do not open.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
-    /// The scratch ledger does not open.
-    #[error(transparent)]
-    Ledger(#[from] LedgerError),
-    /// No key could be made.
-    #[error(transparent)]
-    Key(#[from] KeyError),
-    /// The question cannot be planned.
-    #[error(transparent)]
-    Draft(#[from] DraftError),
-    /// The node does not answer.
+    /// The nodes do not answer.
     #[error("on mock records, {0}")]
-    Node(Box<AloneError>),
+    Node(Box<PlayedError>),
     /// The mock releases do not combine.
     #[error(transparent)]
     Combine(#[from] CombineError),
@@ -95,7 +91,8 @@ pub enum DryRunError {
     Report(#[from] ReportError),
 }
 
-/// Plays `analysis`, planned from `draft`, at mock partners over `dictionary`.
+/// Plays `analysis`, planned from `draft`, at mock partners over `dictionary`, round after round. A second
+/// round asks every partner for the private groups that the first one has shown.
 pub async fn dry_run(
     draft: &AnalysisDraft,
     analysis: &Analysis,
@@ -106,63 +103,56 @@ pub async fn dry_run(
     if !(1..=PEOPLE_MAX).contains(&options.people) {
         return Err(DryRunError::People(options.people));
     }
-    let (mut releases, mut shape) = (Vec::new(), analysis.shape.clone());
-    // All plan the same question over the same dictionary.
-    let played = analysis.nodes.iter().take(PARTNERS_PLAYED_MAX);
-    for (number, partner) in (0u64..).zip(played) {
+    let partners: Vec<Name> = analysis.nodes.iter().take(PARTNERS_PLAYED_MAX).cloned().collect();
+    let played = Played::new(analysis, &partners, dictionary, now_s).map_err(boxed)?;
+    let (module, round) = (draft.module.as_deref(), played.first().map_err(boxed)?);
+    let (mut nodes, mut found) = (Vec::new(), Vec::new());
+    for (number, partner) in (0u64..).zip(&partners) {
         let folder = tempfile::tempdir()?;
         let seed = options.seed.wrapping_mul(PARTNERS_PLAYED_MAX as u64).wrapping_add(number);
         let recipe = mock::Recipe { dictionary, sql: draft.sql(), people: options.people, seed };
         let sources = recipe.write(folder.path(), &analysis.datasets())?;
         let catalog = Catalog::open(&sources, dictionary)?;
         let tables = Tables { catalog, options: MeasureOptions::default() };
-        let alone = scratch(folder.path(), tables, partner, analysis, dictionary, now_s)?;
-        let (own, _) = alone.plan(draft)?;
-        shape = own.shape.clone();
-        let answered =
-            alone.ask(&own, draft.module.as_deref(), false, now_s).await.map_err(boxed)?;
-        releases.push(answered.release);
+        let node = played.node(partner, folder.path(), tables).map_err(boxed)?;
+        found.push(node.release(module, &round, &[]).await.map_err(boxed)?);
+        // Kept for a second round only: the records of many partners take room on the disk.
+        if analysis.rounds > 1 {
+            nodes.push((node, folder));
+        }
     }
-    let records = releases.iter().map(Opened::document);
-    let played: Vec<Name> = records.clone().map(|record| record.node.clone()).collect();
-    let combined = Combined::of_releases(&shape, &played, records)?;
-    let report = cloister_report::report(&shape, &combined)?;
-    let (partners, asked, rounds) = (releases.len(), analysis.nodes.len(), analysis.rounds);
-    Ok(MockAnswer { report, combined, shape, options, partners, asked, rounds })
+    let mut last = MockRound::of(&round, &partners, &found)?;
+    let second = if analysis.rounds > 1 { played.second(&found).map_err(boxed)? } else { None };
+    let mut first = None;
+    if let Some(round) = second {
+        let mut releases = Vec::new();
+        for (node, _) in &nodes {
+            releases.push(node.release(module, &round, &found).await.map_err(boxed)?);
+        }
+        let mut answer = MockRound::of(&round, &partners, &releases)?;
+        answer.report = told(answer.report, analysis, found.len());
+        first = Some(std::mem::replace(&mut last, answer));
+    }
+    let (partners, asked, rounds) = (partners.len(), analysis.nodes.len(), analysis.rounds);
+    Ok(MockAnswer { last, first, options, partners, asked, rounds })
 }
 
-/// A node with a ledger of its own that nothing else counts on.
-fn scratch(
-    folder: &Path,
-    tables: Tables,
-    partner: &Name,
-    analysis: &Analysis,
-    dictionary: &Dictionary,
-    now_s: i64,
-) -> Result<Alone, DryRunError> {
-    let local = LocalTerms {
-        partner: partner.clone(),
-        unit_namespace: partner.clone(),
-        dictionary: dictionary.clone(),
-        purposes: vec![analysis.purpose.clone()],
-        calendar: Calendar { start_s: 0, length_s: EPOCH_S },
-    };
-    // In the measure that was chosen for the analysis, so that the same noise is chosen here.
-    let Cost { epsilon, rho, .. } = analysis.cost_per_round;
-    let epsilon_units = if epsilon > Epsilon::ZERO { SCRATCH_UNITS } else { 0 };
-    let rho_units = if rho > Rho::ZERO { SCRATCH_UNITS } else { 0 };
-    let caps = Budget {
-        epsilon: Epsilon::from_units(epsilon_units).unwrap_or_default(),
-        rho: Rho::from_units(rho_units).unwrap_or_default(),
-        delta: Delta::from_units(SCRATCH_UNITS).unwrap_or_default(),
-    };
-    let ledger = Ledger::open(&folder.join("ledger.sqlite"))?;
-    let (steward, node) = (SigningKey::generate()?, SigningKey::generate()?);
-    Alone::new(ledger, tables, &local, caps, steward, node, now_s).map_err(boxed)
-}
-
-fn boxed(error: AloneError) -> DryRunError {
+fn boxed(error: PlayedError) -> DryRunError {
     DryRunError::Node(Box::new(error))
+}
+
+impl MockRound {
+    fn of(
+        round: &Round,
+        partners: &[Name],
+        releases: &[Opened<ReleaseRecord>],
+    ) -> Result<Self, DryRunError> {
+        let records = releases.iter().map(Opened::document);
+        let combined = Combined::of_releases(&round.shape, partners, records)?;
+        let report = cloister_report::report(&round.shape, &combined)?;
+        let (number, cost, shape) = (round.number, round.cost, round.shape.clone());
+        Ok(Self { number, cost, shape, combined, report })
+    }
 }
 
 impl MockAnswer {
@@ -174,16 +164,36 @@ impl MockAnswer {
             (played, asked) if played == asked => format!("each of {played} partners"),
             (played, asked) => format!("each of {played} partners ({asked} are asked)"),
         };
-        let rounds = if self.rounds > 1 { " Played in one round instead of two." } else { "" };
         format!(
-            "{LABEL}: made-up records of {people} people at {partners}, seed {seed}. Nobody was asked, nothing was spent.{rounds}"
+            "{LABEL}: made-up records of {people} people at {partners}, seed {seed}. Nobody was asked, nothing was spent."
         )
+    }
+
+    /// Whether no partner has shown a group that a second round could ask for.
+    pub fn found_nothing(&self) -> bool {
+        self.last.number < self.rounds
+    }
+
+    /// Makes the table of `analysis` anew, with free post-processing. What a first round finds is left as it
+    /// is. Errors on adjustments of figures that are not there.
+    pub fn adjust(
+        &mut self,
+        analysis: &Analysis,
+        options: &ReportOptions,
+    ) -> Result<(), ReportError> {
+        if self.found_nothing() {
+            return Ok(());
+        }
+        let MockRound { shape, combined, .. } = &self.last;
+        let report = cloister_report::report_with(shape, combined, options)?;
+        let found_by = if self.first.is_some() { self.partners } else { 0 };
+        self.last.report = told(report, analysis, found_by);
+        Ok(())
     }
 
     /// The answer as JSON, marked.
     pub fn to_json(&self) -> Result<String, ReportError> {
-        let report: serde_json::Value =
-            serde_json::from_str(&self.report.to_json()?).map_err(|_| ReportError::Json)?;
+        let first = self.first.as_ref().map(MockRound::json).transpose()?;
         let value = serde_json::json!({
             "mock": true,
             "label": self.label(),
@@ -191,18 +201,36 @@ impl MockAnswer {
             "seed": self.options.seed,
             "partners_played": self.partners,
             "partners_asked": self.asked,
+            "rounds": self.rounds,
             "spent": null,
-            "report": report,
+            "first_round": first,
+            "round": self.last.number,
+            "cost": self.last.cost,
+            "report": self.last.report_json()?,
         });
         serde_json::to_string_pretty(&value).map_err(|_| ReportError::Json)
+    }
+}
+
+impl MockRound {
+    fn json(&self) -> Result<serde_json::Value, ReportError> {
+        let report = self.report_json()?;
+        Ok(serde_json::json!({ "round": self.number, "cost": self.cost, "report": report }))
+    }
+
+    fn report_json(&self) -> Result<serde_json::Value, ReportError> {
+        serde_json::from_str(&self.report.to_json()?).map_err(|_| ReportError::Json)
     }
 }
 
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use cloister_plan::draft::{DatasetDraft, analysis_from_toml, datasets_of};
+    use cloister_plan::draft::{DatasetDraft, DraftError, analysis_from_toml, datasets_of};
     use cloister_plan::reference;
+    use cloister_terms::{Budget, Calendar, Epsilon, Rho};
+    use cloister_wire::SigningKey;
+    use std::path::Path;
 
     const NOW_S: i64 = 1_790_000_000;
 
@@ -266,15 +294,28 @@ pub(crate) mod tests {
         people: u32,
         spend: &str,
     ) -> Result<MockAnswer, DryRunError> {
+        let lines = format!("spend = {{ {spend} }}");
+        played_with(dictionary, sql, partners, people, &lines).await
+    }
+
+    /// As [`played_for`], with these lines in the draft.
+    async fn played_with(
+        dictionary: &Dictionary,
+        sql: &str,
+        partners: &[&str],
+        people: u32,
+        lines: &str,
+    ) -> Result<MockAnswer, DryRunError> {
         let text = format!(
-            "name = \"q\"\nquestion = \"?\"\npurpose = \"https://w3id.org/dpv#ScientificResearch\"\nrow_cap = 10\ngroup_cap = 3\nspend = {{ {spend} }}\nsql = '''{sql}'''"
+            "name = \"q\"\nquestion = \"?\"\npurpose = \"https://w3id.org/dpv#ScientificResearch\"\nrow_cap = 10\ngroup_cap = 3\n{lines}\nsql = '''{sql}'''"
         );
         let none = |_: &Path| Err(std::io::ErrorKind::NotFound.into());
-        let draft = analysis_from_toml(&text, dictionary, &none)?;
+        let draft = analysis_from_toml(&text, dictionary, &none).unwrap();
         let agreement = agreement(dictionary, partners);
         let digest = cloister_terms::Digest::new([1; 32]);
         let ada = "ada".parse().unwrap();
-        let (analysis, _) = cloister_plan::draft::document_of(&draft, &agreement, digest, &ada)?;
+        let document = cloister_plan::draft::document_of(&draft, &agreement, digest, &ada);
+        let (analysis, _) = document.unwrap();
         let options = DryRunOptions { people, seed: 7 };
         dry_run(&draft, &analysis, dictionary, options, NOW_S).await
     }
@@ -329,7 +370,7 @@ pub(crate) mod tests {
         let both = "epsilon = \"1000\", rho = \"0.1\"";
         // Nobody has any epsilon there.
         let answer = played_for(&dictionary, sql, &["north"], 40, both).await.unwrap();
-        let noise = answer.shape.lanes[0].noise;
+        let noise = answer.last.shape.lanes[0].noise;
         assert!(matches!(noise, cloister_terms::Noise::DiscreteGaussian { .. }), "{noise:?}");
     }
 
@@ -356,10 +397,11 @@ pub(crate) mod tests {
     async fn a_mock_answer_looks_like_an_answer_and_says_that_it_is_none() {
         let sql = "SELECT town, COUNT(DISTINCT person_id) AS riders, AVG(distance_km) AS km FROM trips WHERE started_at >= TIMESTAMP '2019-07-01' AND started_at < TIMESTAMP '2019-10-01' GROUP BY town";
         let answer = played(sql, &["north", "south"], 500).await.unwrap();
-        assert_eq!((answer.partners, answer.report.rows.len()), (2, 3));
+        assert_eq!((answer.partners, answer.last.report.rows.len()), (2, 3));
         assert!(answer.label().starts_with("MOCK") && answer.label().contains("nothing was spent"));
         // Dates in the question decide when the mock records lie: the filter keeps many of them.
         let riders: f64 = answer
+            .last
             .report
             .rows
             .iter()
@@ -392,7 +434,7 @@ pub(crate) mod tests {
         let dictionary = reference::dictionary().unwrap();
         let table = dictionary.public_table("regions").unwrap();
         let riders = |answer: &MockAnswer| -> Vec<(String, f64, f64)> {
-            let rows = answer.report.rows.iter().map(|row| {
+            let rows = answer.last.report.rows.iter().map(|row| {
                 let figure = row.figures[0].estimate().unwrap();
                 (row.keys[0].to_string(), figure.value, figure.plus_minus)
             });
@@ -428,6 +470,54 @@ pub(crate) mod tests {
         let most =
             nobody.iter().map(|(_, value, half)| value.abs() - 4.0 * half).fold(f64::MIN, f64::max);
         assert!(most < 0.0, "{nobody:?}");
+    }
+
+    /// By whole kilometres, of which the dictionary lists none.
+    const BY_KM: &str = "SELECT CAST(distance_km AS BIGINT) AS km, COUNT(*) AS n FROM trips GROUP BY CAST(distance_km AS BIGINT)";
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_question_of_two_rounds_is_played_in_two() {
+        let dictionary = reference::dictionary().unwrap();
+        let lines = "rounds = 2\nspend = { rho = \"1\", delta = \"0.000001\" }";
+        let partners = ["north", "south"];
+        let answer = played_with(&dictionary, BY_KM, &partners, 600, lines).await.unwrap();
+        let first = answer.first.as_ref().unwrap();
+        assert_eq!((first.number, answer.last.number, answer.rounds), (1, 2, 2));
+        assert!(!answer.found_nothing());
+        // The first counts people and pays for their keys, the second answers each of them.
+        assert_eq!(first.cost.rho, answer.last.cost.rho);
+        assert!(first.cost.delta > cloister_terms::Delta::ZERO);
+        assert_eq!(answer.last.cost.delta, cloister_terms::Delta::ZERO);
+        let names = |round: &MockRound| -> Vec<String> {
+            round.report.columns.iter().map(|column| column.name.clone()).collect()
+        };
+        assert!(names(first).contains(&"people".to_owned()), "{:?}", names(first));
+        assert!(names(&answer.last).contains(&"n".to_owned()), "{:?}", names(&answer.last));
+        let keys = |round: &MockRound| -> std::collections::BTreeSet<String> {
+            round.report.rows.iter().map(|row| row.keys[0].to_string()).collect()
+        };
+        assert!(!keys(first).is_empty());
+        assert_eq!(keys(first), keys(&answer.last));
+        let mut rows = answer.last.report.rows.iter();
+        assert!(rows.all(|row| row.behind.answered == 2), "every partner is asked for all");
+        let notes = answer.last.report.notes.join("\n");
+        assert!(notes.contains("2 of 2 partners found in a first round"), "{notes}");
+        let json: serde_json::Value = serde_json::from_str(&answer.to_json().unwrap()).unwrap();
+        assert_eq!(json["round"], 2);
+        assert_eq!(json["first_round"]["round"], 1);
+        assert_eq!(json["spent"], serde_json::Value::Null);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn where_nobody_shows_a_group_there_is_no_second_round() {
+        let dictionary = reference::dictionary().unwrap();
+        let lines = "rounds = 2\nspend = { rho = \"0.001\", delta = \"0.000001\" }";
+        let mut answer = played_with(&dictionary, BY_KM, &["north"], 3, lines).await.unwrap();
+        assert!(answer.found_nothing() && answer.first.is_none());
+        assert_eq!((answer.last.number, answer.last.report.rows.len()), (1, 0));
+        let agreement = agreement(&dictionary, &["north"]);
+        answer.adjust(&analysis(&agreement), &ReportOptions::default()).unwrap();
+        assert_eq!(answer.last.number, 1);
     }
 
     #[tokio::test]

@@ -9,8 +9,10 @@ use crate::{Agreement, Analysis, Moment};
 pub enum Act {
     /// Sign something, or take in what was signed: what begins later may be signed before.
     Sign,
-    /// Start a run.
+    /// Start a round of a run.
     Run {
+        /// Which round, from 1: those that follow need their time too.
+        round: u32,
         /// How long it may take here, where that is longer than the agreement's `run_time_max_ms`.
         slot_ms: u64,
     },
@@ -36,13 +38,13 @@ pub enum OutsideDates {
         document: &'static str,
         /// The first moment after it.
         until: Moment,
-        /// How long a run may take, in seconds.
+        /// How long a run may take, in seconds, with each round that is still to come.
         run_s: i64,
     },
 }
 
 /// Whether `agreement` and `analysis` hold at `now_s` (for what is signed: whether they will), and then
-/// for as long as a run that starts at `now_s` may take.
+/// for as long as a run that starts at `now_s` may take, with each round that is still to come.
 ///
 /// # Errors
 /// The first document whose dates do not.
@@ -52,22 +54,30 @@ pub fn check_dates(
     act: Act,
     now_s: i64,
 ) -> Result<(), OutsideDates> {
-    let run_ms = match act {
-        Act::Sign => agreement.run_time_max_ms,
-        Act::Run { slot_ms } => agreement.run_time_max_ms.max(slot_ms),
-    };
+    let run_s = rounds_s(agreement, analysis, act);
     let agreed = ("agreement", agreement.not_before_s, agreement.not_after_s);
     let asked = analysis.map(|asked| ("analysis", asked.not_before_s, asked.not_after_s));
     for (document, from_s, to_s) in std::iter::once(agreed).chain(asked) {
-        if run_end_s(now_s, run_ms) >= to_s {
-            let (until, run_s) = (moment(to_s), run_end_s(0, run_ms));
-            return Err(OutsideDates::Over { document, until, run_s });
+        if now_s.saturating_add(run_s) >= to_s {
+            return Err(OutsideDates::Over { document, until: moment(to_s), run_s });
         }
         if now_s < from_s && act != Act::Sign {
             return Err(OutsideDates::NotYet { document, from: moment(from_s) });
         }
     }
     Ok(())
+}
+
+/// How long what `act` begins may take, in seconds: each round that is still to come, one after the other.
+pub fn rounds_s(agreement: &Agreement, analysis: Option<&Analysis>, act: Act) -> i64 {
+    let (round, slot_ms) = match act {
+        Act::Sign => (1, 0),
+        Act::Run { round, slot_ms } => (round, slot_ms),
+    };
+    let rounds = analysis.map_or(1, |asked| asked.rounds);
+    let to_come = rounds.saturating_sub(round.saturating_sub(1)).max(1);
+    // Whole seconds of each: a round starts after the last one's end.
+    run_end_s(0, agreement.run_time_max_ms.max(slot_ms)).saturating_mul(i64::from(to_come))
 }
 
 /// The last second in which a run that starts at `now_s` and takes at most `run_ms` may be under way.
@@ -122,7 +132,8 @@ mod tests {
     #[test]
     fn b07_nothing_runs_before_its_dates_or_past_them() {
         let agreement = agreement(1_000, 10_000);
-        let run = |slot_ms, now_s| check_dates(&agreement, None, Act::Run { slot_ms }, now_s);
+        let run =
+            |slot_ms, now_s| check_dates(&agreement, None, Act::Run { round: 1, slot_ms }, now_s);
         assert!(matches!(run(0, 999), Err(OutsideDates::NotYet { .. })));
         assert_eq!(run(0, 1_000), Ok(()));
         assert_eq!(run(0, 9_399), Ok(()));

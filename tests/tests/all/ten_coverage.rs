@@ -1,8 +1,9 @@
 //! The 95 % intervals of Q1 to Q3 of the developer data's README hold what plain SQL says of all ten
 //! nodes' tables together, as often as they say: no cap binds, the secret is injected, and every node's
-//! own cells are noised. Over the developer data, where it is at hand, or over made-up tables.
+//! own cells are noised. So do those of Q3's second round, where countries are private. Over the developer
+//! data, where it is at hand, or over made-up tables.
 
-use cloister_tests::ten::{Ten, covered, sample_folder};
+use cloister_tests::ten::{Ten, covered, covered_in_two_rounds, sample_folder};
 
 /// Intervals aimed at, each question. One standard deviation of a share is then below 0.0017, so both
 /// ends of [`SHARES`] are more than 6 deviations from any coverage within 0.942 to 0.959: false alarm
@@ -33,4 +34,24 @@ async fn as_promised(ten: &Ten) {
         assert!(coverage.intervals >= INTERVALS && coverage.is_as_promised(), "{coverage}");
         assert!(coverage.is_as_promised_by_column(COLUMN_INTERVALS_MIN), "{coverage}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn intervals_of_the_second_round_of_q3_hold_plain_sqls_answer_over_made_up_tables() {
+    as_promised_in_two_rounds(Ten::made_up(SEED).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn intervals_of_the_second_round_of_q3_hold_the_published_answers() {
+    // As above.
+    if let Some(folder) = sample_folder() {
+        as_promised_in_two_rounds(Ten::over(&folder).await).await;
+    }
+}
+
+async fn as_promised_in_two_rounds(ten: Ten) {
+    let ten = ten.with_private_countries();
+    let coverage = covered_in_two_rounds(&ten, INTERVALS, SEED).await;
+    assert!(coverage.intervals >= INTERVALS && coverage.is_as_promised(), "{coverage}");
+    assert!(coverage.is_as_promised_by_column(COLUMN_INTERVALS_MIN), "{coverage}");
 }

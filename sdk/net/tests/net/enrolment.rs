@@ -4,7 +4,7 @@
 use crate::world::{RawClient, World, any, issue, name, soon};
 use cloister_net::{
     Ca, ConnectError, Dialer, EnrolError, EnrolRefusal, Enroller, Identity, Issued, Party, Role,
-    SecretHash, Token, TokenRecord, TokenRefusal, TokenStore, enrol, judge,
+    SecretHash, Token, TokenRecord, TokenRefusal, TokenStore, enrol, enrol_at_each, judge,
 };
 use cloister_terms::Name;
 use rustls::client::Resumption;
@@ -193,7 +193,10 @@ async fn b22_an_impostor_under_the_right_ca_gets_no_secret() {
         quic.accept_bi().await.ok().map(|_| ())
     });
     let clock = world.clock.clone();
-    let refused = soon(enrol(addr, &office.token(), &name("north"), Role::Node, clock)).await;
+    // No packet can go to port 0, and this is told all the same.
+    let addrs = [any(), addr, any()];
+    let token = office.token();
+    let refused = soon(enrol_at_each(&addrs, &token, &name("north"), Role::Node, clock)).await;
     assert!(
         matches!(refused, Err(EnrolError::Connect(ConnectError::NotTheCoordinator))),
         "{refused:?}"

@@ -20,6 +20,21 @@ async fn a_silent_address_is_unreachable() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn of_several_addresses_each_is_tried() {
+    let world = World::new();
+    let dialer = world.dialer(&world.node("north"));
+    // No packet can go to port 0.
+    let addrs = [any(), world.addr];
+    let both = async { tokio::join!(dialer.dial_each(&addrs), world.server.accept()) };
+    let (dialled, _accepted) = soon(both).await;
+    assert_eq!(dialled.unwrap().remote_addr(), world.addr);
+    let refused = dialer.dial_each(&[any(), any()]).await.unwrap_err();
+    assert!(matches!(refused, ConnectError::Unreachable { .. }), "{refused:?}");
+    let refused = dialer.dial_each(&[]).await.unwrap_err();
+    assert!(matches!(refused, ConnectError::NoAddress), "{refused:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn own_certificate_out_of_date() {
     let world = World::new();
     let now_s = world.now_s();

@@ -20,6 +20,8 @@ pub struct AnalysisDraft {
     body: Body,
     row_cap: u32,
     group_cap: u32,
+    /// As it was read: refusals point into it.
+    pub(super) text: String,
     /// The module's bytes, where there is a module.
     pub module: Option<Vec<u8>>,
 }
@@ -122,7 +124,7 @@ pub fn analysis_from_toml(
     // allow is the planner's to keep.
     let otherwise = if module.is_none() { Some(row_cap) } else { None };
     let group_cap = form.group_cap.or(otherwise).ok_or(DraftError::GroupCap)?;
-    Ok(AnalysisDraft { form, body, row_cap, group_cap, module })
+    Ok(AnalysisDraft { form, body, row_cap, group_cap, text: text.to_owned(), module })
 }
 
 fn module_body(

@@ -3,6 +3,7 @@
 
 mod agreement;
 mod analysis;
+mod pointed;
 mod public;
 
 pub use agreement::{

@@ -115,6 +115,11 @@ const SHAPES: Rows = &[
         "SELECT AVG(longest) AS longest_each, AVG(towns) AS towns_each FROM (\n  SELECT person_id, MAX(minutes) AS longest, COUNT(DISTINCT town) AS towns FROM trips\n  GROUP BY person_id) AS each_person",
     ),
     (
+        "`FILTER` in a per-person subquery",
+        "Aggregates of one person over those of that person's rows where the condition is true; without such a row a count is 0 and all else is missing.",
+        "SELECT AVG(n) AS long_trips_each FROM (\n  SELECT person_id, COUNT(*) FILTER (WHERE distance_km > 20) AS n FROM trips\n  GROUP BY person_id) AS each_person",
+    ),
+    (
         "`HAVING` in a per-person subquery",
         "Chooses people, or their groups, by their own exact values, before any noise.",
         "SELECT COUNT(*) AS regulars FROM (\n  SELECT person_id FROM trips GROUP BY person_id HAVING COUNT(*) >= 10) AS each_person",

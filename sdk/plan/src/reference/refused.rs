@@ -170,9 +170,9 @@ const SHAPES: Rows = &[
         "SELECT town, COUNT(*) AS n FROM trips GROUP BY ROLLUP(town)",
     ),
     (
-        "`FILTER` in a subquery",
+        "`FILTER` on what is no aggregate",
         "Filter",
-        "SELECT AVG(n) AS n FROM (\n  SELECT person_id, COUNT(*) FILTER (WHERE is_member) AS n FROM trips GROUP BY person_id) AS t",
+        "SELECT SUM(COALESCE(minutes, 0) FILTER (WHERE is_member)) AS n FROM trips",
     ),
     ("clauses of other dialects", "Clause", "SELECT COUNT(*) AS n INTO copy FROM trips"),
     ("placeholders", "Placeholder", "SELECT COUNT(*) AS n FROM trips WHERE zone = $1"),

@@ -2,7 +2,7 @@
 //! stack of bounded size, and in work that does not double with nesting.
 
 use super::{Q1, error, of_several, planned, rho};
-use crate::{Construct, PlanError};
+use crate::{Construct, Place, PlanError};
 use std::ops::Add;
 
 /// A text that plans when `terms` is short.
@@ -457,5 +457,6 @@ fn plans_deeper_than_readers_are_refused() {
         of_several(&format!("SELECT COUNT(month) AS n FROM ({text}) s"))
     };
     assert!(counted(10, 1).is_ok() && counted(4, 12).is_ok());
-    assert_eq!(counted(10, 12), Err(PlanError::PlanTooDeep));
+    let place = Place { line: 1, column: 1 };
+    assert_eq!(counted(10, 12), Err(PlanError::PlanTooDeep { place }));
 }

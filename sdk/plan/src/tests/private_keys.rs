@@ -86,15 +86,17 @@ fn what_cannot_be_a_private_key_is_refused() {
 fn one_person_brings_no_more_sums_than_memory_is_planned_for() {
     let mut wide = dictionary();
     wide.datasets[0].rows_per_unit_max = 1_000_000;
+    let text = "SELECT start_station, MEDIAN(distance_m) AS m FROM trips GROUP BY start_station";
     let of = |group_cap| {
-        let text =
-            "SELECT start_station, MEDIAN(distance_m) AS m FROM trips GROUP BY start_station";
         let body = Body::Sql { text: text.into() };
         let spend = Spend { delta: with_delta("0.000001").delta, ..rho("100000") };
         let (row_cap, diagnostics) = (1_000_000, false);
         plan(&wide, &Question { body: &body, row_cap, group_cap, spend, diagnostics, rounds: 1 })
     };
-    assert!(matches!(of(1_000_000), Err(PlanError::PrivateSums { found }) if found > 1 << 20));
+    let refused = of(1_000_000).unwrap_err();
+    assert!(matches!(refused, PlanError::PrivateSums { found, .. } if found > 1 << 20));
+    let pointed = refused.pointed(text).unwrap();
+    assert_eq!(text.rfind("start_station"), Some(pointed.shown_column - 1));
     assert!(of(2).unwrap().plan.shape.private_keys.is_some());
 }
 

@@ -234,6 +234,23 @@ fn s02_only_the_columns_that_are_needed_are_read() {
 }
 
 #[test]
+fn refusals_of_a_whole_question_point_at_its_keys_or_its_start() {
+    let at = |error: &PlanError| error.place().map(|place| (place.line, place.column));
+    let refused = error("-- what of it?\nSELECT zone\nFROM trips GROUP BY zone");
+    assert!(matches!(refused, PlanError::NoAggregate { .. }), "{refused:?}");
+    assert_eq!(at(&refused), Some((2, 1)));
+    let keys = "start_city, end_city, zone, duration_s, ping_count";
+    let list = (0..101).map(|value| value.to_string()).collect::<Vec<_>>().join(", ");
+    let text = format!(
+        "SELECT {keys}, COUNT(*) AS n FROM trips\nWHERE duration_s IN ({list}) AND ping_count IN ({list})\nGROUP BY {keys}"
+    );
+    let refused = error(&text);
+    assert!(matches!(refused, PlanError::Shape { .. }), "{refused:?}");
+    assert_eq!(at(&refused), Some((3, 10)));
+    assert!(refused.to_string().ends_with(" (line 3, column 10)"), "{refused}");
+}
+
+#[test]
 fn keys_and_columns_that_do_not_match_are_refused() {
     let check = |text: &str, is_expected: fn(&PlanError) -> bool| {
         let error = error(text);
@@ -243,7 +260,7 @@ fn keys_and_columns_that_do_not_match_are_refused() {
     check("SELECT COUNT(*) AS n FROM trips GROUP BY zone", |e| {
         matches!(e, PlanError::KeyNotShown { .. })
     });
-    check("SELECT zone FROM trips GROUP BY zone", |e| matches!(e, PlanError::NoAggregate));
+    check("SELECT zone FROM trips GROUP BY zone", |e| matches!(e, PlanError::NoAggregate { .. }));
     check("SELECT zone, COUNT(*) AS n FROM trips GROUP BY 3", |e| {
         matches!(e, PlanError::Ordinal { .. })
     });

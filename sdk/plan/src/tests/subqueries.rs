@@ -120,6 +120,120 @@ fn counts_of_a_person_can_be_grouped_by() {
 }
 
 #[test]
+fn a_filter_of_a_persons_aggregate_is_a_case_inside_it() {
+    let of = |measure: &str| {
+        format!(
+            "SELECT SUM(x) AS s, COUNT(x) AS n FROM (SELECT person_id, {measure} AS x FROM ret GROUP BY person_id) s"
+        )
+    };
+    let same = |filtered: &str, cased: &str| {
+        assert_eq!(related(&of(filtered)).0, related(&of(cased)).0, "{filtered}");
+    };
+    for (aggregate, argument) in [
+        ("COUNT", "country"),
+        ("SUM", "quantity"),
+        ("AVG", "amount_gbp"),
+        ("MIN", "quantity"),
+        ("MAX", "amount_gbp"),
+    ] {
+        same(
+            &format!("{aggregate}({argument}) FILTER (WHERE month = 2)"),
+            &format!("{aggregate}(CASE WHEN month = 2 THEN {argument} END)"),
+        );
+    }
+    let rows = "COUNT(CASE WHEN month = 2 THEN TRUE END)";
+    same("COUNT(*) FILTER (WHERE month = 2)", rows);
+    same("COUNT(person_id) FILTER (WHERE month = 2)", rows);
+    same(
+        "COUNT(DISTINCT country) FILTER (WHERE month = 2)",
+        "COUNT(DISTINCT CASE WHEN month = 2 THEN country END)",
+    );
+    // After grouping a window reads aggregates, in its filter too.
+    let window = |call: &str| {
+        let text = format!(
+            "SELECT SUM(x) AS s FROM (SELECT person_id, month, {call} OVER (PARTITION BY person_id) AS x \
+             FROM mob GROUP BY person_id, month) s"
+        );
+        related(&text).0
+    };
+    assert_eq!(
+        window("SUM(COUNT(*)) FILTER (WHERE COUNT(*) > 2)"),
+        window("SUM(CASE WHEN COUNT(*) > 2 THEN COUNT(*) END)")
+    );
+    let having = |condition: &str| {
+        let of = "SELECT person_id FROM mob GROUP BY person_id HAVING";
+        related(&format!("SELECT COUNT(*) AS n FROM ({of} {condition} >= 3) s")).0
+    };
+    assert_eq!(
+        having("COUNT(*) FILTER (WHERE month = 1)"),
+        having("COUNT(CASE WHEN month = 1 THEN TRUE END)")
+    );
+}
+
+/// The rows that a filter leaves may be none: then a count is 0 and a sum is missing.
+#[test]
+fn a07_filtered_aggregates_of_a_person_keep_to_the_ranges_of_some_or_none_of_the_rows() {
+    let of = |measure: &str| {
+        bounds(&format!(
+            "SELECT SUM(x) AS s FROM (SELECT person_id, {measure} FILTER (WHERE month = 2) AS x FROM ret GROUP BY person_id) s"
+        ))
+    };
+    assert_eq!(of("COUNT(*)"), (0.0, 20.0, 0));
+    assert_eq!(of("COUNT(DISTINCT country)"), (0.0, 20.0, 0));
+    assert_eq!(of("SUM(quantity)"), (-200.0, 2_000.0, 0));
+    assert_eq!(of("MIN(quantity)"), (-10.0, 100.0, 0));
+    assert_eq!(of("MAX(amount_gbp)"), (-100.0, 1_000.0, 4));
+    assert_eq!(of("AVG(quantity)"), (-10.0, 100.0, 20));
+    let counted = |measure: &str| {
+        let text = format!(
+            "SELECT COUNT(x) AS n FROM (SELECT person_id, {measure} FILTER (WHERE month = 2) AS x FROM ret GROUP BY person_id) s"
+        );
+        related(&text).0.lanes
+    };
+    assert_eq!(counted("COUNT(*)"), [LaneExpr::CountRows], "a count is missing for nobody");
+    assert!(matches!(counted("SUM(quantity)")[..], [LaneExpr::CountNonNull { .. }]));
+    let (sql, _) = related(
+        "SELECT n, COUNT(*) AS people FROM (SELECT person_id, COUNT(*) FILTER (WHERE month = 5) AS n \
+         FROM bank GROUP BY person_id) s GROUP BY n",
+    );
+    assert_eq!(sql.keys[0].domain, [0, 1, 2, 3, 4, 5, 6].map(KeyValue::Int));
+}
+
+#[test]
+fn filters_of_a_persons_aggregates_read_rows_of_values_alone() {
+    let of = |call: &str| {
+        refused(&format!(
+            "SELECT COUNT(x) AS n FROM (SELECT person_id, {call} AS x FROM mob GROUP BY person_id) s"
+        ))
+    };
+    for (call, construct) in [
+        ("COUNT(*) FILTER (WHERE COUNT(*) > 1)", Construct::NestedAggregate),
+        (
+            "COUNT(*) FILTER (WHERE ROW_NUMBER() OVER (PARTITION BY person_id ORDER BY month) = 1)",
+            Construct::Window,
+        ),
+        ("ABS(month) FILTER (WHERE month = 1)", Construct::Filter),
+        (
+            "ROW_NUMBER() FILTER (WHERE month = 1) OVER (PARTITION BY person_id ORDER BY month)",
+            Construct::Filter,
+        ),
+        ("SUM(month) WITHIN GROUP (ORDER BY month)", Construct::Argument),
+    ] {
+        let error = of(call);
+        assert!(
+            matches!(&error, PlanError::Refused { construct: c, .. } if *c == construct),
+            "{call}: {error}"
+        );
+    }
+    let error = of("COUNT(*) FILTER (WHERE month)");
+    assert!(matches!(error, PlanError::Type { .. }), "{error}");
+    let error = of("COUNT(*) FILTER (WHERE person_id = 1)");
+    assert!(matches!(error, PlanError::UnitColumn { .. }), "{error}");
+    let error = of("COUNT(*) FILTER (WHERE trip_id = 1)");
+    assert!(matches!(error, PlanError::Identifier { .. }), "{error}");
+}
+
+#[test]
 fn having_filters_groups_and_distinct_makes_rows_different() {
     let (sql, _) = related(
         "SELECT COUNT(*) AS n FROM (SELECT person_id, city FROM mob GROUP BY person_id, city \

@@ -4,7 +4,8 @@
 use super::questions::{Kind, question};
 use super::world::{Cut, Draws, Row, WHOLE, World, batch, epsilon, planned, rho};
 use cloister_plan::{ContributionPlan, Planned};
-use cloister_terms::{FigureOp, Formula, KeyValue, OutputShape};
+use cloister_report::{Combined, report};
+use cloister_terms::{FigureOp, Formula, KeyValue, Name, OutputShape, Quantile};
 use datafusion::arrow::array::{Array, AsArray};
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{DataType, Float64Type};
@@ -190,6 +191,35 @@ async fn a22_averages_of_exact_lanes_equal_plain_sql_within_their_grid() {
     }
 }
 
+/// Quantiles are as good as their leaves: caps that nobody reaches and noise that is 0 leave each within one
+/// leaf of the values' own, kept to the bounds, and its interval holds that.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a22_quantiles_at_epsilon_a_million_lie_within_a_leaf_of_the_values_own() {
+    let mut draws = Draws(2_201);
+    let rows = draws.rows(PERSONS, 9, false);
+    let world = World::new(&rows, 2);
+    let context = SessionContext::new();
+    context.register_batch("trips", batch(&rows)).unwrap();
+    let (mut compared, mut asked, mut found) = (0, 0, 0);
+    while compared < QUESTIONS {
+        asked += 1;
+        assert!(asked <= 9 * QUESTIONS, "most random questions are refused");
+        let mut again = Draws(draws.0);
+        let text = question(&mut draws, Kind::Quantile, None);
+        let listed = question(&mut again, Kind::Values, None);
+        let Ok(planned) = planned(&text, 40, 9, epsilon("1000000")) else { continue };
+        // The engine cannot run some questions, see above.
+        let Some(values) = values(&context, &listed, &planned.plan).await else { continue };
+        let mut released = Vec::new();
+        world
+            .releases(&planned.plan, None, 1, asked as u64, |lanes| released = lanes.to_vec())
+            .await;
+        found += within_a_leaf(&text, &planned.plan, released, &values);
+        compared += 1;
+    }
+    assert!(found > QUESTIONS, "{found} quantiles of any value were compared");
+}
+
 /// Values beyond the bounds of their columns count as the nearest bound, and missing ones not at all.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a22_values_beyond_their_bounds_count_as_in_plain_sql_over_clamped_columns() {
@@ -235,27 +265,106 @@ async fn plain(
     text: &str,
     plan: &ContributionPlan,
 ) -> Option<BTreeMap<Vec<String>, Vec<f64>>> {
+    let rows = rows_of(context, text, plan).await?;
+    // A sum over no rows is NULL in plain SQL and 0 here.
+    let known = |row: Vec<Option<f64>>| row.into_iter().map(Option::unwrap_or_default).collect();
+    Some(rows.into_iter().map(|(key, row)| (key, known(row))).collect())
+}
+
+/// The values behind each figure by the keys of their rows, ascending; `None` where the engine fails.
+async fn values(
+    context: &SessionContext,
+    text: &str,
+    plan: &ContributionPlan,
+) -> Option<BTreeMap<Vec<String>, Vec<Vec<f64>>>> {
+    let mut values: BTreeMap<Vec<String>, Vec<Vec<f64>>> = BTreeMap::new();
+    for (key, row) in rows_of(context, text, plan).await? {
+        let columns = values.entry(key).or_insert_with(|| vec![Vec::new(); row.len()]);
+        columns.iter_mut().zip(row).for_each(|(column, value)| column.extend(value));
+    }
+    values.values_mut().flatten().for_each(|column| column.sort_by(f64::total_cmp));
+    Some(values)
+}
+
+/// A row's keys, as text, and its figures.
+type Keyed = (Vec<String>, Vec<Option<f64>>);
+
+/// Plain SQL's rows but those with a key that is NULL; `None` where the engine fails.
+async fn rows_of(
+    context: &SessionContext,
+    text: &str,
+    plan: &ContributionPlan,
+) -> Option<Vec<Keyed>> {
     let keys = plan.shape.keys.len();
-    let mut expected = BTreeMap::new();
+    let mut rows = Vec::new();
     for batch in context.sql(text).await.unwrap().collect().await.ok()? {
         let column = |at: usize, to: DataType| cast(batch.column(at), &to).unwrap();
         for row in 0..batch.num_rows() {
-            let is_null = (0..keys).any(|at| batch.column(at).is_null(row));
+            if (0..keys).any(|at| batch.column(at).is_null(row)) {
+                continue;
+            }
             let key = (0..keys)
                 .map(|at| column(at, DataType::Utf8).as_string::<i32>().value(row).to_owned());
-            // A sum over no rows is NULL in plain SQL and 0 here.
             let figures = (keys..batch.num_columns()).map(|at| {
                 let figures = column(at, DataType::Float64);
                 let figures = figures.as_primitive::<Float64Type>();
-                if figures.is_null(row) { 0.0 } else { figures.value(row) }
+                (!figures.is_null(row)).then(|| figures.value(row))
             });
-            let (key, figures) = (key.collect(), figures.collect());
-            if !is_null {
-                expected.insert(key, figures);
-            }
+            rows.push((key.collect(), figures.collect()));
         }
     }
-    Some(expected)
+    Some(rows)
+}
+
+/// Compares the quantiles of all cells with the values they are of. How many had any value.
+fn within_a_leaf(
+    text: &str,
+    plan: &ContributionPlan,
+    lanes: Vec<i128>,
+    values: &BTreeMap<Vec<String>, Vec<Vec<f64>>>,
+) -> usize {
+    let shape = &plan.shape;
+    let node: Name = "north".parse().unwrap();
+    let vectors = [(node.clone(), lanes)];
+    let answer = report(shape, &Combined::new(shape, &[node], &vectors).unwrap()).unwrap();
+    assert_eq!(answer.rows.len() as u64, shape.cells().unwrap(), "{text}");
+    let quantiles = shape.columns.iter().filter_map(|column| match &column.formula {
+        Formula::Quantile(quantile) => Some(*quantile),
+        _ => None,
+    });
+    let quantiles: Vec<Quantile> = quantiles.collect();
+    let mut compared = 0;
+    for row in &answer.rows {
+        let key: Vec<String> = row.keys.iter().map(shown).collect();
+        assert_eq!(row.figures.len(), quantiles.len(), "{text}");
+        for (place, (cell, quantile)) in row.figures.iter().zip(&quantiles).enumerate() {
+            let own = values.get(&key).map_or(&[] as &[f64], |columns| columns[place].as_slice());
+            let Some((low, high)) = exact_quantile(own, quantile) else {
+                assert_eq!(cell.estimate(), None, "{text} at {key:?}");
+                continue;
+            };
+            let found = cell.estimate();
+            let found = found.unwrap_or_else(|| panic!("{text} at {key:?}: none of {own:?}"));
+            let ranges = (0..quantile.leaves).map(|leaf| quantile.leaf_range(leaf));
+            let leaf = ranges.map(|(from, to)| to - from).fold(0.0, f64::max);
+            let said = format!("{text} at {key:?}: {found:?}, leaves of {leaf}, of {own:?}");
+            assert!((low - leaf..=high + leaf).contains(&found.value), "{said}");
+            assert!(found.low <= high && low <= found.high, "{said}");
+            compared += 1;
+        }
+    }
+    compared
+}
+
+/// The least and the largest value with a share q of all, kept to the bounds, at or below it: any between
+/// them is a quantile. `None` of no value.
+fn exact_quantile(ascending: &[f64], quantile: &Quantile) -> Option<(f64, f64)> {
+    let (bounds, q) = (quantile.bounds, quantile.q);
+    let at = |place: u128| {
+        ascending.get(place as usize).map(|value| value.clamp(bounds.min(), bounds.max()))
+    };
+    let ranks = q.numerator() * ascending.len() as u128;
+    Some((at(ranks.div_ceil(q.denominator()).saturating_sub(1))?, at(ranks / q.denominator())?))
 }
 
 /// Compares the figures of all cells, which may be off by so many steps of a grid. How many on a fine grid

@@ -10,6 +10,11 @@ pub enum Kind {
     Tame,
     /// As tame ones, with averages instead of sums.
     Mean,
+    /// As tame ones, with quantiles alone.
+    Quantile,
+    /// What quantiles are of: the same draws give the values that a question of that kind ranks, with the
+    /// keys of their row and no groups.
+    Values,
     /// Every aggregate, and functions with holes: division, logarithms, casts.
     Wild,
 }
@@ -59,7 +64,8 @@ pub fn question(draws: &mut Draws, kind: Kind, shape: Option<usize>) -> String {
     } else {
         format!(" WHERE {}", condition(draws, kind, 2))
     };
-    let group = if keys.is_empty() { String::new() } else { format!(" GROUP BY {keys}") };
+    let is_grouped = !keys.is_empty() && kind != Kind::Values;
+    let group = if is_grouped { format!(" GROUP BY {keys}") } else { String::new() };
     let shape = shape.unwrap_or_else(|| draws.below(kind.shapes().len()));
     format!("SELECT {} FROM {}{filter}{group}", items.join(", "), rows(draws, kind, shape))
 }
@@ -96,6 +102,9 @@ fn rows(draws: &mut Draws, kind: Kind, shape: usize) -> String {
 }
 
 fn aggregate(draws: &mut Draws, kind: Kind) -> String {
+    if matches!(kind, Kind::Quantile | Kind::Values) {
+        return ranked(draws, kind);
+    }
     let number = number(draws, kind, 2);
     let tame = 4;
     let plain = match draws.below(if kind.is_tame() { tame } else { 11 }) {
@@ -108,7 +117,7 @@ fn aggregate(draws: &mut Draws, kind: Kind) -> String {
         5 => format!("AVG(clamp({number}, -4, 12))"),
         6 => format!("VAR_POP(clamp({number}, 0, 16))"),
         7 => format!("CORR(clamp({number}, 0, 16), n)"),
-        8 => format!("MEDIAN(clamp({number}, 0, 8))"),
+        8 => quantile(draws, &format!("clamp({number}, 0, 8)")),
         9 => format!("STDDEV(clamp({number}, -2, 2))"),
         _ => "COUNT(DISTINCT town)".to_owned(),
     };
@@ -116,6 +125,26 @@ fn aggregate(draws: &mut Draws, kind: Kind) -> String {
         format!("{plain} FILTER (WHERE {})", condition(draws, kind, 1))
     } else {
         plain
+    }
+}
+
+/// A quantile, or the values it is of where they are asked for; NULL is none of them.
+fn ranked(draws: &mut Draws, kind: Kind) -> String {
+    let number = number(draws, kind, 2);
+    let quantile = quantile(draws, &number);
+    let filter = (draws.below(3) == 0).then(|| condition(draws, kind, 1));
+    match (kind, filter) {
+        (Kind::Values, None) => number,
+        (Kind::Values, Some(filter)) => format!("CASE WHEN {filter} THEN {number} END"),
+        (_, None) => quantile,
+        (_, Some(filter)) => format!("{quantile} FILTER (WHERE {filter})"),
+    }
+}
+
+fn quantile(draws: &mut Draws, of: &str) -> String {
+    match draws.of(&["0.5", "0.5", "0.1", "0.75", "0.9"]) {
+        "0.5" => format!("MEDIAN({of})"),
+        share => format!("APPROX_PERCENTILE_CONT({of}, {share})"),
     }
 }
 
