@@ -1,4 +1,4 @@
-//! Pause, pin and `ledger show`. What is shown is the ledger as proved on opening; nothing here
+//! Pause, pin, `ledger show` and `ledger purge`. What is shown is the ledger as proved on opening; nothing here
 //! changes a sum.
 
 use super::opened::{Opened, now_s};
@@ -9,6 +9,7 @@ use crate::ledger::accounts::AccountLine;
 use crate::ledger::view::{ChargeLine, LedgerView};
 use crate::state::read_bounded;
 use clap::{Args, Subcommand};
+use cloister_terms::Digest;
 use cloister_terms::limits::DOCUMENT_BYTES_MAX;
 use std::path::PathBuf;
 
@@ -58,6 +59,14 @@ impl Pin {
 pub(super) enum LedgerCommand {
     /// Show accounts, charges and releases
     Show(Show),
+    /// Delete the released bytes of a charge; the same question is charged in full from then on
+    Purge(Purge),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Purge {
+    /// The charge, as `ledger show --verbose` prints it
+    charge: Digest,
 }
 
 #[derive(Debug, Args)]
@@ -72,8 +81,18 @@ pub(super) struct Show {
 
 impl LedgerCommand {
     pub fn run(self, shared: &Shared) -> Printed {
-        let Self::Show(show) = self;
-        let view = Opened::open(shared)?.ledger.view()?;
+        let ledger = Opened::open(shared)?.ledger;
+        let show = match self {
+            Self::Show(show) => show,
+            Self::Purge(Purge { charge }) => {
+                ledger.purge(charge, now_s())?;
+                return Ok(format!(
+                    "Purged: what was released under {} is gone from this node, and the same question costs in full from now on. Whoever got it still has it.\n",
+                    charge.short()
+                ));
+            }
+        };
+        let view = ledger.view()?;
         if show.json {
             return Ok(format!("{}\n", serde_json::to_string_pretty(&view)?));
         }

@@ -16,6 +16,24 @@ pub enum LedgerError {
         "a commit to the ledger failed: {0}; what it charged counts as charged; look at the disk, then start the node again"
     )]
     CommitUnknown(#[source] rusqlite::Error),
+    /// No released bytes are kept of this charge.
+    #[error(
+        "nothing is kept of charge {charge}: `cloister-node ledger show --verbose` lists charges and what was released"
+    )]
+    NothingToPurge {
+        /// As given.
+        charge: cloister_terms::Digest,
+    },
+    /// Somebody has yet to get the answer.
+    #[error(
+        "{waiting} requests still wait for the answer of charge {charge}: purge it once the coordinator has taken it"
+    )]
+    StillWaiting {
+        /// As given.
+        charge: cloister_terms::Digest,
+        /// How many.
+        waiting: i64,
+    },
     /// The file is another database.
     #[error(
         "`{path}` is not a Cloister ledger: point `state` at the folder that `cloister-node init` made"

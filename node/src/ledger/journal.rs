@@ -8,7 +8,7 @@ use cloister_terms::{Cost, Digest, Name, Refusal};
 use cloister_wire::{canonical, sha256};
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Hash before the first entry.
 pub const JOURNAL_START: Digest = Digest::new([0; 32]);
@@ -40,6 +40,8 @@ pub enum Entry {
     Retry { at_s: i64, charge: Digest, attempt: u32 },
     /// The noised vector is fixed: `release` is the SHA-256 of the signed envelope's bytes.
     Release { at_s: i64, charge: Digest, release: Digest },
+    /// The steward had the released bytes deleted: nobody gets them again, and the question costs anew.
+    Purged { at_s: i64, charge: Digest },
     /// Nothing is released under this charge, and its analysis is frozen.
     Withheld { at_s: i64, charge: Digest, analysis: Digest },
     /// A request was refused.
@@ -74,6 +76,8 @@ pub struct Proved {
     pub charges: BTreeMap<Digest, Cost>,
     /// Hash of the released bytes, charge by charge.
     pub releases: BTreeMap<Digest, Digest>,
+    /// Charges whose released bytes were deleted since.
+    pub purged: BTreeSet<Digest>,
 }
 
 /// An append-only record. `append` runs inside the caller's transaction, so that an entry is on disk
@@ -166,6 +170,12 @@ impl Proved {
                 self.charges.get(&charge)?;
                 // A second release under one charge would be two answers for one price.
                 if self.releases.insert(charge, release).is_some() {
+                    return None;
+                }
+            }
+            Entry::Purged { charge, .. } => {
+                self.releases.get(&charge)?;
+                if !self.purged.insert(charge) {
                     return None;
                 }
             }

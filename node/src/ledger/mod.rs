@@ -281,9 +281,11 @@ fn check_charges(connection: &Connection, proved: &Proved) -> Result<(), LedgerE
         let (charge, state): (String, String) = (row.get(0)?, row.get(1)?);
         let stored: Option<String> = row.get(2)?;
         let known = charge.parse::<Digest>().ok().filter(|id| proved.charges.contains_key(id));
-        let journal = known.and_then(|id| proved.releases.get(&id)).map(Digest::to_string);
+        let is_purged = known.is_some_and(|id| proved.purged.contains(&id));
+        let kept = known.and_then(|id| proved.releases.get(&id)).filter(|_| !is_purged);
         let is_released = state == "released";
-        if known.is_none() || stored != journal || is_released != stored.is_some() {
+        let journal = kept.map(Digest::to_string);
+        if known.is_none() || stored != journal || is_released != (stored.is_some() || is_purged) {
             return Err(LedgerError::ChargeMismatch { charge });
         }
         found += 1;

@@ -5,6 +5,7 @@
 use super::debit::question;
 use super::fault::LedgerError;
 use super::journal::Entry;
+use super::steward::is_purged;
 use super::{Charge, ChargeId, ChargeTerms, Ledger, digest, digest_text, raise_high_water};
 use crate::noise::Noised;
 use cloister_dp::{Entropy, PrfKey};
@@ -221,7 +222,8 @@ impl Ledger {
         Ok(Some(charge))
     }
 
-    /// What a request is answered with; `None` while its charge is open, or for an unknown request.
+    /// What a request is answered with; `None` while its charge is open, once its answer was purged, and for an
+    /// unknown request.
     pub fn delivery(&self, request: Digest) -> Result<Option<Delivery>, LedgerError> {
         self.read(|connection| {
             let found = connection
@@ -246,6 +248,7 @@ impl Ledger {
                     Verdict::Released(Release { envelope })
                 }
                 ("open", None, None) => return Ok(None),
+                ("released", None, None) if is_purged(connection, charge)? => return Ok(None),
                 _ => return Err(LedgerError::ChargeMismatch { charge: charge.to_string() }),
             };
             Ok(Some(Delivery { request, charge, verdict }))

@@ -4,7 +4,7 @@
 
 use super::fault::LedgerError;
 use super::journal::{Entry, Head};
-use super::{Ledger, digest, high_water_s, meta, raise_high_water, set_meta};
+use super::{ChargeId, Ledger, digest, high_water_s, meta, raise_high_water, set_meta};
 use cloister_terms::{Analysis, Budget, Digest, Grant, Name, Refusal};
 use cloister_wire::{Envelope, Opened, canonical, sha256};
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
@@ -57,6 +57,16 @@ pub struct OfferLine {
     pub granted: Option<bool>,
     /// Whether an earlier run was withheld.
     pub frozen: bool,
+}
+
+/// Where it is kept that the released bytes of a charge were deleted.
+fn purged_key(charge: &str) -> String {
+    format!("purged {charge}")
+}
+
+/// Whether the released bytes of a charge were deleted.
+pub(super) fn is_purged(connection: &Connection, charge: ChargeId) -> Result<bool, LedgerError> {
+    Ok(meta(connection, &purged_key(&charge.to_string()))?.is_some())
 }
 
 impl Ledger {
@@ -244,6 +254,31 @@ impl Ledger {
             set_meta(transaction, PAUSED_KEY, if paused { "yes" } else { "no" })?;
             raise_high_water(transaction, now_s)?;
             self.journal.append(transaction, &Entry::Paused { at_s: now_s, paused })
+        })
+    }
+
+    /// Deletes the released bytes of a charge: nobody gets them again, and the same question is charged in
+    /// full. What was charged stays charged, and the journal keeps the hash of what was released.
+    ///
+    /// # Errors
+    /// [`LedgerError::NothingToPurge`], and [`LedgerError::StillWaiting`] before every request has its answer.
+    pub fn purge(&self, charge: Digest, now_s: i64) -> Result<Head, LedgerError> {
+        let id = charge.to_string();
+        self.write(|transaction| {
+            let waiting: i64 = transaction.query_row(
+                "SELECT count(*) FROM outbox WHERE charge = ? AND delivered = 0",
+                [&id],
+                |row| row.get(0),
+            )?;
+            if transaction.execute("DELETE FROM releases WHERE charge = ?", [&id])? == 0 {
+                return Err(LedgerError::NothingToPurge { charge });
+            }
+            if waiting > 0 {
+                return Err(LedgerError::StillWaiting { charge, waiting });
+            }
+            set_meta(transaction, &purged_key(&id), "yes")?;
+            raise_high_water(transaction, now_s)?;
+            self.journal.append(transaction, &Entry::Purged { at_s: now_s, charge })
         })
     }
 

@@ -115,7 +115,10 @@ fn charges(connection: &rusqlite::Connection) -> Result<Vec<ChargeLine>, LedgerE
         let release: Option<String> = row.get(5)?;
         lines.push(ChargeLine {
             charge: digest(&row.get::<_, String>(0)?, "charge")?,
-            state: row.get(1)?,
+            state: match (row.get::<_, String>(1)?, &release) {
+                (state, None) if state == "released" => "purged".to_owned(),
+                (state, _) => state,
+            },
             analysis: terms.analysis,
             epoch: terms.epoch,
             cost: terms.cost,

@@ -1,8 +1,8 @@
 //! Row A18: within one epoch a question has one answer and one price.
 
 use super::*;
-use cloister_node::fixtures::{EPOCH_S, name};
-use cloister_node::ledger::Verdict;
+use cloister_node::fixtures::{EPOCH_S, NOW_S, name};
+use cloister_node::ledger::{LedgerError, Verdict};
 use cloister_terms::Verdict as Vote;
 
 fn answer(rig: &Rig, papers: &Papers) -> Option<Vec<u8>> {
@@ -94,4 +94,39 @@ fn a18_a_repeat_passes_the_whole_gate_again() {
     let charged = rig.ledger.charge(admitted, Room::Free, &mut SystemEntropy::new());
     assert_eq!(charged.unwrap_err(), Refusal::NotGranted);
     assert_eq!(rig.refusal(&again), Refusal::Declined);
+}
+
+#[test]
+fn a18_a_purged_answer_is_gone_and_its_question_is_charged_in_full() {
+    let rig = Rig::new();
+    let analysis = rig.granted(|a| a.max_runs = 2);
+    let first = rig.federation.papers(&analysis, 1);
+    let charge = rig.fresh(&first);
+    let id = charge.id();
+    let nothing = |found| matches!(found, Err(LedgerError::NothingToPurge { .. }));
+    assert!(nothing(rig.ledger.purge(id.digest(), NOW_S)), "nothing is released yet");
+    let release = rig.release(charge, 1);
+    let waits = rig.ledger.purge(id.digest(), NOW_S);
+    assert!(matches!(waits, Err(LedgerError::StillWaiting { waiting: 1, .. })), "{waits:?}");
+    assert_eq!(answer(&rig, &first).unwrap(), release.bytes(), "and is kept");
+    rig.ledger.delivered(first.request_digest()).unwrap();
+    rig.ledger.purge(id.digest(), NOW_S).unwrap();
+    assert!(nothing(rig.ledger.purge(id.digest(), NOW_S)), "once is enough");
+    assert_eq!(answer(&rig, &first), None);
+    // What was charged stays so, also for a ledger that is proved anew.
+    let rig = rig.reopen();
+    assert_eq!((answer(&rig, &first), rig.spent()), (None, epsilon("1")));
+    let states: Vec<_> =
+        rig.ledger.view().unwrap().charges.into_iter().map(|charge| charge.state).collect();
+    assert_eq!(states, ["purged"]);
+    let again = rig.federation.papers(&analysis, 2);
+    let fresh = rig.fresh(&again);
+    assert_ne!(fresh.id(), id);
+    assert_eq!(rig.spent(), epsilon("2"));
+    let other = rig.release(fresh, 2);
+    assert_eq!(answer(&rig, &again).unwrap(), other.bytes());
+    assert_ne!(other.bytes(), release.bytes(), "noise of its own");
+    let third = rig.federation.papers(&analysis, 3);
+    assert!(matches!(rig.charge(&third), Ok(Charged::Repeat(_))), "and repeats it from then on");
+    drop(rig.reopen());
 }

@@ -26,7 +26,7 @@ const KEPT_MEMORY_BYTES: usize = PAGE_BYTES as usize;
 const KEPT_TABLE_BYTES: usize = TABLE_ELEMENTS_MAX as usize * size_of::<usize>();
 /// Instances of a store in the fresh tier, which are given back together. Each reserves more than 4 GiB of
 /// addresses, of which a worker may have [`crate::limits::WORKER_ADDRESS_BYTES`].
-const FRESH_INSTANCES: u32 = 3;
+const FRESH_INSTANCES: u32 = 8;
 /// Fuel for the trial instance: it runs no code of the module.
 const TRIAL_FUEL: u64 = 1_000_000;
 

@@ -91,8 +91,8 @@ pub const WORKER_STACK_BYTES: usize = 16 << 20;
 /// Private memory of a worker process, in bytes: two frames, their persons, compiler and module.
 pub const WORKER_DATA_BYTES: u64 = 1 << 30;
 /// Address space of a worker process, in bytes. Most of it is the engine's empty reservations (4.3 GiB a
-/// memory, measured).
-pub const WORKER_ADDRESS_BYTES: u64 = 16 << 30;
+/// memory, measured), which take no memory: that is [`WORKER_DATA_BYTES`]' to bound.
+pub const WORKER_ADDRESS_BYTES: u64 = 48 << 30;
 /// Most descriptors of a worker process: its streams, and the engine's memory files.
 pub const WORKER_DESCRIPTORS_MAX: u64 = 32;
 /// How long a worker process may take to start, vet and compile.
