@@ -1,7 +1,7 @@
 //! What a module returned of one person, bounded: outputs outside the shape are ignored, values become steps, and
-//! those of 0 steps are as none (every range holds 0),
-//! outputs of the same lane and cell are summed, sums are clamped to the lane's range, vectors to their norm, and
-//! cells beyond the group cap are left out. It must never trust a number that a module wrote.
+//! those of 0 steps are as none (every range holds 0); outputs of the same lane and cell are summed, sums are
+//! clamped to the lane's range, vectors to their norm, and cells beyond the group cap are left out. It must never
+//! trust a number that a module wrote.
 
 use super::{Bounded, Bounder, CellOf, within};
 use crate::aggregate::{Exact, SumOverflow};
@@ -26,8 +26,8 @@ impl OutputRanges {
         Self { numbers: module.numbers, values: module.values.clone() }
     }
 
-    /// Of outputs in one lane of one cell, not yet clamped but for floats, which may lie anywhere; and whether
-    /// one of those was clamped.
+    /// One output's value in steps, and whether it was clamped: floats are, since they may lie beyond every
+    /// integer; integers wait for their sum.
     fn steps(&self, value: i64, range: Bounds) -> (i128, bool) {
         match self.numbers {
             ModuleNumbers::Int => (value.into(), false),

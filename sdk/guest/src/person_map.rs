@@ -103,32 +103,9 @@ macro_rules! person_map_std {
             out.finish()
         }
 
-        #[cfg(target_arch = "wasm32")]
-        mod exports {
-            #![allow(unsafe_code, reason = "names that the host looks up, statics that it writes")]
-
-            use super::{INPUT_WORDS, KINDS, OUTPUTS_MAX};
-
-            #[unsafe(no_mangle)]
-            pub static CLOISTER_INPUT: $crate::InputBuffer<INPUT_WORDS> = $crate::InputBuffer::new();
-            #[unsafe(no_mangle)]
-            pub static CLOISTER_OUTPUT: $crate::OutputBuffer<OUTPUTS_MAX> =
-                $crate::OutputBuffer::new();
-            #[unsafe(no_mangle)]
-            pub static CLOISTER_LAYOUT: [u32; 4] = [
-                $crate::ABI_VERSION,
-                INPUT_WORDS as u32 * 8,
-                OUTPUTS_MAX as u32 * 16,
-                $crate::signature(&KINDS, $crate::PAIRS),
-            ];
-
-            #[unsafe(no_mangle)]
-            pub extern "C" fn person_map(rows: i32) -> i32 {
-                let Ok(rows) = usize::try_from(rows) else { return $crate::DEFAULT_CONTRIBUTION };
-                // SAFETY: one call an instance, and the host waits while it runs.
-                let (words, pairs) = unsafe { (CLOISTER_INPUT.words(), CLOISTER_OUTPUT.pairs()) };
-                super::map_words(words, rows, pairs)
-            }
+        $crate::person_map_std! {
+            @exports $crate::OutputBuffer<{ super::OUTPUTS_MAX }>, pairs,
+            super::OUTPUTS_MAX * 16, $crate::PAIRS
         }
     };
     (
@@ -148,31 +125,36 @@ macro_rules! person_map_std {
             1
         }
 
+        $crate::person_map_std! {
+            @exports $crate::ValueBuffer<$number, { super::VALUES }>, values,
+            super::VALUES * 8, <$number as $crate::Number>::NUMBER
+        }
+    };
+    (@exports $output:ty, $get:ident, $bytes:expr, $outputs:expr) => {
         #[cfg(target_arch = "wasm32")]
         mod exports {
             #![allow(unsafe_code, reason = "names that the host looks up, statics that it writes")]
 
-            use super::{INPUT_WORDS, KINDS, VALUES};
+            use super::{INPUT_WORDS, KINDS};
 
             #[unsafe(no_mangle)]
             pub static CLOISTER_INPUT: $crate::InputBuffer<INPUT_WORDS> = $crate::InputBuffer::new();
             #[unsafe(no_mangle)]
-            pub static CLOISTER_OUTPUT: $crate::ValueBuffer<$number, VALUES> =
-                $crate::ValueBuffer::new();
+            pub static CLOISTER_OUTPUT: $output = <$output>::new();
             #[unsafe(no_mangle)]
             pub static CLOISTER_LAYOUT: [u32; 4] = [
                 $crate::ABI_VERSION,
                 INPUT_WORDS as u32 * 8,
-                VALUES as u32 * 8,
-                $crate::signature(&KINDS, <$number as $crate::Number>::NUMBER),
+                ($bytes) as u32,
+                $crate::signature(&KINDS, $outputs),
             ];
 
             #[unsafe(no_mangle)]
             pub extern "C" fn person_map(rows: i32) -> i32 {
                 let Ok(rows) = usize::try_from(rows) else { return $crate::DEFAULT_CONTRIBUTION };
                 // SAFETY: one call an instance, and the host waits while it runs.
-                let (words, values) = unsafe { (CLOISTER_INPUT.words(), CLOISTER_OUTPUT.values()) };
-                super::map_words(words, rows, values)
+                let (words, outputs) = unsafe { (CLOISTER_INPUT.words(), CLOISTER_OUTPUT.$get()) };
+                super::map_words(words, rows, outputs)
             }
         }
     };

@@ -54,7 +54,7 @@ pub(crate) fn draft(
     within("row_cap of a module", row_cap.into(), MODULE_ROWS_MAX)?;
     let group_cap = group_cap_asked.min(dataset.groups_per_unit_max.unwrap_or(u32::MAX));
     within(
-        "outputs of one person, groups times lanes,",
+        "outputs of one person (groups times lanes)",
         outputs(body, group_cap),
         MODULE_OUTPUTS_MAX,
     )?;
@@ -135,7 +135,7 @@ fn lanes(body: &ModuleBody) -> Result<Vec<DraftLane>, PlanError> {
 /// `norm` steps at most: absolute values of a vector of d numbers sum to `sqrt(d)` times its norm at most
 /// (Cauchy and Schwarz), and to the sum of the ranges.
 fn clipped(body: &ModuleBody, norm: u64) -> Result<(u64, OneOf), PlanError> {
-    within("norm_max, in grid steps,", norm, SENSITIVITY_STEPS_MAX)?;
+    within("norm_max of a module in grid steps", norm, SENSITIVITY_STEPS_MAX)?;
     let grids: BTreeSet<u8> = body.lanes.iter().map(|lane| lane.value.grid_bits()).collect();
     if grids.len() > 1 {
         return Err(PlanError::ModuleGrids);
@@ -150,7 +150,7 @@ fn clipped(body: &ModuleBody, norm: u64) -> Result<(u64, OneOf), PlanError> {
     let spread = (u128::from(norm).pow(2)).saturating_mul(body.lanes.len() as u128).isqrt();
     let total_steps = u64::try_from(spread).unwrap_or(u64::MAX).min(ranges);
     within(
-        "norm_max times the root of the lanes, in grid steps,",
+        "norm_max of a module times the root of its lanes, in grid steps",
         total_steps,
         SENSITIVITY_STEPS_MAX,
     )?;

@@ -74,25 +74,45 @@ fn b07_nothing_is_signed_under_an_expired_agreement_by_a_researcher() {
     sign(&short, 0).unwrap();
 }
 
+/// Rita's vote on an analysis.
+fn ritas(asked: &Analysis, verdict: Verdict) -> Approval {
+    Approval {
+        version: DOCUMENT_VERSION,
+        reviewer: "rita".parse().unwrap(),
+        verdict,
+        reason: "Looked at it.".to_owned(),
+        bound: Bound::of(asked, Digest::new([2; 32])).unwrap(),
+        nonce: Nonce::new([3; 16]),
+    }
+}
+
 #[test]
 fn b07_nothing_is_signed_under_an_expired_agreement_by_a_reviewer_but_a_rejection() {
     let folder = tempfile::tempdir().unwrap();
     let (person, agreed) = (person(folder.path()), agreed());
     let asked = documents::analysis(&agreed);
     let sign = |verdict, now_s| {
-        let vote = Approval {
-            version: DOCUMENT_VERSION,
-            reviewer: "rita".parse().unwrap(),
-            verdict,
-            reason: "Looked at it.".to_owned(),
-            bound: Bound::of(&asked, Digest::new([2; 32])).unwrap(),
-            nonce: Nonce::new([3; 16]),
-        };
-        review::signed(&person, &vote, (&agreed, &asked), || now_s)
+        review::signed(&person, &ritas(&asked, verdict), (&agreed, &asked), || now_s)
     };
     assert!(is_refused(&sign(Verdict::Approve, LATE_S)));
     sign(Verdict::Approve, LATE_S - 1).unwrap();
     sign(Verdict::Reject, UNTIL_S).unwrap();
+}
+
+#[test]
+fn b06_a_reviewer_whose_training_lapsed_signs_no_approval_but_a_rejection() {
+    let folder = tempfile::tempdir().unwrap();
+    let (person, mut agreed) = (person(folder.path()), agreed());
+    let asked = documents::analysis(&agreed);
+    let rita = agreed.reviewers.iter_mut().find(|own| own.name.as_str() == "rita").unwrap();
+    rita.trained_until_s = Some(LATE_S - 10);
+    let sign = |verdict, now_s| {
+        review::signed(&person, &ritas(&asked, verdict), (&agreed, &asked), || now_s)
+    };
+    sign(Verdict::Approve, LATE_S - 11).unwrap();
+    let refused = sign(Verdict::Approve, LATE_S - 10);
+    assert!(matches!(refused, Err(CliError::TrainingLapsed(_))));
+    sign(Verdict::Reject, LATE_S - 10).unwrap();
 }
 
 #[test]

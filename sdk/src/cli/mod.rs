@@ -98,6 +98,10 @@ pub(crate) enum CliError {
     Draft(#[from] DraftError),
     #[error("the module of this analysis would be refused by every node: {0}")]
     Module(cloister_node::module_fit::ModuleFitError),
+    #[error(
+        "nothing was signed: your training lapsed on {0} (UTC), so your approval would not count; renew it and have an agreement signed with the new date, or leave the approval to another reviewer"
+    )]
+    TrainingLapsed(String),
     #[error("nothing was signed: {0}")]
     Dates(#[from] cloister_terms::OutsideDates),
     #[error("{error}\n{pointed}")]

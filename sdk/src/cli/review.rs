@@ -141,7 +141,7 @@ async fn cast(
     Ok(())
 }
 
-/// The vote, signed. What has ended may still be rejected.
+/// The vote, signed. What has ended may still be rejected; no approval is signed that could not count.
 pub(super) fn signed(
     person: &PersonArguments,
     vote: &Approval,
@@ -151,7 +151,13 @@ pub(super) fn signed(
     // First the key: whoever types a passphrase may take long over it.
     let key = person.signing_key()?;
     if vote.verdict == Verdict::Approve {
-        check_dates(agreement, Some(analysis), Act::Sign, now_s())?;
+        let now_s = now_s();
+        check_dates(agreement, Some(analysis), Act::Sign, now_s)?;
+        let own = agreement.reviewers.iter().find(|reviewer| reviewer.name == vote.reviewer);
+        let lapsed = own.filter(|own| !own.is_trained_at(now_s));
+        if let Some(until_s) = lapsed.and_then(|own| own.trained_until_s) {
+            return Err(CliError::TrainingLapsed(crate::words::date(until_s)));
+        }
     }
     Ok(Envelope::sign(vote, &key)?)
 }

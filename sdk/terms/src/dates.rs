@@ -22,7 +22,7 @@ pub enum Act {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum OutsideDates {
     /// A document has not begun.
-    #[error("the {document} begins at {from} (UTC): nothing runs under it before")]
+    #[error("the {document} begins at {from} (UTC): nothing runs under it before; ask again then")]
     NotYet {
         /// `agreement` or `analysis`.
         document: &'static str,

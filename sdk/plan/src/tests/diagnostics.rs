@@ -1,13 +1,13 @@
 //! Diagnostics in a plan: which there are, what they cost, and that a plan without them is the plan it was.
 
+use super::modules::body;
 use super::{Q1, dictionary, epsilon, planned, rho};
 use crate::draft::analysis_from_toml;
 use crate::tests::questions::analysis;
 use crate::{PlanError, Planned, Question, Spend, plan, replan};
 use cloister_dp::{cost_of, cost_of_lanes};
 use cloister_terms::{
-    Analysis, Body, Bounds, Cost, Diagnostic, DiagnosticKind, Digest, KeyDimension, KeyValue,
-    ModuleBody, ModuleLane, ModuleNumbers, ModuleOutputs, Noise,
+    Analysis, Body, Cost, Diagnostic, DiagnosticKind, KeyDimension, KeyValue, ModuleBody, Noise,
 };
 
 fn told(text: &str, spend: Spend) -> Result<Planned, PlanError> {
@@ -93,20 +93,11 @@ fn a_part_too_small_for_each_diagnostic_is_refused() {
 #[test]
 fn a_module_counts_whom_it_gives_up_on() {
     let body = Body::Module(ModuleBody {
-        sha256: Digest::new([7; 32]),
-        rows: "SELECT start_city FROM trips".to_owned(),
         keys: vec![KeyDimension {
             name: "city".to_owned(),
             values: vec![KeyValue::Text("Amherst".to_owned())],
         }],
-        lanes: vec![ModuleLane {
-            name: "riders".to_owned(),
-            value: Bounds::from_steps(0, 1, 0).unwrap(),
-        }],
-        numbers: ModuleNumbers::Int,
-        outputs: ModuleOutputs::Sparse,
-        norm_max_steps: None,
-        fuel_per_person: 1_000,
+        ..body("SELECT start_city FROM trips")
     });
     let spend = rho("0.1");
     let question =

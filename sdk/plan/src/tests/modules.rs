@@ -10,7 +10,7 @@ use cloister_terms::{
 
 const ROWS: &str = "SELECT start_city, end_city FROM trips WHERE distance_m >= 200";
 
-fn body(rows: &str) -> ModuleBody {
+pub(super) fn body(rows: &str) -> ModuleBody {
     let cities = ["Amherst", "Holyoke"].map(|city| KeyValue::Text(city.to_owned())).to_vec();
     let key = |name: &str| KeyDimension { name: name.to_owned(), values: cities.clone() };
     ModuleBody {
