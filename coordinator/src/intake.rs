@@ -60,6 +60,7 @@ impl From<ProofError> for RejectionOr {
             }
             ProofError::BelowQuorum => Rejection::BelowQuorum,
             ProofError::Approvals(refusal) => rejection_of(refusal),
+            ProofError::TooManyKeys => Rejection::TooLarge,
             _ => Rejection::Malformed,
         })
     }
@@ -289,11 +290,14 @@ fn releases_named(
             let opened = envelope.open::<ReleaseRecord>().map_err(|_| Rejection::Malformed)?;
             if wanted.remove(&opened.digest()) {
                 bytes = bytes.saturating_add(release.len());
+                if bytes > USED_BYTES_MAX {
+                    return Err(Rejection::TooLarge.into());
+                }
                 used.push(envelope);
             }
         }
     }
-    if bytes > USED_BYTES_MAX { Err(Rejection::TooLarge.into()) } else { Ok(used) }
+    Ok(used)
 }
 
 fn envelopes(votes: &[StoredVote]) -> Result<Vec<Envelope>, Rejection> {

@@ -9,6 +9,7 @@ use crate::module_fit::module_fits;
 use crate::relate;
 use crate::remembered::Remembered;
 use crate::slot::{PASSES_MAX, fits};
+use crate::work;
 use cloister_plan::{Contribute, ContributionPlan, Planned};
 use cloister_sandbox::{Limits, Workers};
 use cloister_terms::dates::{rounds_s, run_end_s};
@@ -332,18 +333,19 @@ fn check_module(body: &Body, bytes: Option<&[u8]>) -> Result<Option<Vec<u8>>, Re
 /// Slot: one person's worst case fits it, by public numbers alone. How many persons there are is none of
 /// them: the steward sizes the slot for all.
 fn check_slot(plan: &ContributionPlan, terms: &Terms) -> Result<(), Refusal> {
-    let Contribute::Module(module) = &plan.contribute else { return Ok(()) };
-    let (fuel, slot_ms) = (module.fuel_per_person, terms.release_slot_ms);
-    let person_ms = fuel_ms_max(fuel);
+    let person_ms = match &plan.contribute {
+        Contribute::Module(module) => fuel_ms_max(module.fuel_per_person),
+        Contribute::Sql(_) => work::person_ms_max(plan),
+    };
+    let slot_ms = terms.release_slot_ms;
     if fits(person_ms, slot_ms) {
         return Ok(());
     }
     tracing::warn!(
-        fuel_per_person = fuel,
         person_ms,
         passes = PASSES_MAX,
         release_slot_ms = slot_ms,
-        "one person's fuel may outlast the release slot: have less fuel declared, or raise `release_slot_ms`"
+        "one person's rows may outlast the release slot: raise `release_slot_ms`, or have a module's fuel, or a question's joins and functions of texts, left out"
     );
     Err(Refusal::SlotTooShort)
 }

@@ -331,7 +331,8 @@ impl Federation {
         let opened: Vec<_> =
             used.iter().map(|used| used.open::<ReleaseRecord>().unwrap()).collect();
         // Of whatever they show: hostile releases are the gate's to refuse.
-        let shape = analysis.document().shape.found_in(opened.iter().map(Opened::document));
+        let records = opened.iter().map(Opened::document);
+        let shape = analysis.document().shape.found_in(records).unwrap();
         let mut request = first.open::<RunRequest>().unwrap().document().clone();
         request.round = 2;
         request.parameters = cloister_wire::round::parameters(&shape).unwrap();

@@ -45,8 +45,12 @@ mod measure_dealt;
 mod measure_standing;
 /// Bits mixed, for tables and piles.
 mod mix;
+/// What a module says of itself, for its author.
+pub mod module_facts;
 /// Whether a module can answer a plan.
 pub mod module_fit;
+/// A module's fuel as time.
+pub mod module_fuel;
 /// Defences left out on purpose, for the tests that must miss them.
 #[cfg(feature = "for-tests")]
 pub mod mutant;
@@ -80,6 +84,8 @@ pub mod start;
 pub mod state;
 /// What happened to one person, for diagnostics.
 pub mod told;
+/// What one person's rows may cost to work out.
+pub mod work;
 
 /// Call first in the `main` of every program that runs a node: it is its own module worker.
 pub use cloister_sandbox::worker_main_if_asked;

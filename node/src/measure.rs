@@ -212,9 +212,15 @@ pub(crate) fn add_block(
     let row_cap = bounder.table_row_cap();
     let keep = &mut |rows: &mut Vec<usize>, bytes: &RowBytes| bounder.cap_table_rows(rows, bytes);
     let block = block.within(row_cap, keep)?;
+    let block = block.affordable(&|columns| sql.work(columns))?;
     let columns = Columns { names: block.names(), arrays: block.arrays(), rows: block.rows() };
     let values = sql.values(columns)?;
     for (person, is_cut) in block.persons_cut() {
+        if person.is_empty() {
+            // Too much work.
+            exact.tell(Told::capped(true))?;
+            continue;
+        }
         bounder.add_rows(block.row_bytes(), person, &values, Told::capped(is_cut), exact)?;
     }
     Ok(())

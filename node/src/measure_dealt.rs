@@ -14,6 +14,7 @@ use crate::scan::persons::PersonLimits;
 use crate::scan::piles::{Dealt, PILES, PilePersons};
 use crate::scan::{EngineOptions, Layout, scan_loose};
 use crate::told::Told;
+use crate::work;
 use cloister_plan::{Contribute, ContributionPlan, LaneExpr, SqlContribution};
 use datafusion::execution::SendableRecordBatchStream;
 use futures::StreamExt;
@@ -26,7 +27,8 @@ const LANES_MAX: usize = 16;
 const SUMS_MAX: usize = 4;
 
 /// The sums, or `None` when the rows must be sorted: the plan relates tables, its keys are private, it has
-/// many lanes, or its expressions are dear, which rows over a cap must not cost.
+/// many lanes, or its expressions are dear, which rows over a cap must not cost, or somebody's could be too much
+/// work, which is not counted here.
 pub(crate) async fn measure_dealt(
     plan: &Arc<ContributionPlan>,
     caps: &Arc<Caps>,
@@ -77,6 +79,7 @@ fn suits(plan: &ContributionPlan, sql: &SqlContribution) -> bool {
     };
     let is_sum = |lane: &&LaneExpr| matches!(lane, LaneExpr::SumClamped { .. });
     is_plain(plan, &sql.relation)
+        && work::is_never_too_much(plan)
         && plan.shape.private_keys.is_none()
         && sql.lanes.len() <= LANES_MAX
         && sql.lanes.iter().filter(is_sum).count() <= SUMS_MAX

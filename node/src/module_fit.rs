@@ -5,10 +5,12 @@
 use crate::contribute::module::module_shape;
 use cloister_plan::{Contribute, ContributionPlan};
 use cloister_sandbox::limits::WATCHDOG_MS;
-use cloister_sandbox::{RunnerError, Setup, ShapeError, Workers};
+use cloister_sandbox::{ColumnKind, RunnerError, Setup, Shape, ShapeError, VetError, Workers};
 
 /// The reason that a worker gives when the machine cannot start its engine.
 const ENGINE_REASON: &str = "engine";
+/// The reasons that a worker gives for a module that is vetted and compiled, but was built for another shape.
+const SHAPE_REASONS: [&str; 3] = ["input_size", "output_too_small", "signature"];
 
 /// Why a module cannot answer a plan.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +36,12 @@ pub enum ModuleFitError {
     Machine(RunnerError),
 }
 
+impl From<VetError> for ModuleFitError {
+    fn from(error: VetError) -> Self {
+        Self::Refused { reason: error.reason().to_owned(), detail: error.to_string() }
+    }
+}
+
 impl ModuleFitError {
     /// Whether it tells of this machine rather than of the module.
     pub fn is_of_this_machine(&self) -> bool {
@@ -54,6 +62,16 @@ pub fn module_fits(
         return Ok(());
     };
     let (shape, fuel_per_person) = (shape?, module.fuel_per_person);
+    started(shape, wasm, fuel_per_person, workers)
+}
+
+/// A worker's verdict on a module for this shape.
+fn started(
+    shape: Shape,
+    wasm: &[u8],
+    fuel_per_person: u64,
+    workers: &Workers,
+) -> Result<(), ModuleFitError> {
     let setup = Setup { wasm: wasm.to_vec(), shape, fuel_per_person, watchdog_ms: WATCHDOG_MS };
     let Err(error) = workers.start(&setup) else { return Ok(()) };
     Err(match error {
@@ -69,11 +87,30 @@ pub fn module_fits(
     })
 }
 
-/// The same in a worker of this very program, behind whatever walls this machine offers: the module is only
-/// vetted and compiled, never run.
+/// Workers of this very program, behind whatever walls this machine offers: for whoever has no `node.toml`
+/// that could say so, and no records that a module could see.
+pub fn workers_here() -> Workers {
+    Workers::of_this_program(false)
+}
+
+/// As [`module_fits`], with [`workers_here`]: the module is only vetted and compiled, never run.
 ///
 /// # Errors
 /// As [`module_fits`].
 pub fn module_fits_here(plan: &ContributionPlan, wasm: &[u8]) -> Result<(), ModuleFitError> {
-    module_fits(plan, wasm, &Workers::of_this_program(false))
+    module_fits(plan, wasm, &workers_here())
+}
+
+/// The same before there is a plan: whether nodes compile the module at all.
+///
+/// # Errors
+/// As [`module_fits`].
+pub fn module_compiles_here(wasm: &[u8]) -> Result<(), ModuleFitError> {
+    // Any shape will do: a worker compares the module with it last.
+    let shape = Shape::new(1, vec![ColumnKind::Int], 1)?;
+    let is_of_the_shape = |reason: &str| SHAPE_REASONS.contains(&reason);
+    match started(shape, wasm, 1, &workers_here()) {
+        Err(ModuleFitError::Refused { reason, .. }) if is_of_the_shape(&reason) => Ok(()),
+        verdict => verdict,
+    }
 }

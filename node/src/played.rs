@@ -1,12 +1,20 @@
 //! A federation played at one desk, for dry runs: partners, a researcher and a reviewer whose keys are made
 //! here and go with it, and nodes with scratch ledgers that take every request through the whole gate, round
 //! after round. It must never be given anybody's records: what they are charged here, no account remembers.
+//!
+//! - `trial`: how a module fared on made-up persons
+
+mod trial;
+
+pub(crate) use trial::MadeUpPersons;
+pub use trial::ModuleTrial;
 
 use crate::admit::{Asking, Terms, admit};
 use crate::agreement::{NotOurAgreement, SignedAgreement};
 use crate::ledger::{Charged, Ledger, LedgerError, Room};
 use crate::run::{Tables, Work, WorkFault};
 use cloister_dp::SystemEntropy;
+use cloister_sandbox::CompileCache;
 use cloister_terms::analysis::AnalysisError;
 use cloister_terms::approval::Bound;
 use cloister_terms::name::NotAName;
@@ -27,6 +35,8 @@ const EPOCH_S: u32 = 86_400;
 const SCRATCH_UNITS: u64 = 9_000_000_000_000_000_000;
 /// What a played person writes where a reason is asked for.
 const REASON: &str = "A dry run.";
+/// Folder of compiled modules, beside the scratch ledger.
+const MODULES: &str = "modules";
 
 /// An analysis, approved under an agreement that nobody but this process has signed.
 #[derive(Debug)]
@@ -166,7 +176,7 @@ impl Played {
         &self,
         name: &Name,
         folder: &Path,
-        tables: Tables,
+        mut tables: Tables,
     ) -> Result<PlayedNode<'_>, PlayedError> {
         let partner = self.partners.iter().find(|partner| partner.name == *name);
         let partner = partner.ok_or_else(|| PlayedError::NotPlayed(name.clone()))?;
@@ -187,6 +197,10 @@ impl Played {
         };
         let grant = Envelope::sign(&grant, &partner.steward)?.open::<Grant>()?;
         ledger.decide(&grant, self.now_s)?;
+        // As a node's own workers: what the gate compiled is loaded from then on.
+        if let Ok(cache) = CompileCache::open(&folder.join(MODULES)) {
+            tables.options.workers = tables.options.workers.with_cache(cache);
+        }
         // No slot: what is timed here is made up.
         let terms = Terms {
             agreement,

@@ -18,7 +18,7 @@ use cloister_wire::SigningKey;
 use futures::future::BoxFuture;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::runtime::Handle;
+use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::sleep;
 
@@ -37,6 +37,15 @@ pub trait Work: Send + Sync + std::fmt::Debug + 'static {
     fn prepare(&self, _plan: ContributionPlan) -> BoxFuture<'_, ()> {
         Box::pin(std::future::ready(()))
     }
+
+    /// Whether the tables of a plan stand as they were last checked. It reads no record: a run over others is
+    /// refused before it is charged.
+    fn stands(&self, _plan: &ContributionPlan) -> bool {
+        true
+    }
+
+    /// Checks tables that have changed since. It reads their files, so it may take long.
+    fn look_again(&self) {}
 }
 
 /// Why a charged run has nothing to release. Stays inside the node.
@@ -75,6 +84,41 @@ impl Work for Tables {
             }
         })
     }
+
+    fn stands(&self, plan: &ContributionPlan) -> bool {
+        self.catalog.stands(plan.tables.iter().map(|table| &table.dataset))
+    }
+
+    fn look_again(&self) {
+        for fault in self.catalog.look_again() {
+            tracing::error!(%fault, "a table changed and cannot be read: no run over it is charged until it is mended");
+        }
+    }
+}
+
+/// Threads that do the work of runs. Those of the connection and of slots must never wait for a person's rows.
+#[derive(Debug)]
+struct WorkThreads(Option<Runtime>);
+
+impl WorkThreads {
+    /// As many as the machine has cores; where none can be had, work shares the caller's.
+    fn start() -> Self {
+        let threads = Builder::new_multi_thread().thread_name("work").enable_all().build();
+        Self(threads.inspect_err(|error| tracing::warn!(%error, "no threads for work")).ok())
+    }
+
+    fn handle(&self) -> Handle {
+        self.0.as_ref().map_or_else(Handle::current, |threads| threads.handle().clone())
+    }
+}
+
+impl Drop for WorkThreads {
+    fn drop(&mut self) {
+        // Whoever drops it may be a task, which must not wait for others.
+        if let Some(threads) = self.0.take() {
+            threads.shutdown_background();
+        }
+    }
 }
 
 /// Everything a run needs; shared by all runs of a node.
@@ -94,9 +138,13 @@ pub struct Runs {
     pub departures: Arc<Departures>,
     /// What askings are held against.
     pub terms: Terms,
+    /// What work runs on.
+    threads: WorkThreads,
     room: Arc<Semaphore>,
     /// Whoever makes ready holds it: however many offers come at once, one is made ready.
     readying: Arc<Semaphore>,
+    /// Whoever checks changed tables holds it.
+    looking: Arc<Semaphore>,
 }
 
 impl Runs {
@@ -110,8 +158,22 @@ impl Runs {
         terms: Terms,
     ) -> Self {
         let room = Arc::new(Semaphore::new(RUNS_AT_ONCE_MAX));
-        let (departures, readying) = (Arc::default(), Arc::new(Semaphore::new(1)));
-        Self { ledger, work, node_key, clock, pace, departures, terms, room, readying }
+        let (readying, looking) = (Arc::new(Semaphore::new(1)), Arc::new(Semaphore::new(1)));
+        let departures = Arc::default();
+        let threads = WorkThreads::start();
+        Self {
+            ledger,
+            work,
+            node_key,
+            clock,
+            pace,
+            departures,
+            terms,
+            threads,
+            room,
+            readying,
+            looking,
+        }
     }
 
     /// Admits and charges one asking, and starts its run. Blocks on the disk: call it off the
@@ -123,8 +185,16 @@ impl Runs {
         let admitted = admit(asking, &self.terms, &self.ledger, self.now_s())?;
         let request = admitted.request();
         let permit = self.room.clone().try_acquire_owned().ok();
-        let room = if permit.is_some() { Room::Free } else { Room::Full };
-        match self.ledger.charge(admitted, room, &mut SystemEntropy::new())? {
+        let room = match permit {
+            None => Room::Full,
+            Some(_) if self.work.stands(&admitted.plan) => Room::Free,
+            Some(_) => Room::Unchecked,
+        };
+        let charged = self.ledger.charge(admitted, room, &mut SystemEntropy::new());
+        if matches!(charged, Err(Refusal::TablesChanged)) {
+            self.look_again();
+        }
+        match charged? {
             Charged::Fresh(charge) => {
                 tracing::info!(%request, charge = %charge.id(), "charged");
                 self.start(charge, permit);
@@ -146,6 +216,17 @@ impl Runs {
         let (runs, inside) = (self.clone(), runtime.clone());
         runtime.spawn_blocking(move || {
             inside.block_on(runs.work.prepare(plan));
+            drop(turn);
+        });
+    }
+
+    /// Checks tables that have changed, off the way of whoever asks; leaves it, where they are being checked.
+    pub fn look_again(self: &Arc<Self>) {
+        let Ok(turn) = self.looking.clone().try_acquire_owned() else { return };
+        let Ok(runtime) = Handle::try_current() else { return };
+        let runs = self.clone();
+        runtime.spawn_blocking(move || {
+            runs.work.look_again();
             drop(turn);
         });
     }
@@ -205,23 +286,24 @@ impl Runs {
         let id = charge.id();
         let began = std::time::Instant::now();
         let (overrun, cancelled) = oneshot::channel();
-        let (runs, runtime) = (self.clone(), Handle::current());
-        // On a thread of its own: heavy work must not hold up the connection.
+        let (runs, runtime) = (self.clone(), self.threads.handle());
+        // On threads of its own: heavy work must not hold up the connection, nor slots.
+        let by = slot.clone();
         let worker = tokio::task::spawn_blocking(move || {
-            runtime.block_on(runs.work_and_commit(charge, cancelled))
+            runtime.block_on(runs.work_and_commit(charge, by, cancelled))
         });
         let is_released = match slot.hurry(worker).await {
             Some(Ok(Ok(()))) => true,
             Some(Ok(Err(fault))) => {
-                tracing::error!(charge = %id, %fault, "the run failed and is withheld");
+                tracing::error!(charge = %id, %fault, "the run failed");
                 false
             }
             Some(Err(_)) => {
-                tracing::error!(charge = %id, "the run panicked and is withheld");
+                tracing::error!(charge = %id, "the run panicked");
                 false
             }
             None => {
-                tracing::error!(charge = %id, "the run overran its slot and is withheld: raise `release_slot_ms`");
+                tracing::error!(charge = %id, "the run overran its slot: raise `release_slot_ms`");
                 false
             }
         };
@@ -240,6 +322,7 @@ impl Runs {
     async fn work_and_commit(
         self: Arc<Self>,
         charge: Charge,
+        slot: Slot,
         mut cancelled: oneshot::Receiver<()>,
     ) -> Result<(), RunFault> {
         let noised = tokio::select! {
@@ -247,6 +330,10 @@ impl Runs {
             _ = &mut cancelled => return Err(RunFault::Overrun),
             noised = self.work.noised(charge) => noised?,
         };
+        // Whatever delayed the one who waits for the slot: past it nothing is released.
+        if slot.is_past() {
+            return Err(RunFault::Overrun);
+        }
         self.ledger.release(noised, &self.node_key, self.now_s())?;
         Ok(())
     }
@@ -258,7 +345,12 @@ impl Runs {
             let settled =
                 tokio::task::spawn_blocking(move || runs.ledger.withhold(charge, runs.now_s()));
             match settled.await {
-                Ok(Ok(Settled::Withheld | Settled::Released)) => return,
+                Ok(Ok(Settled::Withheld)) => {
+                    tracing::error!(%charge, "withheld: the analysis is frozen until people act");
+                    return;
+                }
+                // Committed at the very slot.
+                Ok(Ok(Settled::Released)) => return,
                 Ok(Err(fault)) => tracing::error!(%charge, %fault, "cannot be withheld yet"),
                 Err(_) => tracing::error!(%charge, "cannot be withheld yet"),
             }

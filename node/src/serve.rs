@@ -30,6 +30,9 @@ const REPORT_ANSWER_BYTES_MAX: usize = 64;
 const POLL: Duration = Duration::from_secs(1);
 /// How often the clock's high-water mark is kept without other writes, in polls.
 const POLLS_A_TIME_NOTE: u32 = 60;
+/// How often tables are looked at for files that changed, in polls: so that mostly nobody who asks has to wait
+/// for their check.
+const POLLS_A_LOOK: u32 = 60;
 /// Refusals journaled within one hour; more are logged only, so that nobody fills the disk.
 const REFUSALS_JOURNALED_PER_HOUR_MAX: u32 = 1_000;
 /// Pauses between attempts to reach the coordinator.
@@ -265,6 +268,9 @@ impl Node {
             if poll % POLLS_A_TIME_NOTE == 0 {
                 let now_s = i64::try_from(self.clock.now_unix_s()).unwrap_or(i64::MAX);
                 self.on_ledger(move |ledger| ledger.note_time(now_s)).await;
+            }
+            if poll % POLLS_A_LOOK == 0 {
+                self.runs.iter().for_each(Runs::look_again);
             }
             tokio::select! {
                 () = self.departures.changed() => {}

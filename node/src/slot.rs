@@ -82,6 +82,11 @@ impl Slot {
         }
     }
 
+    /// Whether the slot has come.
+    pub fn is_past(&self) -> bool {
+        self.at.is_some_and(|at| self.pace.now() >= at)
+    }
+
     /// Waits for the slot.
     pub async fn reached(&self) {
         if let Some(at) = self.at {

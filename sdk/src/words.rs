@@ -2,6 +2,7 @@
 //! Texts that others wrote are shown with control characters escaped.
 
 use crate::answer::Answer;
+use cloister_node::module_fuel::FuelTime;
 use cloister_report::{meaning, printable};
 use cloister_terms::analysis::Body;
 use cloister_terms::{Agreement, Analysis, Budget, Person};
@@ -108,6 +109,7 @@ pub fn analysis(analysis: &Analysis, verbose: bool) -> String {
             let _ = writeln!(text, "rows it sees:\n{}", indented(&module.rows));
             let gives = module.contributions().join("\n");
             let _ = writeln!(text, "what it gives of one person and group:\n{}", indented(&gives));
+            let _ = writeln!(text, "fuel           {}", FuelTime::of(module.fuel_per_person));
         }
     }
     text
@@ -183,5 +185,20 @@ mod tests {
         for jargon in ["rho", "L0", "lane", "grid", "PRF"] {
             assert!(!plain.contains(jargon) && !shown.contains(jargon), "{jargon}: {plain}{shown}");
         }
+    }
+
+    #[test]
+    fn a_modules_fuel_is_told_to_those_who_sign_it() {
+        let dictionary = cloister_plan::reference::dictionary().unwrap();
+        let agreed = crate::dry_run::tests::agreement(&dictionary, &["north"]);
+        let mut asked = crate::dry_run::tests::analysis(&agreed);
+        assert!(!analysis(&asked, false).contains("fuel"));
+        let module = serde_json::json!({ "module": {
+            "sha256": asked.plan, "rows": "SELECT distance_km FROM trips", "keys": [], "lanes": [],
+            "numbers": "int", "outputs": "sparse", "fuel_per_person": 1_000_000 } });
+        asked.body = serde_json::from_value(module).unwrap();
+        let shown = analysis(&asked, false);
+        let line = format!("fuel           {}", FuelTime::of(1_000_000));
+        assert!(shown.contains(&line) && line.contains("1000 persons"), "{shown}");
     }
 }

@@ -347,7 +347,7 @@ pub async fn covered(ten: &Ten, intervals: usize, seed: u64) -> Vec<Coverage> {
             let plan = ten.planned(asked, rho(spend)).plan;
             let again = match measured.take() {
                 // Lanes do not depend on what is spent.
-                Some(before) => Measured { shape: plan.shape, ..before },
+                Some(before) => Measured { plan, ..before },
                 None => ten.measured(asked, &plan, &nodes(&plan.shape), &exact).await,
             };
             let again = Measured { question: format!("{}, rho {spend}", asked.name), ..again };

@@ -17,6 +17,7 @@ pub fn play(
 ) -> Result<(), TourError> {
     let before = ledgers(cast, stage)?;
     unapproved(cast, stage, book)?;
+    unfit_module(cast, stage, book)?;
     changed_module(cast, stage, book)?;
     over_budget(cast, stage, book)?;
     outsider(cast, stage, book, at)?;
@@ -79,6 +80,20 @@ fn unapproved(cast: &Cast, stage: &Stage, book: &mut Book) -> Result<(), TourErr
     let args = ["--home", &home, "run", "not-approved"];
     let said = stage.run_refused("cloister", &args, "the analysis has no quorum of approvals")?;
     refused(book, "an analysis with one approval of two, by the coordinator already", &said);
+    Ok(())
+}
+
+/// A module that was built for other rows, under another name.
+fn unfit_module(cast: &Cast, stage: &Stage, book: &mut Book) -> Result<(), TourError> {
+    let Question { name, toml, row_cap, .. } = &cast.module;
+    let (named, capped) = (format!("name = \"{name}\""), format!("row_cap = {row_cap}"));
+    let text = toml.replacen(&named, "name = \"other-rows\"", 1);
+    let text = text.replacen(&capped, "row_cap = 7", 1);
+    let file = format!("{}/other-rows.toml", home());
+    stage.write(&file, &text)?;
+    let args = ["--home", &home(), "submit", &file];
+    let said = stage.run_refused("cloister", &args, "(`input_size`)")?;
+    refused(book, "a module that was built for another row cap, by ada's program", &said);
     Ok(())
 }
 

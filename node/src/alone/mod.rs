@@ -10,6 +10,7 @@ pub use local::{LocalConfig, LocalError, LocalTerms};
 
 use crate::admit::{Asking, Terms, admit};
 use crate::agreement::NotOurAgreement;
+use crate::catalog::CatalogError;
 use crate::ledger::{
     Charge, ChargeId, ChargeTerms, Charged, Delivery, Ledger, LedgerError, Room, Verdict,
 };
@@ -78,6 +79,9 @@ pub enum AloneError {
     /// The gate says no; nothing was charged.
     #[error("the node refuses, and nothing was charged: {}", own_words(*.0))]
     Refused(Refusal),
+    /// A file of the tables is missing, or changed and malformed.
+    #[error("nothing was charged: {0}")]
+    Files(#[from] CatalogError),
     /// The run failed after its charge.
     #[error(
         "the run failed and is withheld; its cost stays spent, since a failure too may depend on the records: {0}"
@@ -156,7 +160,7 @@ impl Alone {
     /// Plans a draft as a question of this partner's own.
     pub fn plan(&self, draft: &AnalysisDraft) -> Result<(Analysis, Planned), DraftError> {
         let partner = &self.terms.agreement.own().partner;
-        let draft = draft.clone().of_one(partner);
+        let draft = draft.clone().of_one(partner)?;
         document_of(&draft, self.agreement(), self.terms.agreement.digest(), partner)
     }
 
@@ -205,7 +209,15 @@ impl Alone {
         let (question, request) = (signed.to_bytes(), request.to_bytes());
         let asking =
             Asking { analysis: &question, module, approvals: &[], request: &request, used: &[] };
-        let charged = admit(&asking, &self.terms, &self.ledger, now_s).and_then(|admitted| {
+        let admitted = admit(&asking, &self.terms, &self.ledger, now_s);
+        if let Ok(admitted) = &admitted
+            && !self.is_charged(analysis, now_s)?
+        {
+            // What a run could not read is found before it is paid for; a repeat reads nothing.
+            let datasets = admitted.plan.tables.iter().map(|table| &table.dataset);
+            self.tables.catalog.checked_files(datasets)?;
+        }
+        let charged = admitted.and_then(|admitted| {
             self.ledger.charge(admitted, Room::Free, &mut SystemEntropy::new())
         });
         let (charge, is_repeat) = match charged {

@@ -20,6 +20,8 @@ use std::sync::Arc;
 /// Longest text of one value, in bytes; a longer one is null. It keeps every batch of texts within
 /// the 2 GiB that Arrow can address, whatever a file holds.
 pub const TEXT_VALUE_BYTES_MAX: usize = 64 * 1024;
+/// Most bytes of texts that were read as views and are copied at once; the text of one row may be longer.
+const COPIED_BYTES_MAX: usize = 64 << 20;
 
 /// One column's expression over the source's columns it uses.
 #[derive(Debug)]
@@ -49,10 +51,20 @@ impl MappedColumn {
 
     /// The values of `rows` rows. Errors on wrong column types only, never on a value.
     pub fn values(&self, arrays: &[ArrayRef], rows: usize) -> Result<ArrayRef> {
+        // Views of one long text are small, their copies are not.
+        if rows > 1 && viewed_bytes(arrays) > COPIED_BYTES_MAX {
+            let part = |start: usize, rows: usize| {
+                let arrays: Vec<_> = arrays.iter().map(|array| array.slice(start, rows)).collect();
+                self.values(&arrays, rows)
+            };
+            let half = rows / 2;
+            let (left, right) = (part(0, half)?, part(half, rows - half)?);
+            return Ok(concat(&[left.as_ref(), right.as_ref()])?);
+        }
         let typed = arrays
             .iter()
             .zip(self.input.fields())
-            .map(|(array, field)| safe_cast(array, field.data_type()));
+            .map(|(array, field)| in_type(array, field.data_type()));
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
         let typed = typed.collect::<Result<Vec<_>>>()?;
         let batch = RecordBatch::try_new_with_options(Arc::clone(&self.input), typed, &options)?;
@@ -82,6 +94,21 @@ impl MappedColumn {
             ColumnType::Text => short_texts(array),
             ColumnType::Int64 | ColumnType::Timestamp | ColumnType::Bool => array,
         })
+    }
+}
+
+/// Bytes of all texts that are views.
+fn viewed_bytes(arrays: &[ArrayRef]) -> usize {
+    let texts = arrays.iter().filter_map(|array| array.as_string_view_opt());
+    texts.flat_map(|texts| texts.lengths()).map(|length| length as usize).sum()
+}
+
+/// A column in the type that expressions see.
+fn in_type(array: &ArrayRef, to: &DataType) -> Result<ArrayRef> {
+    match array.as_string_view_opt() {
+        // What a cast would do. Here, since this crate is optimised in development builds, too.
+        Some(texts) if *to == DataType::Utf8 => Ok(Arc::new(texts.iter().collect::<StringArray>())),
+        _ => safe_cast(array, to),
     }
 }
 

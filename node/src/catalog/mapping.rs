@@ -122,13 +122,16 @@ impl Mapper {
     }
 }
 
-/// The columns of `stored` with the types given for some of them.
+/// The columns of `stored` with the types given for some of them. Expressions see texts in one layout, however
+/// they were read.
 pub fn declare(stored: &Schema, types: impl Fn(&str) -> Option<ColumnType>) -> SchemaRef {
-    let fields = stored.fields().iter().map(|field| match types(field.name()) {
-        Some(declared) => {
-            field.as_ref().clone().with_data_type(arrow_type(declared)).with_nullable(true)
-        }
-        None => field.as_ref().clone().with_nullable(true),
+    let fields = stored.fields().iter().map(|field| {
+        let seen = match (types(field.name()), field.data_type()) {
+            (Some(declared), _) => arrow_type(declared),
+            (None, DataType::Utf8View) => DataType::Utf8,
+            (None, stored) => stored.clone(),
+        };
+        field.as_ref().clone().with_data_type(seen).with_nullable(true)
     });
     Arc::new(Schema::new(fields.collect::<Vec<_>>()))
 }

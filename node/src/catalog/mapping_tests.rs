@@ -1,7 +1,10 @@
 //! Tests of what a mapping expression may be, and that no value makes one fail.
 
 use super::*;
-use datafusion::arrow::array::{Array, ArrayRef, AsArray, Float64Array, Int64Array, StringArray};
+use datafusion::arrow::array::{
+    Array, ArrayRef, AsArray, Float64Array, Int64Array, StringArray, StringViewArray, UInt32Array,
+};
+use datafusion::arrow::compute::take;
 use datafusion::arrow::datatypes::{Field, Int64Type};
 
 fn stored() -> SchemaRef {
@@ -149,4 +152,28 @@ fn a05_floats_are_settled_and_huge_texts_are_null() {
         vec![None; 3],
     );
     assert_eq!(texts.as_string::<i32>().iter().collect::<Vec<_>>(), [Some("a"), None, Some("b")]);
+}
+
+/// What one batch of a Parquet file may be: the file holds the long text once.
+#[test]
+fn a26_a_long_text_in_many_rows_is_null_in_each_and_fails_none() {
+    // Copied out, they would be more than one column of texts can hold.
+    const ROWS: usize = 2_100;
+    let stored = Arc::new(Schema::new(vec![Field::new("note", DataType::Utf8View, true)]));
+    let declared = declare(&stored, |_| None);
+    assert_eq!(declared.field(0).data_type(), &DataType::Utf8);
+    let mapped = Mapper::new(stored, declared, false).column("note", ColumnType::Text).unwrap();
+    let Expr::ScalarFunction(call) = &mapped.expr else { panic!("texts go through a function") };
+    let function: &dyn std::any::Any = call.func.inner().as_ref();
+    let function = function.downcast_ref::<MappedColumn>().unwrap();
+    let long = "y".repeat(1 << 20);
+    let both = StringViewArray::from(vec![Some(long.as_str()), Some("short")]);
+    let places = (0..ROWS).map(|row| u32::from(row % 1_000 == 7));
+    let places = UInt32Array::from_iter_values(places);
+    let notes = take(&both, &places, None).unwrap();
+    let texts = function.values(&[notes], ROWS).unwrap();
+    assert_eq!((texts.len(), texts.null_count()), (ROWS, ROWS - 3));
+    for row in [7, 1_007, 2_007] {
+        assert_eq!(texts.as_string::<i32>().value(row), "short");
+    }
 }

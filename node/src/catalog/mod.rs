@@ -45,6 +45,7 @@ use datafusion::logical_expr::{EmptyRelation, Expr, LogicalPlan, LogicalPlanBuil
 use files::SourceFiles;
 use mapping::{Mapped, Mapper, declare};
 use schema::{one_byte, source_schema};
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -108,6 +109,18 @@ impl Catalog {
             all.join(source.watch.as_checked(&source.paths)?);
         }
         Some(all)
+    }
+
+    /// Whether the files of some datasets stand as they were last checked and found good; reads none.
+    pub fn stands<'a>(&self, mut datasets: impl Iterator<Item = &'a Name>) -> bool {
+        datasets.all(|dataset| self.files_as_checked(dataset).is_some())
+    }
+
+    /// Checks files that have changed since they were last checked, good or malformed. Reads those, so it may
+    /// take long. Gives what is wrong with each that is missing, or malformed now.
+    pub fn look_again(&self) -> Vec<CatalogError> {
+        let looked = self.sources.iter().map(|source| source.watch.look_again(&source.paths));
+        looked.flatten().collect()
     }
 
     /// Checks the files of some datasets again where they changed; a scan of them must hold what this gives
@@ -179,6 +192,7 @@ impl Source {
             declare(&stored, types),
             config.format == FileFormat::Csv,
         );
+        let used = RefCell::new(BTreeSet::<String>::new());
         let compile =
             |place: &str, sql: &str, target: ColumnType| -> Result<Mapped, CatalogError> {
                 let mapped =
@@ -188,6 +202,7 @@ impl Source {
                         sql: sql.chars().take(200).collect(),
                         problem: Box::new(problem),
                     })?;
+                used.borrow_mut().extend(mapped.reads.iter().cloned());
                 match mapped.reads.iter().find_map(|name| read.differing.get_key_value(name)) {
                     None => Ok(mapped),
                     Some((column, difference)) => Err(CatalogError::Differs {
@@ -205,7 +220,8 @@ impl Source {
             .map(|sql| compile("where", sql, ColumnType::Bool))
             .transpose()?;
         // Last, since it alone reads whole files.
-        let watch = Arc::new(Watch::new(config, &files.paths, read.files)?);
+        let watch = Watch::new(config, &files.paths, read.files, used.into_inner())?;
+        let watch = Arc::new(watch);
         let (config, keep) = (config.clone(), keep.map(|mapped| mapped.expr));
         Ok(Self { config, paths: files.paths, table, columns, keep, watch })
     }

@@ -6,7 +6,7 @@ use crate::catalog::error::CatalogError;
 use datafusion::arrow::csv::reader::Format;
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::parquet::arrow::arrow_reader::ArrowReaderMetadata;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -73,7 +73,18 @@ fn parquet_schema(path: &Path) -> Result<Schema, CatalogError> {
         format: "Parquet",
         detail: error.to_string(),
     })?;
-    Ok(footer.schema().as_ref().clone())
+    let fields = footer.schema().fields().iter().map(|field| viewed(field));
+    Ok(Schema::new(fields.collect::<Vec<_>>()))
+}
+
+/// Texts are read as views of the file's pages. A reader that copied them would hold a long one once for each
+/// row that it stands in, and would fail where those of one batch have more than 2 GiB: the rows of one person
+/// would end the scan of all.
+fn viewed(field: &Field) -> Field {
+    match field.data_type() {
+        DataType::Utf8 | DataType::LargeUtf8 => field.clone().with_data_type(DataType::Utf8View),
+        _ => field.clone(),
+    }
 }
 
 /// The reader's settings of a CSV source.
@@ -119,6 +130,22 @@ fn csv_schema(path: &Path, csv: &CsvConfig) -> Result<Schema, CatalogError> {
     Ok(Schema::new(texts))
 }
 
+/// Checks that a Parquet file still has the columns of its source that are used. Reads its footer alone.
+pub fn check_footer(
+    path: &Path,
+    wanted: &Schema,
+    used: &BTreeSet<String>,
+) -> Result<(), CatalogError> {
+    let mut differing = BTreeMap::new();
+    compare(wanted, &parquet_schema(path)?, path, &mut differing);
+    match differing.into_iter().find(|(column, _)| used.contains(column)) {
+        None => Ok(()),
+        Some((column, Difference { path, found, wanted })) => {
+            Err(CatalogError::Differs { path, column, found, wanted })
+        }
+    }
+}
+
 /// Checks that a CSV file still has the columns of its source.
 pub fn check_header(path: &Path, csv: &CsvConfig, wanted: &Schema) -> Result<(), CatalogError> {
     same_header(wanted, &csv_schema(path, csv)?, path)
@@ -162,5 +189,69 @@ fn compare(
             wanted: wanted.data_type().to_string(),
         };
         differing.entry(wanted.name().clone()).or_insert(difference);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use datafusion::arrow::array::{
+        ArrayRef, Int64Array, LargeStringArray, RecordBatch, StringArray,
+    };
+    use datafusion::parquet::arrow::ArrowWriter;
+
+    fn write(path: &Path, columns: Vec<(&str, ArrayRef)>) {
+        let rows = RecordBatch::try_from_iter(columns).unwrap();
+        let file = File::create(path).unwrap();
+        let mut writer = ArrowWriter::try_new(file, rows.schema(), None).unwrap();
+        writer.write(&rows).unwrap();
+        writer.close().unwrap();
+    }
+
+    fn schema_of(path: &Path) -> SchemaRef {
+        let text = "dataset = \"events\"\nformat = \"parquet\"\npath = \"x\"\n[columns]\n";
+        let source: SourceConfig = toml::from_str(text).unwrap();
+        source_schema(&source, &[path.to_owned()]).unwrap().files
+    }
+
+    #[test]
+    fn texts_of_parquet_files_are_read_as_views() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("rows.parquet");
+        let columns: Vec<(&str, ArrayRef)> = vec![
+            ("who", Arc::new(StringArray::from(vec!["a"]))),
+            ("note", Arc::new(LargeStringArray::from(vec!["b"]))),
+            ("n", Arc::new(Int64Array::from(vec![1]))),
+        ];
+        write(&path, columns);
+        let types = [DataType::Utf8View, DataType::Utf8View, DataType::Int64];
+        let schema = schema_of(&path);
+        assert!(schema.fields().iter().map(|field| field.data_type()).eq(&types), "{schema:?}");
+    }
+
+    #[test]
+    fn a_parquet_file_that_changed_must_still_have_the_columns_that_are_used() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("rows.parquet");
+        let ints = || Arc::new(Int64Array::from(vec![1])) as ArrayRef;
+        let texts = || Arc::new(StringArray::from(vec!["a"])) as ArrayRef;
+        write(&path, vec![("who", texts()), ("n", ints())]);
+        let schema = schema_of(&path);
+        let used: BTreeSet<String> = ["who", "n"].map(str::to_owned).into();
+        check_footer(&path, &schema, &used).unwrap();
+        // More columns, and others in place of those that nothing reads.
+        write(&path, vec![("new", ints()), ("n", ints()), ("who", texts())]);
+        check_footer(&path, &schema, &used).unwrap();
+        for columns in [vec![("who", texts()), ("n", texts())], vec![("who", texts())]] {
+            write(&path, columns);
+            check_footer(&path, &schema, &["who".to_owned()].into()).unwrap();
+            let found = check_footer(&path, &schema, &used);
+            let is_found =
+                matches!(&found, Err(CatalogError::Differs { column, .. }) if column == "n");
+            assert!(is_found, "{found:?}");
+        }
+        std::fs::write(&path, b"PAR1").unwrap();
+        let found = check_footer(&path, &schema, &used);
+        assert!(matches!(found, Err(CatalogError::Unreadable { .. })), "{found:?}");
     }
 }

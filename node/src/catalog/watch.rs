@@ -1,6 +1,7 @@
 //! What was checked of a source's files, and whether it still holds. A file that went away, changed, or is
-//! new is checked anew before a scan reads it; one that changes while it is read makes the scan a fault. So
-//! no scan takes a missing file for an empty table, or half a record for one.
+//! new is checked anew before a run is charged that reads it, and again before its scan if need be; one that
+//! changes while it is read makes the scan a fault. So no scan takes a missing file for an empty table, or
+//! half a record for one.
 
 use crate::catalog::config::{FileFormat, SourceConfig};
 use crate::catalog::error::CatalogError;
@@ -8,10 +9,10 @@ use crate::catalog::files::source_files;
 use crate::catalog::records::{RecordError, check_records};
 use crate::catalog::schema;
 use datafusion::arrow::datatypes::SchemaRef;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, Metadata};
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 /// A source's files as they were checked.
@@ -19,7 +20,16 @@ use std::time::SystemTime;
 pub(super) struct Watch {
     config: SourceConfig,
     schema: SchemaRef,
-    seen: Mutex<BTreeMap<PathBuf, Stamp>>,
+    /// Columns that the source's expressions read.
+    used: BTreeSet<String>,
+    seen: Mutex<BTreeMap<PathBuf, Seen>>,
+}
+
+/// A file as it was last checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Seen {
+    stamp: Stamp,
+    is_good: bool,
 }
 
 /// What a file's bytes are known by without reading them.
@@ -61,74 +71,113 @@ impl Stamp {
 }
 
 impl Watch {
-    /// Checks every file once. Errors on the first CSV record that is malformed.
+    /// Checks every file once; `used` are the columns that the source's expressions read. Errors on the first
+    /// CSV record that is malformed.
     pub(super) fn new(
         config: &SourceConfig,
         paths: &[PathBuf],
         schema: SchemaRef,
+        used: BTreeSet<String>,
     ) -> Result<Self, CatalogError> {
-        let watch = Self { config: config.clone(), schema, seen: Mutex::default() };
-        watch.settle(paths)?;
+        let watch = Self { config: config.clone(), schema, used, seen: Mutex::default() };
+        match config.format {
+            // The schema was just read off their footers.
+            FileFormat::Parquet => {
+                for path in paths {
+                    watch.saw(path, Seen { stamp: Stamp::at(path)?, is_good: true });
+                }
+            }
+            FileFormat::Csv => drop(watch.settle(paths)?),
+        }
         Ok(watch)
     }
 
     /// The files that a scan would read now, each checked since it last changed. Errors where one is
     /// missing or no longer well-formed.
     pub(super) fn checked(&self, paths: &[PathBuf]) -> Result<CheckedFiles, CatalogError> {
-        if self.config.hive_partitions.is_empty() {
-            return self.settle(paths);
-        }
-        // These are listed anew by every scan.
-        let now = source_files(&self.config)?.paths;
-        match paths.iter().find(|path| !now.contains(path)) {
-            Some(gone) => {
-                let kind = std::io::ErrorKind::NotFound;
-                Err(CatalogError::Path { path: gone.clone(), kind })
-            }
-            None => {
-                let mut checked = self.settle(&now)?;
-                checked.listed.push((self.config.clone(), now));
-                Ok(checked)
-            }
-        }
+        let now = self.now(paths)?;
+        let files = self.settle(&now)?;
+        Ok(self.standing(files, now))
     }
 
-    /// The files that a scan would read now, where each stands as it was last checked. Reads none.
+    /// The files that a scan would read now, where each stands as it was last checked and found good. Reads
+    /// none.
     pub(super) fn as_checked(&self, paths: &[PathBuf]) -> Option<CheckedFiles> {
-        let is_partitioned = !self.config.hive_partitions.is_empty();
-        let now =
-            if is_partitioned { source_files(&self.config).ok()?.paths } else { paths.to_vec() };
+        let now = self.now(paths).ok()?;
         let mut files = Vec::with_capacity(now.len());
         for path in &now {
             let stamp = Stamp::at(path).ok()?;
-            let seen = self.seen.lock().unwrap_or_else(|broken| broken.into_inner());
-            if seen.get(path) != Some(&stamp) {
+            if self.seen(path) != Some(Seen { stamp, is_good: true }) {
                 return None;
             }
             files.push((path.clone(), stamp));
         }
-        let listed = if is_partitioned { vec![(self.config.clone(), now)] } else { Vec::new() };
-        Some(CheckedFiles { files, listed })
+        Some(self.standing(files, now))
     }
 
-    fn settle(&self, paths: &[PathBuf]) -> Result<CheckedFiles, CatalogError> {
+    /// Checks each file that has changed since it was last checked: one that was found malformed is not read
+    /// again before somebody mends it. Gives what is wrong with those that are missing, or malformed now.
+    pub(super) fn look_again(&self, paths: &[PathBuf]) -> Vec<CatalogError> {
+        let now = match self.now(paths) {
+            Ok(now) => now,
+            Err(error) => return vec![error],
+        };
+        let look = |path: &PathBuf| match Stamp::at(path) {
+            Ok(stamp) if self.seen(path).is_some_and(|seen| seen.stamp == stamp) => None,
+            Ok(stamp) => self.look(path, stamp).err(),
+            Err(error) => Some(error),
+        };
+        now.iter().filter_map(look).collect()
+    }
+
+    /// The files of a scan: folders that every scan lists anew may hold more than at first. Errors where one
+    /// of `paths` is no longer in them.
+    fn now(&self, paths: &[PathBuf]) -> Result<Vec<PathBuf>, CatalogError> {
+        if self.config.hive_partitions.is_empty() {
+            return Ok(paths.to_vec());
+        }
+        let now = source_files(&self.config)?.paths;
+        match paths.iter().find(|path| now.binary_search(path).is_err()) {
+            Some(gone) => {
+                let kind = std::io::ErrorKind::NotFound;
+                Err(CatalogError::Path { path: gone.clone(), kind })
+            }
+            None => Ok(now),
+        }
+    }
+
+    fn standing(&self, files: Vec<(PathBuf, Stamp)>, now: Vec<PathBuf>) -> CheckedFiles {
+        let is_listed = !self.config.hive_partitions.is_empty();
+        let listed = if is_listed { vec![(self.config.clone(), now)] } else { Vec::new() };
+        CheckedFiles { files, listed }
+    }
+
+    fn settle(&self, paths: &[PathBuf]) -> Result<Vec<(PathBuf, Stamp)>, CatalogError> {
         let mut checked = Vec::with_capacity(paths.len());
         for path in paths {
             // Before the check: what changes during it is seen by the next one.
             let stamp = Stamp::at(path)?;
-            let known = || self.seen.lock().unwrap_or_else(|broken| broken.into_inner());
-            if known().get(path) != Some(&stamp) {
-                self.check(path)?;
-                known().insert(path.clone(), stamp);
+            if self.seen(path) != Some(Seen { stamp, is_good: true }) {
+                self.look(path, stamp)?;
             }
             checked.push((path.clone(), stamp));
         }
-        Ok(CheckedFiles { files: checked, listed: Vec::new() })
+        Ok(checked)
+    }
+
+    /// Checks a file that had this stamp, and remembers what came of it.
+    fn look(&self, path: &Path, stamp: Stamp) -> Result<(), CatalogError> {
+        let found = self.check(path);
+        // A disk or a network that failed may be back without the file having changed.
+        if !matches!(found, Err(CatalogError::Path { .. })) {
+            self.saw(path, Seen { stamp, is_good: found.is_ok() });
+        }
+        found
     }
 
     fn check(&self, path: &Path) -> Result<(), CatalogError> {
-        if self.config.format != FileFormat::Csv {
-            return Ok(());
+        if self.config.format == FileFormat::Parquet {
+            return schema::check_footer(path, &self.schema, &self.used);
         }
         let csv = self.config.csv.clone().unwrap_or_default();
         schema::check_header(path, &csv, &self.schema)?;
@@ -142,6 +191,18 @@ impl Watch {
                 CatalogError::Record { path: path.to_owned(), line, problem }
             }
         })
+    }
+
+    fn seen(&self, path: &Path) -> Option<Seen> {
+        self.kept().get(path).copied()
+    }
+
+    fn saw(&self, path: &Path, seen: Seen) {
+        self.kept().insert(path.to_owned(), seen);
+    }
+
+    fn kept(&self) -> MutexGuard<'_, BTreeMap<PathBuf, Seen>> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -188,7 +249,8 @@ mod tests {
         let config = SourceConfig { path: folder.to_owned(), ..toml::from_str(&text).unwrap() };
         let fields = ["a", "b"].map(|name| Field::new(name, DataType::Utf8, true));
         let paths = source_files(&config).unwrap().paths;
-        (Watch::new(&config, &paths, Arc::new(Schema::new(fields.to_vec()))), paths)
+        let schema = Arc::new(Schema::new(fields.to_vec()));
+        (Watch::new(&config, &paths, schema, BTreeSet::new()), paths)
     }
 
     #[test]
@@ -219,6 +281,54 @@ mod tests {
         watch.checked(&paths).unwrap();
         fs::remove_file(&file).unwrap();
         assert!(matches!(watch.checked(&paths), Err(CatalogError::Path { .. })));
+    }
+
+    #[test]
+    fn a_malformed_file_is_read_once_and_again_when_somebody_mended_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("a.csv");
+        fs::write(&file, "a,b\n1,2\n").unwrap();
+        let (watch, paths) = watch(folder.path(), "");
+        let watch = watch.unwrap();
+        let stands = || watch.as_checked(&paths).is_some();
+        assert!(stands() && watch.look_again(&paths).is_empty());
+        fs::write(&file, "a,b\n1,2\n3\n").unwrap();
+        assert!(!stands());
+        let found = watch.look_again(&paths);
+        assert!(matches!(found[..], [CatalogError::Record { line: 3, .. }]), "{found:?}");
+        // Said once; the file stays out, also for whoever reads it now.
+        assert!(watch.look_again(&paths).is_empty() && !stands());
+        assert!(matches!(watch.checked(&paths), Err(CatalogError::Record { line: 3, .. })));
+        fs::write(&file, "a,b\n1,2\n3,44\n").unwrap();
+        assert!(!stands(), "not before it is checked");
+        assert!(watch.look_again(&paths).is_empty() && stands());
+        fs::remove_file(&file).unwrap();
+        for _ in 0..2 {
+            assert!(matches!(watch.look_again(&paths)[..], [CatalogError::Path { .. }]));
+            assert!(!stands());
+        }
+    }
+
+    #[test]
+    fn a_folder_that_lost_a_file_does_not_stand_as_it_was_checked() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |month: &str| {
+            let path = folder.path().join(month).join("a.csv");
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(&path, "a,b\n1,2\n").unwrap();
+            path
+        };
+        let (first, _) = (file("month=1"), file("month=2"));
+        let (watch, paths) = watch(folder.path(), "month = \"text\"");
+        let watch = watch.unwrap();
+        assert_eq!(watch.as_checked(&paths).unwrap().files.len(), 2);
+        // One that came is read once it was checked.
+        file("month=3");
+        assert!(watch.as_checked(&paths).is_none() && watch.look_again(&paths).is_empty());
+        assert_eq!(watch.as_checked(&paths).unwrap().files.len(), 3);
+        fs::remove_file(first).unwrap();
+        assert!(watch.as_checked(&paths).is_none());
+        assert!(matches!(watch.look_again(&paths)[..], [CatalogError::Path { .. }]));
     }
 
     #[test]

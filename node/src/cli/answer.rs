@@ -8,6 +8,7 @@ use super::{CliError, Printed, Shared};
 use crate::alone::{Alone, AloneError, Answered, LocalTerms};
 use crate::catalog::Catalog;
 use crate::measure::MeasureOptions;
+use crate::module_fit::{ModuleFitError, module_fits};
 use crate::run::Tables;
 use crate::start;
 use crate::state::read_bounded;
@@ -46,6 +47,9 @@ pub(super) struct Answer {
     json: bool,
 }
 
+/// What becomes of two rounds.
+const ONE_ROUND: &str = "`rounds = 2` is one round here: of one partner alone, the first shows all groups that there are.";
+
 /// Why a question is not answered.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum AnswerError {
@@ -59,6 +63,8 @@ pub(super) enum AnswerError {
     Draft(#[from] DraftError),
     #[error("{error}\n{pointed}")]
     Pointed { error: Box<DraftError>, pointed: Box<Pointed> },
+    #[error("nothing was charged: {0}")]
+    Module(#[from] ModuleFitError),
     #[error("the answer cannot be shown: {0}")]
     Report(#[from] cloister_report::ReportError),
     #[error("`{0}` is not UTF-8 text: give an analysis in TOML")]
@@ -69,6 +75,15 @@ pub(super) enum AnswerError {
 
 impl Answer {
     pub fn run(self, shared: &Shared) -> Printed {
+        let answered = self.answered(shared);
+        if let (true, Err(error)) = (self.json, &answered) {
+            // For scripts; people read the line on standard error.
+            let _ = writeln!(std::io::stdout(), "{}", refusal_json(error));
+        }
+        answered
+    }
+
+    fn answered(&self, shared: &Shared) -> Printed {
         let opened = Opened::open(shared)?;
         let _lock = opened.state.lock_answer()?;
         let agreement = start::agreement(&opened.config, &opened.state)?;
@@ -83,7 +98,7 @@ impl Answer {
         };
         let catalog = Catalog::open(&sources, &local.dictionary).map_err(AnswerError::from)?;
         let workers = start::workers(&opened.config, &opened.state);
-        let options = MeasureOptions { workers, ..MeasureOptions::default() };
+        let options = MeasureOptions { workers: workers.clone(), ..MeasureOptions::default() };
         let tables = Tables { catalog, options };
         let draft = self.draft(&local)?;
         let passphrase = passphrase(shared)?;
@@ -95,10 +110,17 @@ impl Answer {
         let (analysis, planned) = alone.plan(&draft).map_err(|error| pointed(error, &draft))?;
         let adjusting = self.adjusting.options().map_err(AnswerError::from)?;
         adjusting.check(&analysis.shape).map_err(AnswerError::from)?;
+        if draft.rounds() > 1 {
+            let _ = writeln!(std::io::stderr(), "{ONE_ROUND}");
+        }
+        let module = draft.module.as_deref();
+        if let Some(wasm) = module {
+            // The gate tries it too, but says no more than what others may read.
+            module_fits(&planned.plan, wasm, &workers).map_err(AnswerError::from)?;
+        }
         if !alone.is_charged(&analysis, now_s())? && !self.yes {
             agree(&planned, alone.left()?, &local)?;
         }
-        let module = draft.module.as_deref();
         let mut answered = super::run::runtime()?
             .block_on(alone.ask(&analysis, module, self.again, now_s()))
             .map_err(in_a_box)?;
@@ -160,6 +182,28 @@ fn pointed(error: DraftError, draft: &AnalysisDraft) -> AnswerError {
             AnswerError::Pointed { error: Box::new(error), pointed: Box::new(pointed) }
         }
         None => error.into(),
+    }
+}
+
+/// Why there is no answer, for scripts: what, where, and what to write.
+fn refusal_json(error: &CliError) -> serde_json::Value {
+    let (message, place, kind) = match error {
+        CliError::Answer(AnswerError::Pointed { error, pointed }) => {
+            (error.to_string(), Some(pointed), refusal_kind(error))
+        }
+        CliError::Answer(AnswerError::Draft(error)) => {
+            (error.to_string(), None, refusal_kind(error))
+        }
+        other => (other.to_string(), None, None),
+    };
+    serde_json::json!({ "refused": { "kind": kind, "message": message, "place": place } })
+}
+
+/// The name the reference page gives a refusal of the planner.
+fn refusal_kind(error: &DraftError) -> Option<String> {
+    match error {
+        DraftError::Plan(error) => Some(cloister_plan::reference::refusal_name(error)),
+        _ => None,
     }
 }
 

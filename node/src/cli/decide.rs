@@ -8,6 +8,7 @@ use crate::admit::{Terms, admit_offer};
 use crate::agreement::SignedAgreement;
 use crate::ledger::accounts::Account;
 use crate::ledger::{Ledger, LedgerError, Offer, OfferLine};
+use crate::module_fuel::FuelTime;
 use clap::Args;
 use cloister_dp::{Entropy, SystemEntropy};
 use cloister_report::{meaning, printable};
@@ -239,6 +240,9 @@ fn describe(
         text += &line("reads", &format!("{}: {}", used.dataset, list(&used.columns)));
     }
     text += &line("runs", &body(&analysis.body));
+    if let Some(fuel) = fuel(&analysis.body) {
+        text += &line("fuel", &fuel.to_string());
+    }
     if analysis.diagnostics {
         let what = "people who contribute, and people whom the limits touch, each with noise";
         text += &line("also counts", what);
@@ -283,6 +287,14 @@ fn body(body: &Body) -> String {
                 gives.join("\n")
             )
         }
+    }
+}
+
+/// What a module's fuel may come to: the release slot must hold it.
+fn fuel(body: &Body) -> Option<FuelTime> {
+    match body {
+        Body::Sql { .. } => None,
+        Body::Module(module) => Some(FuelTime::of(module.fuel_per_person)),
     }
 }
 
@@ -339,6 +351,7 @@ fn json(
         "question": analysis.question,
         "purpose": analysis.purpose,
         "body": analysis.body,
+        "fuel": fuel(&analysis.body),
         "columns": analysis.columns,
         "nodes": analysis.nodes,
         "diagnostics": analysis.diagnostics,
@@ -362,6 +375,17 @@ fn json(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_modules_fuel_is_told_with_what_it_takes() {
+        let body = serde_json::json!({ "module": {
+            "sha256": Digest::new([1; 32]), "rows": "SELECT n FROM trips", "keys": [], "lanes": [],
+            "numbers": "int", "outputs": "sparse", "fuel_per_person": 1_000_000 } });
+        let told = fuel(&serde_json::from_value(body).unwrap()).unwrap();
+        assert_eq!(told, FuelTime::of(1_000_000));
+        assert!(told.to_string().starts_with("1000000 for each person"), "{told}");
+        assert!(fuel(&Body::Sql { text: String::new() }).is_none());
+    }
 
     fn offer(name: &str, byte: u8) -> OfferLine {
         let analysis = Digest::new([byte; 32]);

@@ -8,6 +8,7 @@ use crate::contribute::domain::{DomainIndex, NO_CODE};
 use crate::evaluate::{Columns, EvaluateError, evaluate};
 use crate::fault::Fault;
 use crate::private_cells::{BatchKeys, append, written};
+use crate::work;
 use cloister_plan::{Expr, KeyExpr, LaneExpr, Literal, SqlContribution};
 use cloister_terms::{Bounds, Diagnostic, DiagnosticKind, OutputShape};
 use datafusion::arrow::array::{Array, AsArray};
@@ -72,6 +73,12 @@ impl SqlRows {
         let is_clipped = |one: &Diagnostic| one.kind == DiagnosticKind::Clipped;
         let tells_clipped = shape.diagnostics.iter().any(is_clipped);
         Ok(Self { keys, is_private, asked, lanes: sql.lanes.clone(), tells_clipped })
+    }
+
+    /// How much work the keys and lanes of a batch are.
+    pub(crate) fn work(&self, columns: Columns<'_>) -> u64 {
+        let keys = self.keys.iter().map(|key| &key.expr);
+        work::of_lanes(keys.chain(self.lanes.iter().filter_map(LaneExpr::expr)), columns)
     }
 
     /// Cells and lanes of every row of a batch.

@@ -1,9 +1,11 @@
 //! Suggestions from observations: the person column, rounded bounds, small domains, a row cap. Each
-//! is marked "please confirm", and is a suggestion only.
+//! is marked "please confirm", and is a suggestion only. Values and extremes of a few persons are never
+//! among them, and every list says so, whether any were left out or not.
 
 use crate::catalog::config::{FileFormat, SourceConfig};
 use crate::catalog::files::source_files;
 use crate::describe::observe::{DescribeError, Observed, ObservedColumn, format_of, observe};
+use crate::describe::shared::{PERSONS_MIN, Shared, Sought, shared};
 use cloister_terms::{ColumnType, Name};
 use datafusion::arrow::datatypes::DataType;
 use std::collections::BTreeMap;
@@ -53,20 +55,27 @@ pub struct Draft {
 /// Reads the files of one table and drafts a dictionary and a mapping. Errors name the file.
 pub fn describe(files: &[PathBuf]) -> Result<Draft, DescribeError> {
     let observed = observe(files)?;
-    let person = person_column(&observed);
+    let unit = person_column(&observed);
+    let sought: Vec<Sought> = observed.columns.iter().map(sought).collect();
+    let shared = match unit {
+        Some(unit) => shared(files, observed.rows, unit, &sought)?,
+        // Whose any value is, is not known.
+        None => vec![Shared::default(); sought.len()],
+    };
+    let person = unit.and_then(|unit| observed.columns.get(unit));
     let rows_per_person = person.map(histogram).unwrap_or_default();
     let names = dictionary_names(&observed);
     Ok(Draft {
         rows: observed.rows,
         person_column: person.map(|column| column.name.clone()),
-        dictionary: dictionary_toml(&observed, &names, person, &rows_per_person),
+        dictionary: dictionary_toml(&observed, &shared, &names, unit, &rows_per_person),
         source: sources_toml(&observed, &names, files),
         rows_per_person,
     })
 }
 
-/// The likeliest person column: a telling name first, then values that repeat, but not too few.
-fn person_column(observed: &Observed) -> Option<&ObservedColumn> {
+/// The place of the likeliest person column: a telling name first, then values that repeat, but not too few.
+fn person_column(observed: &Observed) -> Option<usize> {
     let score = |column: &ObservedColumn| {
         let name = column.name.to_lowercase();
         let identifies = column.data_type.is_integer()
@@ -78,13 +87,15 @@ fn person_column(observed: &Observed) -> Option<&ObservedColumn> {
             PERSON_WORDS.iter().position(|word| name.contains(word)).map_or(0, |place| 20 - place);
         let named_id =
             usize::from(name == "id" || name.ends_with("_id") || name.ends_with("id")) * 3;
-        let known = observed.rows.saturating_sub(column.nulls);
-        let repeats = column.many
-            || (column.values.len() * 10 > known / 50 && column.values.len() * 10 < known * 9);
+        // Of as many rows as its values were told apart in: a number of each record repeats in none.
+        let known = usize::try_from(column.seen).unwrap_or(usize::MAX);
+        let distinct = column.values.len().saturating_mul(10);
+        let repeats = distinct > known / 50 && distinct < known.saturating_mul(9);
         telling + named_id + usize::from(repeats) * 4
     };
-    let best = observed.columns.iter().rev().max_by_key(|column| score(column))?;
-    (score(best) >= 4).then_some(best)
+    let columns = observed.columns.iter().map(score).enumerate();
+    let (place, best) = columns.rev().max_by_key(|(_, score)| *score)?;
+    (best >= 4).then_some(place)
 }
 
 /// Persons by their number of rows, in doubling classes.
@@ -103,13 +114,14 @@ fn histogram(person: &ObservedColumn) -> Vec<(u64, u64, u64)> {
     classes
 }
 
-/// The least doubling size that holds the rows of 99 % of persons.
+/// The least doubling size that holds the rows of 99 % of persons, or of all but a few.
 fn suggested_row_cap(classes: &[(u64, u64, u64)]) -> u64 {
     let persons: u64 = classes.iter().map(|(_, _, persons)| persons).sum();
     let mut seen = 0;
     for (_, to, here) in classes {
         seen += here;
-        if seen * 100 >= persons * 99 {
+        let beyond = persons.saturating_sub(seen);
+        if beyond * 100 <= persons || beyond < PERSONS_MIN as u64 {
             return to + 1;
         }
     }
@@ -155,9 +167,11 @@ fn round_up(value: f64) -> f64 {
     decade
 }
 
-/// Rounded numbers beyond the 1 % and 99 % quantiles.
-fn suggested_bounds(column: &ObservedColumn) -> Option<(f64, f64)> {
+/// Rounded numbers beyond the 1 % and 99 % quantiles, or what enough persons reach where that is less far.
+fn suggested_bounds(column: &ObservedColumn, shared: &Shared) -> Option<(f64, f64)> {
     let (low, high) = (column.quantile(0.01)?, column.quantile(0.99)?);
+    let (reached_low, reached_high) = shared.ends?;
+    let (low, high) = (low.max(reached_low), high.min(reached_high));
     let end = |value: f64| if value > 0.0 { round_up(value) } else { 0.0 };
     let (low, high) = (-end(-low), end(high));
     // -0 would be written with its sign.
@@ -170,14 +184,11 @@ fn quoted(text: &str) -> String {
 
 fn dictionary_toml(
     observed: &Observed,
+    shared: &[Shared],
     names: &[String],
-    person: Option<&ObservedColumn>,
+    unit: Option<usize>,
     classes: &[(u64, u64, u64)],
 ) -> String {
-    let unit = observed
-        .columns
-        .iter()
-        .position(|column| person.is_some_and(|person| person.name == column.name));
     let unit = unit.and_then(|place| names.get(place)).map_or("person_id", String::as_str);
     let mut lines = vec![
         "[[dictionary.datasets]]".to_owned(),
@@ -189,7 +200,7 @@ fn dictionary_toml(
             suggested_row_cap(classes)
         ),
     ];
-    for (column, name) in observed.columns.iter().zip(names) {
+    for ((column, name), shared) in observed.columns.iter().zip(names).zip(shared) {
         let Some(column_type) = dictionary_type(&column.data_type) else {
             lines.push(format!(
                 "# column {} is {}, which no dictionary column can be",
@@ -206,32 +217,58 @@ fn dictionary_toml(
         if name == unit {
             lines.push(format!("identifier = true {CONFIRM}"));
         } else {
-            lines.extend(suggested_range(column, column_type));
+            lines.extend(suggested_range(column, column_type, shared));
         }
     }
     lines.push(String::new());
     lines.join("\n")
 }
 
-/// Bounds or a domain, where one can be suggested.
-fn suggested_range(column: &ObservedColumn, column_type: ColumnType) -> Option<String> {
-    let is_number = matches!(column_type, ColumnType::Int64 | ColumnType::Float64);
-    if is_number {
-        let (min, max) = suggested_bounds(column)?;
-        let grid_bits = if column_type == ColumnType::Int64 || max - min > 1e6 { 0 } else { 6 };
-        let bounds =
-            format!("bounds = {{ min = \"{min}\", max = \"{max}\", grid_bits = {grid_bits} }}");
-        return Some(format!("{bounds} {CONFIRM}: what a value can sensibly be, not what it was"));
+/// What a column may be suggested: a domain for few texts, bounds for numbers.
+fn sought(column: &ObservedColumn) -> Sought {
+    match dictionary_type(&column.data_type) {
+        Some(ColumnType::Int64 | ColumnType::Float64) => Sought::Ends,
+        Some(ColumnType::Text)
+            if !column.many && (1..=DOMAIN_VALUES_MAX).contains(&column.values.len()) =>
+        {
+            Sought::Values
+        }
+        _ => Sought::Nothing,
     }
-    let few = column_type == ColumnType::Text
-        && !column.many
-        && (1..=DOMAIN_VALUES_MAX).contains(&column.values.len());
-    few.then(|| {
-        let mut values: Vec<&String> = column.values.keys().collect();
-        values.sort();
-        let values: Vec<String> = values.iter().map(|value| quoted(value)).collect();
-        format!("domain = [{}] {CONFIRM}: only values that are public anyway", values.join(", "))
-    })
+}
+
+/// Bounds or a domain, or what to do where none can be suggested.
+fn suggested_range(
+    column: &ObservedColumn,
+    column_type: ColumnType,
+    shared: &Shared,
+) -> Option<String> {
+    match sought(column) {
+        Sought::Nothing => None,
+        Sought::Ends => Some(match suggested_bounds(column, shared) {
+            Some((min, max)) => {
+                let is_whole = column_type == ColumnType::Int64 || max - min > 1e6;
+                let grid_bits = if is_whole { 0 } else { 6 };
+                format!(
+                    "bounds = {{ min = \"{min}\", max = \"{max}\", grid_bits = {grid_bits} }} {CONFIRM}: \
+                     from what you know a value can sensibly be, not from what it was"
+                )
+            }
+            None => "# bounds: none that enough people share; write what you know a value can sensibly be"
+                .to_owned(),
+        }),
+        Sought::Values if shared.values.is_empty() => Some(format!(
+            "# domain: no value that {PERSONS_MIN} people have; list values only if they are public anyway"
+        )),
+        Sought::Values => {
+            let values: Vec<String> = shared.values.iter().map(|value| quoted(value)).collect();
+            Some(format!(
+                "domain = [{}] {CONFIRM}: only values that are public anyway; what fewer than \
+                 {PERSONS_MIN} people have is left out, and you must add it only if it is public anyway",
+                values.join(", ")
+            ))
+        }
+    }
 }
 
 /// Sources that between them read each of the files once.

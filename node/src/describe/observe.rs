@@ -101,6 +101,8 @@ pub struct ObservedColumn {
     pub values: HashMap<String, u64>,
     /// Whether more values were seen than are told apart.
     pub many: bool,
+    /// Values that were seen, repetitions included, when there were too many to tell apart; all before that.
+    pub seen: u64,
     /// Finite numbers, sorted.
     pub numbers: Vec<f64>,
 }
@@ -110,10 +112,11 @@ pub fn observe(files: &[PathBuf]) -> Result<Observed, DescribeError> {
     let first = files.first().ok_or(DescribeError::NoFiles)?;
     let mut observed = Observed { newlines: false, rows: 0, columns: Vec::new() };
     for path in files {
-        match format_of(path)? {
-            FileFormat::Parquet => read_parquet(path, &mut observed)?,
-            FileFormat::Csv => read_csv(path, &mut observed)?,
+        let (schema, batches) = opened(path)?;
+        if format_of(path)? == FileFormat::Csv {
+            observed.newlines |= holds_newlines(path, schema.fields().len())?;
         }
+        observed.read(path, &schema, batches)?;
     }
     if observed.columns.is_empty() {
         return Err(DescribeError::NoColumns { path: first.clone() });
@@ -136,26 +139,35 @@ fn open(path: &Path) -> Result<File, DescribeError> {
     File::open(path).map_err(|cause| DescribeError::Open { path: path.to_owned(), cause })
 }
 
-fn read_parquet(path: &Path, observed: &mut Observed) -> Result<(), DescribeError> {
+/// The columns of a file, and its rows.
+type OpenedFile = (SchemaRef, Box<dyn Iterator<Item = Result<RecordBatch, ArrowError>>>);
+
+/// Opens a file to be read from its start. The values of CSV are texts.
+pub(super) fn opened(path: &Path) -> Result<OpenedFile, DescribeError> {
+    match format_of(path)? {
+        FileFormat::Parquet => opened_parquet(path),
+        FileFormat::Csv => opened_csv(path),
+    }
+}
+
+fn opened_parquet(path: &Path) -> Result<OpenedFile, DescribeError> {
     let wrong = |cause| DescribeError::Parquet { path: path.to_owned(), cause };
     let builder = ParquetRecordBatchReaderBuilder::try_new(open(path)?).map_err(wrong)?;
     let schema = Arc::clone(builder.schema());
-    let batches = builder.build().map_err(wrong)?;
-    observed.read(path, &schema, batches)
+    Ok((schema, Box::new(builder.build().map_err(wrong)?)))
 }
 
-fn read_csv(path: &Path, observed: &mut Observed) -> Result<(), DescribeError> {
+fn opened_csv(path: &Path) -> Result<OpenedFile, DescribeError> {
     let wrong = |cause| DescribeError::Rows { path: path.to_owned(), cause };
     let format = Format::default().with_header(true);
     let (schema, _) = format.infer_schema(open(path)?, Some(GUESS_ROWS)).map_err(wrong)?;
-    observed.newlines |= holds_newlines(path, schema.fields().len())?;
     let texts =
         schema.fields().iter().map(|field| field.as_ref().clone().with_data_type(DataType::Utf8));
     let texts = Arc::new(datafusion::arrow::datatypes::Schema::new(texts.collect::<Vec<_>>()));
     // Read as text: a guess that later rows do not keep must not end the description.
     let batches =
         ReaderBuilder::new(texts).with_format(format).build(open(path)?).map_err(wrong)?;
-    observed.read(path, &Arc::new(schema), batches)
+    Ok((Arc::new(schema), Box::new(batches)))
 }
 
 /// Whether a CSV file is well-formed only where values may hold line ends. Errors as opening it would.
@@ -184,6 +196,20 @@ fn holds_newlines(path: &Path, fields: usize) -> Result<bool, DescribeError> {
     }
 }
 
+/// The values of a column as texts; `None` where it is nested or binary, which has no text form.
+pub(super) fn texts_of(array: &ArrayRef) -> Option<ArrayRef> {
+    cast_with_options(array, &DataType::Utf8, &safe()).ok()
+}
+
+/// The values of a column as floats, null where they are no numbers.
+pub(super) fn numbers_of(array: &ArrayRef) -> Result<ArrayRef, ArrowError> {
+    cast_with_options(array, &DataType::Float64, &safe())
+}
+
+fn safe() -> CastOptions<'static> {
+    CastOptions { safe: true, ..CastOptions::default() }
+}
+
 impl Observed {
     fn read(
         &mut self,
@@ -198,6 +224,7 @@ impl Observed {
                 nulls: 0,
                 values: HashMap::new(),
                 many: false,
+                seen: 0,
                 numbers: Vec::new(),
             };
             self.columns = schema.fields().iter().map(column).collect();
@@ -231,10 +258,9 @@ impl Observed {
 impl ObservedColumn {
     fn add(&mut self, array: &ArrayRef) -> Result<(), ArrowError> {
         self.nulls += array.null_count();
-        let safe = CastOptions { safe: true, ..CastOptions::default() };
-        // Nested and binary columns have no text form; they are listed without values.
-        let Ok(texts) = cast_with_options(array, &DataType::Utf8, &safe) else { return Ok(()) };
+        let Some(texts) = texts_of(array) else { return Ok(()) };
         for text in texts.as_string::<i32>().iter().flatten() {
+            self.seen += u64::from(!self.many);
             if let Some(seen) = self.values.get_mut(text) {
                 *seen += 1;
             } else if self.values.len() < VALUES_MAX {
@@ -244,7 +270,7 @@ impl ObservedColumn {
             }
         }
         if self.data_type.is_numeric() {
-            let numbers = cast_with_options(array, &DataType::Float64, &safe)?;
+            let numbers = numbers_of(array)?;
             let numbers = numbers.as_primitive::<Float64Type>().iter().flatten();
             self.numbers.extend(numbers.filter(|number| number.is_finite()));
         }

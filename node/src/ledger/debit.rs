@@ -24,21 +24,24 @@ pub enum Charged {
 }
 
 /// Whether the node has room for one more run. Decided before anything is charged, and from the
-/// number of slots not yet reached, never from how fast a run was.
+/// number of slots not yet reached and from whether changed files were found good, never from how fast a run
+/// was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Room {
     /// There is.
     Free,
     /// A fresh run is refused as busy; a repeat is still answered.
     Full,
+    /// Its tables do not stand as they were checked: a fresh run is refused, a repeat is still answered.
+    Unchecked,
 }
 
 impl Ledger {
     /// Charges an admitted request in one transaction, or finds that it was charged before.
     ///
     /// # Errors
-    /// [`Refusal`]: replayed nonce, no runs left, over budget, busy, paused, frozen, or a ledger
-    /// that cannot be written; nothing is charged by a refused request. Where a commit's outcome is
+    /// [`Refusal`]: replayed nonce, no runs left, over budget, busy, changed tables, paused, frozen, or a
+    /// ledger that cannot be written; nothing is charged by a refused request. Where a commit's outcome is
     /// unknown the refusal says that the ledger is unavailable, and a charge that did reach the disk
     /// stays and runs after the next start.
     pub fn charge(
@@ -84,6 +87,10 @@ impl Ledger {
             let accounts =
                 Account::all(namespace, terms.agreement, terms.analysis, &admitted.researcher);
             debit(transaction, &accounts, &admitted.caps, terms.cost)?;
+            // Last: nobody whose runs or budget are used up is told when files change.
+            if room == Room::Unchecked {
+                return Err(Stop::Refused(Refusal::TablesChanged));
+            }
             raise_high_water(transaction, admitted.now_s)?;
             Ok(Ok(self.open_charge(transaction, &admitted, question)?))
         })?;

@@ -11,6 +11,7 @@ pub struct Distinct;
 impl Step for Distinct {
     fn run(&self, below: &[PersonRows], _: &mut Room) -> Result<PersonRows, StepStop> {
         let [below] = below else { return Err(RelationError::Lacks("rows").into()) };
+        below.spend_keys(below.arrays())?;
         let keys = Keys::of(below.arrays())?;
         let (groups, borders) = grouped(below, &keys)?;
         let firsts = groups.groups().filter_map(|group| group.first().copied()).collect();

@@ -65,7 +65,10 @@ pub fn values(
     rows: &PersonRows,
     side: impl Fn(&JoinKey) -> &Expr,
 ) -> Result<Vec<ArrayRef>, StepStop> {
-    on.iter().map(|key| rows.value(side(key))).collect()
+    let values = on.iter().map(|key| rows.value(side(key)));
+    let values = values.collect::<Result<Vec<_>, StepStop>>()?;
+    rows.spend_keys(&values)?;
+    Ok(values)
 }
 
 fn every_pair(mine: Range<u32>, partners: Range<u32>, kind: JoinKind, pen: &mut Pen) {

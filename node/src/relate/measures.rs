@@ -8,6 +8,7 @@ use crate::relate::rows::{
     BLOCK_TEXT_BYTES_MAX, NO_ROW, PersonRows, StepStop, take_rows, text_bytes, texts_of,
 };
 use crate::row_bytes::TypedColumn;
+use crate::work;
 use cloister_plan::{Expr, Measure};
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, Float64Array, Int64Array};
 use datafusion::arrow::buffer::NullBuffer;
@@ -40,9 +41,11 @@ pub enum Measured {
 impl Measured {
     /// Errors on an expression that does not fit the columns, and on a sum or mean of no number.
     pub fn new(measure: &Measure, rows: &PersonRows) -> Result<Self, StepStop> {
+        rows.spend(work::of_rows(rows.rows(), 1, 0))?;
         let number = RelationError::Type { what: "a sum or a mean", expected: "of numbers" };
         let extreme = |of: &Expr, order: Ordering| -> Result<Self, StepStop> {
             let array = rows.value(of)?;
+            rows.spend_keys(std::slice::from_ref(&array))?;
             let typed = TypedColumn::new(&array, 0)?;
             Ok(Self::Extreme(array, typed, order))
         };
@@ -51,7 +54,11 @@ impl Measured {
         Ok(match measure {
             Measure::CountRows => Self::CountRows,
             Measure::CountNonNull { of } => Self::CountNonNull(rows.value(of)?.nulls().cloned()),
-            Measure::CountDistinct { of } => Self::CountDistinct(Keys::of(&[rows.value(of)?])?),
+            Measure::CountDistinct { of } => {
+                let values = [rows.value(of)?];
+                rows.spend_keys(&values)?;
+                Self::CountDistinct(Keys::of(&values)?)
+            }
             Measure::Sum { of } => {
                 let array = rows.value(of)?;
                 match (ints(&array), floats(&array)) {

@@ -34,7 +34,8 @@ use crate::contribute::sql::SqlRows;
 use crate::evaluate::arrow_type;
 use crate::fault::Fault;
 use crate::scan::merge::Gathering;
-use crate::scan::persons::PersonLimits;
+use crate::scan::persons::{PERSON_BYTES_MAX, PersonLimits};
+use crate::work;
 use cloister_dp::PrfKey;
 use cloister_plan::{Contribute, ContributionPlan, Expr, Measure, Relation, WindowFunction};
 use cloister_terms::Name;
@@ -45,6 +46,8 @@ use std::ops::Range;
 use std::sync::Arc;
 use tables::{TableStep, order_matters};
 
+/// Parts that a block is cut in.
+const PARTS_A_CUT: usize = 16;
 /// Deepest nesting of steps.
 pub const RELATION_DEPTH_MAX: usize = 64;
 /// Most steps of one plan.
@@ -69,6 +72,8 @@ pub struct Relator {
     tables: Vec<TableStep>,
     prepared: Prepared,
     limits: PersonLimits,
+    /// What is worked out of the rows afterwards: keys and lanes.
+    summed: Vec<Expr>,
     /// What the relation makes of no person.
     nothing: PersonRows,
 }
@@ -143,7 +148,8 @@ impl Relator {
             StepStop::Cut => RelationError::Lacks("room").into(),
         })?;
         let nothing = rows.clone();
-        Ok((Self { tables, prepared, limits, nothing }, rows))
+        let summed = work::summed(plan).cloned().collect();
+        Ok((Self { tables, prepared, limits, summed, nothing }, rows))
     }
 
     /// Makes the rows of all persons of a gathering, and hands them to `taken` in parts that are small
@@ -167,9 +173,12 @@ impl Relator {
                     taken(Made { rows, persons, cut: vec![true] })?;
                 }
                 Err(StepStop::Cut) => {
-                    let middle = persons.start + persons.len() / 2;
-                    waiting.push(middle..persons.end);
-                    waiting.push(persons.start..middle);
+                    // Few cuts to the one who is too much, since all before her is begun anew at each.
+                    let size = persons.len().div_ceil(PARTS_A_CUT).max(1);
+                    let parts = persons.clone().step_by(size);
+                    waiting.extend(
+                        parts.rev().map(|start| start..start.saturating_add(size).min(persons.end)),
+                    );
                 }
             }
         }
@@ -194,10 +203,21 @@ impl Relator {
         let rows = run(&self.prepared, &tables, &mut room)?;
         // Whoever left at a later step than one that had her rows has none here either.
         let rows = room.drop_gone(&rows)?;
+        self.hold_sums(&rows)?;
         for (person, cut) in cut.iter_mut().enumerate() {
             *cut |= room.is_gone(person);
         }
         Ok(Made { rows, persons, cut })
+    }
+}
+
+impl Relator {
+    /// Stops when keys and lanes of the rows are too much work, or more numbers than one person may have bytes.
+    fn hold_sums(&self, rows: &PersonRows) -> Result<(), StepStop> {
+        rows.spend(work::of_lanes(self.summed.iter(), rows.columns()))?;
+        let values = self.summed.len().saturating_mul(rows.rows());
+        let bytes = values.saturating_mul(size_of::<i64>());
+        if bytes <= PERSON_BYTES_MAX { Ok(()) } else { Err(StepStop::Cut) }
     }
 }
 
@@ -256,7 +276,7 @@ fn prepare(relation: &Relation, tables: &[PersonRows]) -> Result<(Prepared, Pers
 }
 
 /// The steps directly below one.
-fn parts(relation: &Relation) -> Vec<&Relation> {
+pub(crate) fn parts(relation: &Relation) -> Vec<&Relation> {
     match relation {
         Relation::Table { .. } => Vec::new(),
         Relation::Filter { of, .. }
@@ -271,7 +291,7 @@ fn parts(relation: &Relation) -> Vec<&Relation> {
 }
 
 /// The expressions of one step.
-fn expressions(relation: &Relation) -> Vec<&Expr> {
+pub(crate) fn expressions(relation: &Relation) -> Vec<&Expr> {
     match relation {
         Relation::Filter { condition, .. } => vec![condition],
         Relation::Project { columns, .. } => columns.iter().map(|column| &column.expr).collect(),

@@ -34,6 +34,7 @@ impl Step for PerPerson {
     fn run(&self, below: &[PersonRows], _: &mut Room) -> Result<PersonRows, StepStop> {
         let [below] = below else { return Err(RelationError::Lacks("rows").into()) };
         let keys = columns(&self.keys, below)?;
+        below.spend_keys(&keys)?;
         let (groups, borders) = grouped(below, &Keys::of(&keys)?)?;
         let firsts = groups.groups().filter_map(|group| group.first().copied()).collect();
         let mut arrays = take_rows(&keys, firsts)?;

@@ -6,7 +6,8 @@ use crate::evaluate::{Columns, evaluate};
 use crate::fault::Fault;
 use crate::relate::RelationError;
 use crate::row_bytes::known_text_bytes;
-use crate::scan::persons::PersonLimits;
+use crate::scan::persons::{PERSON_BYTES_MAX, PersonLimits};
+use crate::work::{self, Meter};
 use cloister_plan::{Expr, Literal};
 use cloister_terms::Name;
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, StringArray, UInt32Array};
@@ -61,6 +62,8 @@ pub struct PersonRows {
     names: Arc<[Name]>,
     arrays: Vec<ArrayRef>,
     borders: Arc<[usize]>,
+    /// What is worked out of them is counted here.
+    meter: Meter,
 }
 
 impl PersonRows {
@@ -75,10 +78,15 @@ impl PersonRows {
         let rows = borders.last().copied().unwrap_or(0);
         let fits = names.len() == arrays.len() && arrays.iter().all(|array| array.len() == rows);
         if fits {
-            Ok(Self { names, arrays, borders })
+            Ok(Self { names, arrays, borders, meter: Meter::default() })
         } else {
             Err(RelationError::Lacks("columns"))
         }
+    }
+
+    /// The same rows, the work on them counted here.
+    pub(crate) fn metered(self, meter: &Meter) -> Self {
+        Self { meter: meter.clone(), ..self }
     }
 
     /// Names of the columns.
@@ -120,16 +128,24 @@ impl PersonRows {
     }
 
     /// The value of an expression on every row. Stops when it meets more text than
-    /// [`EXPRESSION_TEXT_BYTES_MAX`]: what it makes could leave the size of an array.
+    /// [`EXPRESSION_TEXT_BYTES_MAX`], since what it makes could leave the size of an array, and when it is more
+    /// work than [`work::WORK_MAX`] leaves.
     pub fn value(&self, expr: &Expr) -> Result<ArrayRef, StepStop> {
+        self.spend(work::of_expr(expr, self.columns()))?;
         if text_met(expr, self) > EXPRESSION_TEXT_BYTES_MAX {
             return Err(StepStop::Cut);
         }
         Ok(evaluate(expr, self.columns())?)
     }
 
+    /// Counts work on these rows, before it is done. Stops when it is too much.
+    pub(crate) fn spend(&self, units: u64) -> Result<(), StepStop> {
+        if self.meter.spend(units) { Ok(()) } else { Err(StepStop::Cut) }
+    }
+
     /// The value of each expression on every row. Stops as soon as they take more room together than a
-    /// block may: one expression is bounded by [`EXPRESSION_TEXT_BYTES_MAX`], many are not.
+    /// block may, or of one person's rows than [`PERSON_BYTES_MAX`]: one expression is bounded by
+    /// [`EXPRESSION_TEXT_BYTES_MAX`], many are not.
     pub fn values<'e>(
         &self,
         exprs: impl Iterator<Item = &'e Expr>,
@@ -140,12 +156,29 @@ impl PersonRows {
             let text = array.as_string_opt::<i32>();
             let text = text.map_or(0, |texts| known_text_bytes(texts, 0..texts.len()));
             bytes = bytes.saturating_add(text).saturating_add(array.len() * VALUE_BYTES);
-            if bytes > COLUMNS_BYTES_MAX {
+            arrays.push(array);
+            if bytes > COLUMNS_BYTES_MAX
+                || (bytes > PERSON_BYTES_MAX && self.has_too_large(&arrays))
+            {
                 return Err(StepStop::Cut);
             }
-            arrays.push(array);
         }
         Ok(arrays)
+    }
+
+    /// Whether the values of one person take more room than one may, whoever stands beside her.
+    fn has_too_large(&self, arrays: &[ArrayRef]) -> bool {
+        let texts = texts_of(arrays);
+        (0..self.persons()).any(|person| {
+            let rows = self.person(person);
+            let values = rows.len().saturating_mul(arrays.len()).saturating_mul(VALUE_BYTES);
+            values.saturating_add(range_text(&texts, &rows)) > PERSON_BYTES_MAX
+        })
+    }
+
+    /// Counts the work of columns whose values are sorted, hashed or compared with each other's.
+    pub(crate) fn spend_keys(&self, arrays: &[ArrayRef]) -> Result<(), StepStop> {
+        self.spend(work::of_keys(arrays))
     }
 
     /// The columns of text.
@@ -156,7 +189,7 @@ impl PersonRows {
     /// Only some rows of each person: `picked` stand in the order of persons, between `borders`.
     pub fn take(&self, picked: Vec<u32>, borders: Vec<usize>) -> Result<Self, Fault> {
         let arrays = take_rows(&self.arrays, picked)?;
-        Ok(Self::new(Arc::clone(&self.names), arrays, borders)?)
+        Ok(Self::new(Arc::clone(&self.names), arrays, borders)?.metered(&self.meter))
     }
 }
 
@@ -185,13 +218,15 @@ pub fn text_bytes(texts: &[&StringArray], row: usize) -> usize {
 pub struct Room {
     limits: PersonLimits,
     gone: Vec<bool>,
+    meter: Meter,
 }
 
 impl Room {
     /// For persons of whom those that do not fit give nothing already.
     pub fn new(limits: PersonLimits, fits: &[bool]) -> Self {
         let limits = PersonLimits { rows: limits.rows.min(STEP_ROWS_MAX), ..limits };
-        Self { limits, gone: fits.iter().map(|fits| !fits).collect() }
+        let gone = fits.iter().map(|fits| !fits).collect();
+        Self { limits, gone, meter: Meter::started() }
     }
 
     /// Whether this person gives the default contribution.
@@ -220,8 +255,12 @@ impl Room {
         if fits { Ok(()) } else { Err(StepStop::Cut) }
     }
 
-    /// Measures what a step gave: drops the rows of persons too large. Stops when the block is.
+    /// Measures what a step gave: drops the rows of persons too large. Stops when the block is. Work on the rows
+    /// counts here from now on; to bring each person's together is some, too.
     pub fn settle(&mut self, rows: PersonRows) -> Result<PersonRows, StepStop> {
+        let rows = rows.metered(&self.meter);
+        let text = range_text(&rows.texts(), &(0..rows.rows()));
+        rows.spend(work::of_rows(rows.rows(), rows.arrays.len(), text))?;
         let (mut all_text, mut dropped) = (0usize, false);
         let columns = rows.arrays.len();
         {

@@ -6,6 +6,7 @@ use crate::relate::keys::{Groups, KeyCoder, Keys};
 use crate::relate::measures::{Measured, Values};
 use crate::relate::rows::{NO_ROW, PersonRows, Room, StepStop, take_rows};
 use crate::relate::{RelationError, Step, distinct_names};
+use crate::work;
 use cloister_plan::{Expr, Measure, NamedWindow, OrderKey, WindowFunction};
 use cloister_terms::Name;
 use datafusion::arrow::array::{ArrayRef, Int64Array};
@@ -46,11 +47,14 @@ impl Window {
 
     fn partitions(&self, below: &PersonRows) -> Result<Groups, StepStop> {
         let keys = self.partition.iter().map(|key| below.value(key));
-        let keys = Keys::of(&keys.collect::<Result<Vec<_>, _>>()?)?;
+        let keys = keys.collect::<Result<Vec<_>, _>>()?;
+        below.spend_keys(&keys)?;
+        let keys = Keys::of(&keys)?;
         let (mut groups, _) = grouped(below, &keys)?;
         if !self.order.is_empty() {
             let arrays = self.order.iter().map(|key| below.value(&key.expr));
             let arrays = arrays.collect::<Result<Vec<ArrayRef>, StepStop>>()?;
+            below.spend_keys(&arrays)?;
             let of = |(array, key): (&ArrayRef, &OrderKey)| {
                 let options =
                     SortOptions { descending: key.descending, nulls_first: key.nulls_first };
@@ -69,6 +73,7 @@ impl Step for Window {
         let groups = self.partitions(below)?;
         let mut arrays = below.arrays().to_vec();
         for column in &self.columns {
+            below.spend(work::of_rows(below.rows(), 1, 0))?;
             arrays.push(match &column.function {
                 WindowFunction::RowNumber => row_numbers(&groups, below.rows()),
                 WindowFunction::Lag { of, offset } => {
@@ -115,7 +120,9 @@ fn neighbours(
             }
         }
     }
-    let taken = take_rows(&[below.value(of)?], picked)?;
+    let values = [below.value(of)?];
+    below.spend_keys(&values)?;
+    let taken = take_rows(&values, picked)?;
     Ok(taken.into_iter().next().ok_or(RelationError::Lacks("columns"))?)
 }
 

@@ -243,8 +243,6 @@ pub fn engine_state(options: &EngineOptions) -> Result<SessionState, DataFusionE
     config.options_mut().set("datafusion.execution.collect_statistics", "false")?;
     // The rules that are used leave nothing for each other to do.
     config.options_mut().set("datafusion.optimizer.max_passes", "1")?;
-    // Texts stay in one layout from file to guest.
-    config.options_mut().set("datafusion.execution.parquet.schema_force_view_types", "false")?;
     for (name, value) in &options.settings {
         config.options_mut().set(name, value)?;
     }

@@ -2,9 +2,11 @@
 //! batch borders cannot be seen; a person too large for the memory set aside for one gives the
 //! default contribution, which is none. That depends on the person's own rows alone.
 
+use crate::evaluate::Columns;
 use crate::fault::Fault;
 use crate::row_bytes::{RowBytes, TypedColumn, known_text_bytes};
 use crate::scan::Layout;
+use crate::work::WORK_MAX;
 use cloister_terms::Name;
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt32Array};
 use datafusion::arrow::compute::{concat_batches, partition, take_record_batch};
@@ -94,7 +96,36 @@ impl PersonBlock {
             taken.extend(rows.into_iter().filter_map(|row| u32::try_from(row).ok()));
             persons.push(Whole { rows: start..taken.len(), fits: true, is_cut });
         }
-        let batch = take_record_batch(&self.batch, &UInt32Array::from(taken));
+        self.taken(&UInt32Array::from(taken), persons)
+    }
+
+    /// The block without the rows of persons whose rows are more work than one person's may be, who are marked.
+    /// `work` is that of some columns' rows.
+    pub(crate) fn affordable(self, work: &dyn Fn(Columns<'_>) -> u64) -> Result<Self, Fault> {
+        let units =
+            |arrays: &[ArrayRef], rows: usize| work(Columns { names: self.names(), arrays, rows });
+        if units(self.arrays(), self.rows()) <= WORK_MAX {
+            return Ok(self);
+        }
+        let is_too_much = |rows: &Range<usize>| {
+            let arrays = self.arrays().iter().map(|array| array.slice(rows.start, rows.len()));
+            units(&arrays.collect::<Vec<_>>(), rows.len()) > WORK_MAX
+        };
+        let (mut taken, mut persons) = (Vec::new(), Vec::with_capacity(self.persons.len()));
+        for person in self.persons.iter().filter(|person| person.fits) {
+            let start = taken.len();
+            let is_too_much = is_too_much(&person.rows);
+            if !is_too_much {
+                taken.extend(person.rows.clone().filter_map(|row| u32::try_from(row).ok()));
+            }
+            let is_cut = person.is_cut || is_too_much;
+            persons.push(Whole { rows: start..taken.len(), fits: true, is_cut });
+        }
+        self.taken(&UInt32Array::from(taken), persons)
+    }
+
+    fn taken(self, rows: &UInt32Array, persons: Vec<Whole>) -> Result<Self, Fault> {
+        let batch = take_record_batch(&self.batch, rows);
         let batch = batch.map_err(|error| Fault::Scan(error.into()))?;
         let typed = typed(&batch)?;
         Self::of(self.layout, batch, typed, persons)

@@ -1,10 +1,115 @@
-//! Rows A14, A17, A21, A27: sums only grow, never pass a cap, whoever asks and whatever fails.
+//! Rows A9, A14, A17, A21, A27: what is debited is what the noise costs; sums only grow, never pass a cap,
+//! whoever asks and whatever fails.
 
 use super::*;
+use crate::rounds;
+use cloister_dp::key_threshold;
 use cloister_node::fixtures::name;
 use cloister_node::ledger::{LedgerError, Settled};
-use cloister_terms::Epsilon;
+use cloister_terms::{Body, Delta, Epsilon, Noise};
 use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// What a person loses through the noise that a charge's run draws, as epsilon and rho, by the definitions
+/// alone: each lane, or group of lanes once, in every cell that she may be in; each diagnostic in its one.
+fn drawn(charge: &Charge) -> (f64, f64) {
+    let (shape, cells) = (&charge.plan().shape, f64::from(charge.plan().group_cap));
+    let (mut epsilon, mut rho, mut open) = (0.0, 0.0, None);
+    let mut add = |noise: &Noise, total: f64, squared: f64| match noise {
+        Noise::DiscreteLaplace { scale } => epsilon += total / scale.to_f64(),
+        Noise::DiscreteGaussian { sigma_sq } => rho += squared / (2.0 * sigma_sq.to_f64()),
+    };
+    for lane in &shape.lanes {
+        let group = lane.one_of.map(|own| own.group);
+        let most = lane.sensitivity_steps as f64;
+        let total = lane.one_of.map_or(most, |own| own.total_steps as f64);
+        if group.is_none() || group != open {
+            add(&lane.noise, cells * total, cells * most * total);
+        }
+        open = group;
+    }
+    shape.diagnostics.iter().for_each(|one| add(&one.noise, 1.0, 1.0));
+    (epsilon, rho)
+}
+
+/// No less is debited than the noise costs, and no more but for the rounding of a few shares; delta as the
+/// threshold keeps it.
+fn assert_costs(charge: &Charge, debited: Cost) {
+    let (epsilon, rho) = drawn(charge);
+    for (paid, lost) in [(debited.epsilon.to_f64(), epsilon), (debited.rho.to_f64(), rho)] {
+        assert!((-1e-12..1e-8).contains(&(paid - lost)), "{debited}: the noise costs {lost}");
+    }
+    let shape = &charge.plan().shape;
+    let Some(threshold) = shape.key_threshold() else {
+        assert_eq!(debited.delta, Delta::ZERO, "no key is shown by its people");
+        return;
+    };
+    assert_eq!(debited.delta, threshold.delta);
+    let people = &shape.lanes[threshold.persons_lane as usize].noise;
+    let least = key_threshold(people, charge.plan().group_cap, debited.delta).unwrap();
+    assert!(threshold.people >= least, "{} people, {least} keep delta", threshold.people);
+}
+
+#[test]
+fn a09_the_ledger_debits_what_lanes_diagnostics_and_keys_cost() {
+    type Edit = fn(&mut Analysis);
+    fn asked(analysis: &mut Analysis, text: &str, cost: Cost) {
+        analysis.body = Body::Sql { text: text.into() };
+        analysis.cost_per_round = cost;
+    }
+    fn of(epsilon: &str, rho: &str, delta: &str) -> Cost {
+        let (epsilon, rho) = (epsilon.parse().unwrap(), rho.parse().unwrap());
+        Cost { epsilon, rho, delta: delta.parse().unwrap() }
+    }
+    const COMPOSITES: &str = "SELECT MEDIAN(distance_km) AS half, COUNT(DISTINCT city) AS cities, \
+         VAR_POP(distance_km) AS spread, AVG(distance_km) AS mean, COUNT(*) AS trips FROM trips";
+    const BY_KM: &str = "SELECT CAST(distance_km AS BIGINT) AS km, MEDIAN(distance_km) AS half, \
+         SUM(distance_km) AS all_km FROM trips GROUP BY CAST(distance_km AS BIGINT)";
+    let rig = rounds::rig();
+    let edits: [Edit; 6] = [
+        |_| (),
+        |a| a.diagnostics = true,
+        |a| asked(a, COMPOSITES, of("0.777777777", "0", "0")),
+        |a| {
+            asked(a, COMPOSITES, of("0", "0.3", "0"));
+            a.diagnostics = true;
+        },
+        |a| {
+            asked(a, BY_KM, of("1", "0", "0.000001"));
+            a.diagnostics = true;
+        },
+        |a| asked(a, BY_KM, of("0", "0.033333337", "0.00001")),
+    ];
+    let mut all = Cost::ZERO;
+    let mut debit = |charge: &Charge| {
+        let debited = rig.ledger.view().unwrap().charges.last().unwrap().cost;
+        all = all.checked_add(debited).unwrap();
+        assert_eq!(rig.spent(), all);
+        assert_costs(charge, debited);
+    };
+    for (number, edit) in edits.into_iter().enumerate() {
+        let analysis = rig.granted(|a| {
+            a.name = name(&format!("question-{number}"));
+            edit(a);
+        });
+        debit(&rig.fresh(&rig.federation.papers(&analysis, number as u64)));
+    }
+    let analysis = rig.granted(|a| {
+        rounds::two_rounds(a);
+        a.diagnostics = true;
+    });
+    let papers = rig.federation.papers(&analysis, 100);
+    debit(&rig.fresh(&papers));
+    let used = [rounds::signed(&rounds::shown(&analysis, "north", &[1, 4]))];
+    debit(&rig.fresh(&rounds::second(&rig, &analysis, &papers, &used, 101)));
+    // Every account of theirs, and the studies' together.
+    let accounts = rig.ledger.view().unwrap().accounts;
+    let (studies, others): (Vec<_>, Vec<_>) = accounts.iter().partition(|a| a.kind == "study");
+    assert_eq!((studies.len(), others.len()), (7, 3));
+    assert!(others.iter().all(|account| account.spent == all));
+    let mut sum = Cost::ZERO;
+    studies.iter().for_each(|study| sum = sum.checked_add(study.spent).unwrap());
+    assert_eq!(sum, all);
+}
 
 #[test]
 fn a14_success_and_failure_spend_alike() {

@@ -1,60 +1,113 @@
 //! Caps hold under every optimizer, partition count and order, and are fair (A8, A15, A20).
 
 use crate::world::*;
+use cloister_node::measure::{MeasureOptions, measure};
+use cloister_node::mutant::Mutant;
 use cloister_node::scan::persons::PersonLimits;
-use cloister_node::scan::rule_names;
-use cloister_plan::{CompareOp, Contribute, Expr, Literal, Relation};
+use cloister_node::scan::{rule_names, scan, scan_standing};
+use cloister_plan::{CompareOp, Contribute, ContributionPlan, Expr, Literal, Relation};
 use datafusion::config::ConfigOptions;
 use std::collections::BTreeSet;
 
-/// One person in every zone.
-fn everywhere(rider: i64) -> Vec<Row> {
-    (0..ZONES).map(|zone| Row { zone: Some(zone), ..row(rider) }).collect()
+const PARTITIONS: [usize; 3] = [1, 2, 8];
+/// What each of these riders adds to the sum of a zone: its digits tell who is in it.
+const ADDS: [i64; 3] = [1, 10, 100];
+
+/// Each rider once in every zone, person by person.
+fn everywhere() -> Vec<Row> {
+    let hers = |(rider, n)| (0..ZONES).map(move |zone| (rider, n, zone));
+    let all = (0..).zip(ADDS).flat_map(hers);
+    all.map(|(rider, n, zone)| Row { zone: Some(zone), n: Some(n), ..row(rider) }).collect()
 }
 
-const BY_ZONE: &str =
-    "SELECT zone, COUNT(*) AS rows, COUNT(DISTINCT rider) AS riders FROM trips GROUP BY zone";
+const BY_ZONE: &str = "SELECT zone, COUNT(*) AS rows, COUNT(DISTINCT rider) AS riders, SUM(n) AS adds \
+     FROM trips GROUP BY zone";
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a08_cap_holds_under_every_optimizer() {
-    let world = World::new(&everywhere(1), 3, 2_000);
-    let plan = world.plan(BY_ZONE, 1_000, 5);
-    let expected = lanes(&plan, &world.catalog, &options(1, 8_192), 1).await;
-    assert_eq!(expected.iter().sum::<i128>(), 10);
-    let mut tried = vec![options(2, 100), options(8, 7)];
+/// In how many zones each rider is, from the lanes of [`BY_ZONE`]; a rider twice in one is an error.
+fn zones_of(lanes: &[i128]) -> [usize; 3] {
+    let mut zones = [0; 3];
+    for cell in lanes.chunks(3) {
+        let is_there = ADDS.map(|adds| cell[2] / i128::from(adds) % 10);
+        assert!(is_there.iter().all(|times| (0..=1).contains(times)), "{cell:?}");
+        assert_eq!(is_there.iter().sum::<i128>(), cell[0], "{cell:?}");
+        assert_eq!(cell[0], cell[1], "{cell:?}");
+        zones.iter_mut().zip(is_there).for_each(|(zones, times)| *zones += times as usize);
+    }
+    zones
+}
+
+/// The same through a step above the table that keeps every row: its rows are sorted by person, and capped by
+/// other code.
+fn related(plain: &ContributionPlan) -> ContributionPlan {
+    let mut made = plain.clone();
+    let Contribute::Sql(sql) = &mut made.contribute else { panic!("not SQL") };
+    let condition = Expr::Compare {
+        op: CompareOp::Equal,
+        left: Box::new(Expr::literal(Literal::int(1))),
+        right: Box::new(Expr::literal(Literal::int(1))),
+    };
+    sql.relation = Relation::Filter { of: Box::new(sql.relation.clone()), condition };
+    made
+}
+
+/// A default engine, with every flag of the optimizer flipped alone, without each rule alone, without any.
+fn every_optimizer() -> Vec<MeasureOptions> {
+    let mut engines = vec![options(1, 100), options(1, 7)];
     let flags = ConfigOptions::default().entries();
-    for (turn, flag) in
-        flags.iter().filter(|flag| flag.key.starts_with("datafusion.optimizer.")).enumerate()
-    {
+    for flag in flags.iter().filter(|flag| flag.key.starts_with("datafusion.optimizer.")) {
         let flipped = match flag.value.as_deref() {
             Some("true") => "false",
             Some("false") => "true",
             _ => continue,
         };
-        let mut one = options([1, 2, 8][turn % 3], 200);
+        let mut one = options(1, 200);
         one.settings.push((flag.key.clone(), flipped.to_owned()));
         one.without_rules.clear();
-        tried.push(one);
+        engines.push(one);
     }
     let (logical, physical) = rule_names();
-    assert!(tried.len() > 10 && logical.len() > 15 && physical.len() > 10);
-    for (turn, rule) in logical.iter().enumerate() {
-        let mut one = options([1, 2, 8][turn % 3], 200);
+    assert!(engines.len() > 10 && logical.len() > 15 && physical.len() > 10);
+    for rule in &logical {
         // All others are there, those that no scan needs included.
-        one.without_rules = BTreeSet::from([rule.clone()]);
-        tried.push(one);
+        let without_rules = BTreeSet::from([rule.clone()]);
+        engines.push(MeasureOptions { without_rules, ..options(1, 200) });
     }
-    for (turn, rule) in physical.iter().enumerate() {
-        let mut one = options([1, 2, 8][turn % 3], 200);
-        one.without_physical_rules.insert(rule.clone());
-        tried.push(one);
+    for rule in &physical {
+        let without_physical_rules = BTreeSet::from([rule.clone()]);
+        engines.push(MeasureOptions { without_physical_rules, ..options(1, 200) });
     }
-    let mut all_off = options(8, 50);
-    (all_off.without_rules, all_off.without_physical_rules) = (logical, physical);
-    tried.push(all_off);
-    for one in tried {
-        let found = lanes(&plan, &world.catalog, &one, 1).await;
-        assert_eq!(found, expected, "{one:?}");
+    let (without_rules, without_physical_rules) = (logical, physical);
+    engines.push(MeasureOptions { without_rules, without_physical_rules, ..options(1, 50) });
+    engines
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a08_cap_holds_under_every_optimizer() {
+    let mut rows = everywhere();
+    let standing = World::new(&rows, 1, 2_000);
+    Draws(8).shuffle(&mut rows);
+    let mixed = World::new(&rows, 3, 2_000);
+    let plain = mixed.plan(BY_ZONE, 1_000, 5);
+    let sorted = related(&plain);
+    let expected = lanes(&plain, &standing.catalog, &options(1, 8_192), 1).await;
+    assert_eq!((zones_of(&expected), plain.shape.lanes.len()), ([5; 3], 3));
+    for partitions in PARTITIONS {
+        let (engine, table) = (options(partitions, 200), &plain.tables[0]);
+        let stands = scan_standing(&mixed.catalog, table, &engine).await.unwrap();
+        assert!(stands.is_none(), "persons lie in one piece");
+        let streams = scan(&mixed.catalog, table, &engine).await.unwrap();
+        assert_eq!(streams.len(), partitions, "persons are not brought together as they should");
+    }
+    for (turn, engine) in every_optimizer().into_iter().enumerate() {
+        for partitions in PARTITIONS {
+            let one = MeasureOptions { partitions, ..engine.clone() };
+            let found = lanes(&sorted, &mixed.catalog, &one, 1).await;
+            assert_eq!(found, expected, "sorted: {one:?}");
+        }
+        // As they lie, and dealt.
+        let world = [&standing, &mixed][turn % 2];
+        let one = MeasureOptions { partitions: PARTITIONS[turn % 3], ..engine };
+        assert_eq!(lanes(&plain, &world.catalog, &one, 1).await, expected, "{turn}: {one:?}");
     }
 }
 
@@ -67,15 +120,7 @@ async fn a08_the_table_cap_before_any_computing_keeps_the_rows_it_kept_after() {
     let world = World::new(&rows, 3, 5);
     let sql = "SELECT zone, COUNT(*) AS rows, SUM(n) AS total FROM trips GROUP BY zone";
     let plain = world.plan(sql, 5, ZONES as u32);
-    // The same through a step above the table that keeps every row: its rows are capped by other code.
-    let mut made = plain.clone();
-    let Contribute::Sql(sql) = &mut made.contribute else { panic!("not SQL") };
-    let condition = Expr::Compare {
-        op: CompareOp::Equal,
-        left: Box::new(Expr::literal(Literal::int(1))),
-        right: Box::new(Expr::literal(Literal::int(1))),
-    };
-    sql.relation = Relation::Filter { of: Box::new(sql.relation.clone()), condition };
+    let made = related(&plain);
     for secret in 0..12u8 {
         let expected = lanes(&made, &world.catalog, &options(1, 8_192), secret).await;
         assert!(expected.iter().any(|lane| *lane != 0));
@@ -87,19 +132,28 @@ async fn a08_the_table_cap_before_any_computing_keeps_the_rows_it_kept_after() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a08_cap_holds_for_every_secret() {
-    let mut rows = everywhere(1);
-    rows.extend(everywhere(2));
+    let mut rows = everywhere();
+    Draws(9).shuffle(&mut rows);
     let world = World::new(&rows, 2, 2_000);
-    let plan = world.plan(BY_ZONE, 1_000, 5);
-    let mut different = std::collections::BTreeSet::new();
+    let plain = world.plan(BY_ZONE, 1_000, 5);
+    let plans = [related(&plain), plain];
+    let mut different = BTreeSet::new();
     for secret in 0..70u8 {
-        let found =
-            lanes(&plan, &world.catalog, &options([1, 2, 8][usize::from(secret) % 3], 500), secret)
-                .await;
-        assert_eq!(found.iter().sum::<i128>(), 20, "secret {secret}");
-        different.insert(found);
+        let plan = &plans[usize::from(secret) % 2];
+        let mut found = BTreeSet::new();
+        for partitions in PARTITIONS {
+            let sums = lanes(plan, &world.catalog, &options(partitions, 500), secret).await;
+            assert_eq!(zones_of(&sums), [5; 3], "secret {secret}, {partitions} partitions");
+            found.insert(sums);
+        }
+        assert_eq!(found.len(), 1, "secret {secret}: other zones for other partitions");
+        different.extend(found);
     }
     assert_eq!(different.len(), 70);
+    // Who is counted a zone too often is seen.
+    let uncapped = charge(&plans[1], None, 1).lacking(Mutant::CapOff);
+    let sums = measure(&uncapped, &world.catalog, &options(8, 500)).await.unwrap();
+    assert_eq!(zones_of(sums.lanes_for_tests()), [ZONES as usize; 3]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

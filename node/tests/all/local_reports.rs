@@ -135,6 +135,40 @@ fn a_draft_reads_csv_and_odd_names() {
 }
 
 #[test]
+fn a28_a_draft_names_no_value_and_no_extreme_of_a_few_persons() {
+    let root = tempfile::tempdir().unwrap();
+    let path = root.path().join("visits.csv");
+    let drafted = |people: usize, few: &str| {
+        let visit = |i: usize| {
+            let (person, ward) = (i / 3, ["east", "west"][i / 3 % 2]);
+            format!("p{person},{ward},{}\n", 10 + i % 3)
+        };
+        let visits: String = (0..people * 3).map(visit).collect();
+        fs::write(&path, format!("person_id,ward,cost\n{visits}{few}")).unwrap();
+        let draft = describe(std::slice::from_ref(&path)).unwrap();
+        assert_eq!(draft.person_column.as_deref(), Some("person_id"));
+        dictionary_of(&draft);
+        draft.dictionary
+    };
+    let plain = drafted(24, "");
+    assert!(plain.contains(r#"domain = ["east", "west"]"#), "{plain}");
+    assert!(plain.contains(r#"min = "0", max = "20""#) && plain.contains("_max = 4 "), "{plain}");
+    assert!(plain.contains("fewer than 10 people") && plain.contains("from what you know"));
+    // One person with most of the rows, in a ward of her own and at a price of her own; nine of them.
+    let one = "p99,victim,7000\n".repeat(100);
+    assert_eq!(drafted(24, &one), plain);
+    let nine: String = (100..109).map(|i| format!("p{i},victim,-7000\n").repeat(20)).collect();
+    assert_eq!(drafted(24, &nine), plain);
+    // Ten have it together.
+    let ten = drafted(24, &format!("{nine}p109,victim,-7000\n"));
+    assert!(ten.contains("victim") && ten.contains(r#"min = "-10000""#), "{ten}");
+    // Among nine nothing is of enough.
+    let few = drafted(9, "");
+    assert!(!few.contains("east") && !few.contains("min ="), "{few}");
+    assert!(few.contains("# domain: no value") && few.contains("# bounds: none"), "{few}");
+}
+
+#[test]
 fn a_draft_of_several_files_reads_each_of_them_once() {
     let root = tempfile::tempdir().unwrap();
     let at = |name: &str| root.path().join(name);

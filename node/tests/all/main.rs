@@ -7,6 +7,7 @@
 mod accounts;
 mod admission;
 mod answer;
+mod changed_files;
 mod commands;
 mod composites;
 mod crashes;
@@ -24,8 +25,10 @@ mod caps;
 mod column_types;
 mod dealt;
 mod diagnostics;
+mod heavy;
 mod local_reports;
 mod module_outputs;
+mod module_values;
 mod modules;
 mod private_keys;
 mod relation_hostile;

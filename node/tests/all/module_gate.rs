@@ -1,27 +1,35 @@
 //! Modules at the gate and in a run: evil ones are refused before a charge, or cost their own job; a
-//! worker that dies costs one withheld answer, never the node. On a virtual clock, in worker processes.
+//! worker that dies, or works past its slot, costs one withheld answer, never the node. On a virtual clock,
+//! in worker processes.
 
 use super::*;
 use cloister_node::catalog::{Catalog, SourceConfig};
+use cloister_node::contribute::module::FUEL_PER_MS_MIN;
 use cloister_node::fixtures::{HandClock, HandPace, dictionary};
 use cloister_node::ledger::Verdict;
+use cloister_node::ledger::accounts::AccountLine;
 use cloister_node::measure::MeasureOptions;
+use cloister_node::module_fit::{ModuleFitError, module_fits};
 use cloister_node::run::{Runs, Tables};
+use cloister_node::slot::PASSES_MAX;
 use cloister_sandbox::{WorkerKind, WorkerProgram, Workers};
 use cloister_terms::{
     Body, Bounds, Digest, KeyDimension, KeyValue, ModuleBody, ModuleLane, ModuleNumbers,
     ModuleOutputs,
 };
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
 const SLOT_MS: u64 = 30_000;
-/// A slot for one person with [`MUCH_FUEL`], twice.
-const LONG_SLOT_MS: u64 = 40_000_000;
+/// A slot for one person with [`MUCH_FUEL`].
+const LONG_SLOT_MS: u64 = MUCH_FUEL.div_ceil(FUEL_PER_MS_MIN) * PASSES_MAX;
 /// Minutes of spinning on any machine.
 const MUCH_FUEL: u64 = 400_000_000_000;
+/// Processor time, in ticks of 10 ms, far below what [`MUCH_FUEL`] takes and far above what is used until a
+/// worker that was given up is ended.
+const ENDED_WITHIN_TICKS: u64 = 2_000;
 /// The one whom evil modules look for, by this value.
 const BOB: i64 = 66;
 
@@ -72,6 +80,32 @@ fn asks(wasm: &[u8], fuel_per_person: u64) -> impl FnOnce(&mut Analysis) {
     }
 }
 
+/// A program that does as the node's own until `dies` is there; then its workers greet, take a module and end
+/// without a word.
+fn mortal_program(folder: &Path, dies: &Path) -> WorkerProgram {
+    let worker = format!("'{}' --module-worker", env!("CARGO_BIN_EXE_cloister-node"));
+    // The greeting has 9 bytes.
+    let text = format!(
+        "if [ -e '{}' ]; then {worker} | head -c 9; else exec {worker}; fi\n",
+        dies.display()
+    );
+    let script = folder.join("worker.sh");
+    std::fs::write(&script, text).unwrap();
+    // Read by a shell, not executed: another test that starts a process meanwhile may still hold it open.
+    WorkerProgram::at("/bin/sh").with_argument(script)
+}
+
+/// The node's program under a name of its own, so that a test finds its own workers and no other's.
+fn named_program(folder: &Path) -> PathBuf {
+    let program = folder.join("worker");
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_cloister-node"), &program).unwrap();
+    program
+}
+
+fn processes(program: WorkerProgram) -> Workers {
+    Workers::new(WorkerKind::Process { program, requires_isolation: false })
+}
+
 /// A node with one table of (person, n), whose workers run `program`.
 struct Partner {
     federation: Federation,
@@ -81,10 +115,9 @@ struct Partner {
 }
 
 impl Partner {
-    fn new(rows: &[(i64, i64)], program: &Path, slot_ms: u64) -> Self {
+    fn new(rows: &[(i64, i64)], program: WorkerProgram, slot_ms: u64) -> Self {
         let Rig { federation, ledger, folder, mut terms } = Rig::with(federation(), generous());
-        let program = WorkerProgram::at(program);
-        let workers = Workers::new(WorkerKind::Process { program, requires_isolation: false });
+        let workers = processes(program);
         let options =
             MeasureOptions { partitions: 1, workers: workers.clone(), ..Default::default() };
         let catalog = table(&folder.path().join("trips.csv"), rows, &federation);
@@ -103,7 +136,7 @@ impl Partner {
     }
 
     fn of_the_node(rows: &[(i64, i64)]) -> Self {
-        Self::new(rows, Path::new(env!("CARGO_BIN_EXE_cloister-node")), SLOT_MS)
+        Self::new(rows, WorkerProgram::at(env!("CARGO_BIN_EXE_cloister-node")), SLOT_MS)
     }
 
     async fn take(
@@ -149,6 +182,39 @@ impl Partner {
     fn verdict(&self, request: Digest) -> Verdict {
         self.runs.ledger.delivery(request).unwrap().unwrap().verdict
     }
+
+    fn accounts(&self) -> Vec<AccountLine> {
+        self.runs.ledger.view().unwrap().accounts
+    }
+
+    /// Insists that the first run, which cannot end well any more, is told at its slot and no sooner, by one
+    /// withheld answer; what it cost stays spent.
+    async fn withholds_at_the_slot(&self, request: Digest, charged: &[AccountLine]) {
+        assert!(!charged.is_empty() && charged.iter().all(|account| account.spent != Cost::ZERO));
+        self.pace.set_ms(LONG_SLOT_MS - 1);
+        assert!(self.runs.departures.due().is_empty());
+        assert_eq!(self.states(), ["open"], "nothing is told before the slot");
+        self.pace.set_ms(LONG_SLOT_MS);
+        self.departed(1).await;
+        assert_eq!(self.verdict(request), Verdict::Withheld);
+        assert_eq!(self.states(), ["withheld"]);
+        assert_eq!(self.accounts(), charged);
+    }
+
+    /// Insists that after this the analysis is frozen at no cost, and that the next question is answered.
+    async fn goes_on_without(&self, analysis: &Envelope, wasm: &[u8]) {
+        let charged = self.accounts();
+        assert_eq!(self.ask(analysis, Some(wasm), 2).await, Err(Refusal::Frozen));
+        assert_eq!(self.accounts(), charged);
+        let harmless = evil("state_memory");
+        let next = self.federation.analysis(asks(&harmless, 1_000));
+        self.federation.grant("north", &next, &self.runs.ledger);
+        let next = self.ask(&next, Some(&harmless), 3).await.unwrap();
+        self.committed(1).await;
+        self.pace.set_ms(2 * LONG_SLOT_MS);
+        self.departed(2).await;
+        assert!(matches!(self.verdict(next), Verdict::Released(_)));
+    }
 }
 
 fn table(path: &Path, rows: &[(i64, i64)], federation: &Federation) -> Catalog {
@@ -168,7 +234,15 @@ fn table(path: &Path, rows: &[(i64, i64)], federation: &Federation) -> Catalog {
 async fn a13_a14_a15_a16_a_module_busy_or_failing_on_one_person_shows_nowhere() {
     let others = [(2, 10), (3, 11), (4, 12)];
     let with_bob = [&[(1, BOB)][..], &others].concat();
-    for evil_name in ["spin_if_bob", "trap_if_bob", "deep_recursion_if_bob", "oom_if_bob"] {
+    for evil_name in [
+        "spin_if_bob",
+        "trap_if_bob",
+        "deep_recursion_if_bob",
+        "oom_if_bob",
+        "key_leak",
+        "ret_negative",
+        "inf",
+    ] {
         let wasm = evil(evil_name);
         let mut ledgers = Vec::new();
         for rows in [&with_bob[..], &others] {
@@ -196,58 +270,93 @@ async fn a13_a14_a15_a16_a_module_busy_or_failing_on_one_person_shows_nowhere() 
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a14_a_killed_worker_is_one_withheld_answer_and_the_node_goes_on() {
-    // A name of its own, so that this test kills no other test's worker.
     let folder = tempfile::tempdir().unwrap();
-    let program = folder.path().join("killed");
-    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_cloister-node"), &program).unwrap();
-    let partner = Partner::new(&[(1, BOB), (2, 10)], &program, LONG_SLOT_MS);
+    let program = named_program(folder.path());
+    let partner = Partner::new(&[(1, BOB), (2, 10)], WorkerProgram::at(&program), LONG_SLOT_MS);
     let wasm = evil("spin_if_bob");
     let analysis = partner.federation.analysis(asks(&wasm, MUCH_FUEL));
     partner.federation.grant("north", &analysis, &partner.runs.ledger);
     let request = partner.ask(&analysis, Some(&wasm), 1).await.unwrap();
-    let accounts = || partner.runs.ledger.view().unwrap().accounts;
-    let charged = accounts();
-    assert!(!charged.is_empty() && charged.iter().all(|account| account.spent != Cost::ZERO));
-    // The charge's own worker, in the middle of its batch.
-    let worker = loop {
-        if let Some(busy) = workers_of(&program).into_iter().find(|id| cpu_ticks(*id) > 30) {
-            break busy;
-        }
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    };
+    let charged = partner.accounts();
+    let worker = busy_worker(&program).await;
     let killed = Command::new("kill").args(["-9", &worker.to_string()]).status().unwrap();
     assert!(killed.success());
     while !workers_of(&program).is_empty() {
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
-    partner.pace.set_ms(LONG_SLOT_MS - 1);
-    assert!(partner.runs.departures.due().is_empty());
-    assert_eq!(partner.states(), ["open"], "nothing is told before the slot");
-    partner.pace.set_ms(LONG_SLOT_MS);
-    partner.departed(1).await;
-    assert_eq!(partner.verdict(request), Verdict::Withheld);
-    assert_eq!(partner.states(), ["withheld"]);
-    // Nothing was answered, and what it cost stays spent.
-    assert_eq!(accounts(), charged);
-    // The analysis is frozen; the node answers the next question.
-    assert_eq!(partner.ask(&analysis, Some(&wasm), 2).await, Err(Refusal::Frozen));
-    assert_eq!(accounts(), charged);
-    let harmless = evil("state_memory");
-    let next = partner.federation.analysis(asks(&harmless, 1_000));
-    partner.federation.grant("north", &next, &partner.runs.ledger);
-    let next = partner.ask(&next, Some(&harmless), 3).await.unwrap();
+    partner.withholds_at_the_slot(request, &charged).await;
+    partner.goes_on_without(&analysis, &wasm).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a13_a14_a_module_still_at_work_at_its_slot_is_one_withheld_answer_and_its_worker_ends() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = named_program(folder.path());
+    let partner = Partner::new(&[(1, BOB), (2, 10)], WorkerProgram::at(&program), LONG_SLOT_MS);
+    let wasm = evil("spin_if_bob");
+    let analysis = partner.federation.analysis(asks(&wasm, MUCH_FUEL));
+    partner.federation.grant("north", &analysis, &partner.runs.ledger);
+    let request = partner.ask(&analysis, Some(&wasm), 1).await.unwrap();
+    let charged = partner.accounts();
+    let worker = busy_worker(&program).await;
+    partner.withholds_at_the_slot(request, &charged).await;
+    // Nobody waits for the worker any more: it is ended, not left to use up its fuel.
+    let used = cpu_ticks(worker);
+    while workers_of(&program).contains(&worker) {
+        let more = cpu_ticks(worker).saturating_sub(used);
+        assert!(more < ENDED_WITHIN_TICKS, "the worker goes on, {more} ticks after its slot");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    partner.goes_on_without(&analysis, &wasm).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn e_a_module_is_compiled_in_a_worker_whose_death_is_a_refusal_and_the_node_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let dies = folder.path().join("dies");
+    std::fs::write(&dies, "").unwrap();
+    let program = mortal_program(folder.path(), &dies);
+    let partner = Partner::new(&[(1, 10), (2, 11)], program.clone(), SLOT_MS);
+    let wasm = evil("state_memory");
+    let analysis = partner.federation.analysis(asks(&wasm, 1_000));
+    partner.federation.grant("north", &analysis, &partner.runs.ledger);
+    let head = partner.runs.ledger.head().unwrap();
+    let refused = partner.ask(&analysis, Some(&wasm), 1).await;
+    assert_eq!(refused, Err(Refusal::ModuleRejected), "what was compiled in the node would pass");
+    assert_eq!(partner.runs.ledger.head().unwrap(), head, "a refused request leaves no trace");
+    // Whoever tries the module at their own prompt is told that it is the module's compiling.
+    let draft = partner.federation.draft(asks(&wasm, 1_000));
+    let dictionary = &partner.federation.document.dictionary;
+    let plan = cloister_plan::replan(dictionary, &draft).unwrap().plan;
+    let error = module_fits(&plan, &wasm, &processes(program)).unwrap_err();
+    assert!(matches!(error, ModuleFitError::Compiling(_)), "{error}");
+    assert!(!error.is_of_this_machine(), "{error}");
+    // The very same question passes once workers live through it.
+    std::fs::remove_file(&dies).unwrap();
+    let request = partner.ask(&analysis, Some(&wasm), 2).await.unwrap();
     partner.committed(1).await;
-    partner.pace.set_ms(2 * LONG_SLOT_MS);
-    partner.departed(2).await;
-    assert!(matches!(partner.verdict(next), Verdict::Released(_)));
+    partner.pace.set_ms(SLOT_MS);
+    partner.departed(1).await;
+    assert!(matches!(partner.verdict(request), Verdict::Released(_)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn e_a_machine_that_starts_no_worker_is_busy_and_the_module_is_not_blamed() {
+    let wasm = evil("state_memory");
+    for program in ["/bin/true", "/does/not/exist"] {
+        let partner = Partner::new(&[(1, 10)], WorkerProgram::at(program), SLOT_MS);
+        let refused = partner.take(Some(&wasm), asks(&wasm, 1_000)).await;
+        assert_eq!(refused, Err(Refusal::Busy), "{program}");
+        assert!(partner.states().is_empty(), "nothing was charged");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a16_fuel_that_may_outlast_the_slot_is_refused_before_a_charge() {
     let partner = Partner::of_the_node(&[(1, 10)]);
     let wasm = evil("state_memory");
-    // Two passes over one person, at 20,000 units a millisecond: the slot holds 300 million units.
-    let most = SLOT_MS / 2 * cloister_node::contribute::module::FUEL_PER_MS_MIN;
+    // As many passes over one person as a run may take, on the slowest machine.
+    let most = SLOT_MS / PASSES_MAX * FUEL_PER_MS_MIN;
     for fuel in [most + 1, MUCH_FUEL, cloister_plan::limits::FUEL_MAX] {
         let refused = partner.take(Some(&wasm), asks(&wasm, fuel)).await;
         assert_eq!(refused, Err(Refusal::SlotTooShort), "{fuel}");
@@ -269,6 +378,16 @@ fn workers_of(program: &Path) -> Vec<u32> {
         .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
         .filter(named)
         .collect()
+}
+
+/// The worker of `program` that is in the middle of its batch: it has used more time than starting takes.
+async fn busy_worker(program: &Path) -> u32 {
+    loop {
+        if let Some(busy) = workers_of(program).into_iter().find(|id| cpu_ticks(*id) > 30) {
+            return busy;
+        }
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
 }
 
 /// User time of a process, in ticks of 10 ms.

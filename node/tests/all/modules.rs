@@ -1,4 +1,5 @@
-//! Modules see one person in canonical order, and what they return is bounded (A12, A26).
+//! Modules see one person in canonical order, a fair sample of rows over the cap, and what they return is bounded
+//! (A12, A20, A26).
 
 use crate::world::*;
 use cloister_node::catalog::Catalog;
@@ -138,6 +139,77 @@ async fn a26_module_contributions_add_up_person_by_person() {
     }
     assert_eq!(sum, expected);
     assert!(expected.iter().sum::<i128>() <= 160);
+}
+
+/// Gives 1 in the cell of each row's value: one column, four rows, four outputs. Fails on a person whose values
+/// do not climb.
+const ROWS_SEEN: &str = r#"(module
+  (memory (export "memory") 1 1)
+  (global (export "CLOISTER_INPUT") i32 (i32.const 1024))
+  (global (export "CLOISTER_OUTPUT") i32 (i32.const 2048))
+  (global (export "CLOISTER_LAYOUT") i32 (i32.const 16))
+  (data (i32.const 16) "\01\00\00\00\28\00\00\00\40\00\00\00\00\00\00\00")
+  (func (export "person_map") (param $rows i32) (result i32)
+    (local $row i32) (local $pair i32) (local $value i64) (local $before i64)
+    (local.set $before (i64.const -1))
+    (block $done
+      (loop $again
+        (br_if $done (i32.ge_u (local.get $row) (local.get $rows)))
+        (local.set $value (i64.load offset=1032 (i32.shl (local.get $row) (i32.const 3))))
+        (if (i64.le_s (local.get $value) (local.get $before)) (then (unreachable)))
+        (local.set $before (local.get $value))
+        (local.set $pair (i32.shl (local.get $row) (i32.const 4)))
+        (i32.store offset=2048 (local.get $pair) (i32.wrap_i64 (local.get $value)))
+        (i64.store offset=2056 (local.get $pair) (i64.const 1))
+        (local.set $row (i32.add (local.get $row) (i32.const 1)))
+        (br $again)))
+    (local.get $rows)))"#;
+
+/// Riders whose rows are more than a module gets, how many each has, and how many it gets.
+const RIDERS: i64 = 400;
+const ROWS_EACH: i64 = 40;
+const ROWS_GIVEN: u32 = 4;
+
+/// One of 40 rows is kept of each of 400 riders with a chance of a tenth. That any of the 40 is kept of less
+/// than 10 or more than 80 of them has a chance below 1e-6 (Chernoff 1952); of the first four in any fixed
+/// order 400 are kept, and none of the others.
+const FAIR: std::ops::RangeInclusive<i128> = 10..=80;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a20_a26_a_module_gets_a_fair_sample_of_a_persons_rows_over_the_cap() {
+    let wasm = wat::parse_str(ROWS_SEEN).unwrap();
+    let rows = (0..RIDERS).flat_map(|rider| (0..ROWS_EACH).map(move |at| trip(rider, at, at, 0)));
+    let mut rows: Vec<Row> = rows.collect();
+    let cells: Vec<_> =
+        (0..ROWS_EACH).map(|at| serde_json::json!({ "int": at.to_string() })).collect();
+    let body = serde_json::json!({ "module": {
+        "sha256": sha256(&wasm), "rows": "SELECT start FROM trips",
+        "keys": [{ "name": "at", "values": cells }],
+        "lanes": [{ "name": "riders", "value": { "min": "0", "max": "1" } }],
+        "numbers": "int", "outputs": "sparse", "fuel_per_person": 100_000 } });
+    let body: Body = serde_json::from_value(body).unwrap();
+    let whole = world(&rows);
+    let plan = plan_body(&whole.dictionary, &body, ROWS_GIVEN, ROWS_GIVEN);
+    let kept = flows(&whole, &plan, &wasm, 1, 8_192).await;
+    // Of everybody as many rows as the cap leaves, and those in canonical order.
+    assert_eq!(kept.iter().sum::<i128>(), i128::from(RIDERS) * i128::from(ROWS_GIVEN));
+    assert!(kept.iter().all(|riders| FAIR.contains(riders)), "{kept:?}");
+    // Where the rows lie decides nothing.
+    Draws(20).shuffle(&mut rows);
+    assert_eq!(flows(&world(&rows), &plan, &wasm, 2, 50).await, kept);
+    // The secret decides: who does not know it cannot tell whose rows are kept.
+    let paid = charge(&plan, Some(wasm.clone()), 6);
+    let other = measure(&paid, &whole.catalog, &options(1, 8_192)).await.unwrap();
+    assert_ne!(other.lanes_for_tests(), kept);
+    // Nor do other persons: each part of them adds what it adds beside the other.
+    let mut sum = vec![0i128; kept.len()];
+    for mine in [true, false] {
+        let part = rows.iter().filter(|row| (row.rider < Some(RIDERS / 3)) == mine);
+        let part: Vec<Row> = part.copied().collect();
+        let found = flows(&world(&part), &plan, &wasm, 1, 500).await;
+        sum.iter_mut().zip(found).for_each(|(sum, lane)| *sum += lane);
+    }
+    assert_eq!(sum, kept);
 }
 
 /// A module of `tests/evil`: one column, four rows, two outputs.

@@ -18,11 +18,21 @@ const PERSONS: Range<i64> = 0..9;
 struct Builder {
     draws: Draws,
     named: usize,
+    /// Whether the lowest table's rows are first looked up in a public one.
+    looks_up: bool,
 }
 
 type Columns = Vec<(String, ColumnType)>;
 
 impl Builder {
+    fn new(seed: u64) -> Self {
+        Self { draws: Draws(seed), named: 0, looks_up: false }
+    }
+
+    fn looking_up(seed: u64) -> Self {
+        Self { looks_up: true, ..Self::new(seed) }
+    }
+
     fn fresh(&mut self) -> String {
         self.named += 1;
         format!("c{}", self.named)
@@ -68,7 +78,9 @@ impl Builder {
 
     fn build(&mut self, depth: usize) -> (Relation, Columns) {
         if depth == 0 {
-            return self.table();
+            let (table, columns) = self.table();
+            let looks_up = self.looks_up;
+            return if looks_up { self.looked_up(table, columns) } else { (table, columns) };
         }
         let (below, columns) = self.build(depth - 1);
         let of = Box::new(below);
@@ -118,6 +130,32 @@ impl Builder {
         let kind = [JoinKind::Inner, JoinKind::Left][self.draws.below(2)];
         columns.extend(more);
         (Relation::Join { left, right: Box::new(right), kind, on }, columns)
+    }
+
+    /// Beside the public rows with the same number or group, of which there may be two, one or none; with NULL
+    /// among keys and values.
+    fn looked_up(&mut self, of: Relation, mut columns: Columns) -> (Relation, Columns) {
+        use ColumnType::{Float64, Int64, Text};
+        let [k, g, v] = [Int64, Text, Float64].map(|of| (self.fresh(), of));
+        let text = |text: &str| Some(Literal::Text(text.into()));
+        let float = |value| Some(Literal::Float(FloatBits::new(value).unwrap()));
+        let rows = vec![
+            vec![Some(Literal::int(1)), text(GROUPS[0]), float(0.5)],
+            vec![Some(Literal::int(1)), None, float(-3.5)],
+            vec![Some(Literal::int(3)), text(GROUPS[1]), None],
+            vec![None, text(GROUPS[0]), float(2.0)],
+            vec![Some(Literal::int(-4)), text(GROUPS[2]), float(1.5)],
+            vec![Some(Literal::int(9)), text("elsewhere"), float(-1.0)],
+        ];
+        let wanted = [&k, &g][self.draws.below(2)];
+        let left = self.pick(&columns, wanted.1).unwrap();
+        let on = vec![JoinKey { left, right: col(&wanted.0) }];
+        let kind = [JoinKind::Inner, JoinKind::Left][self.draws.below(2)];
+        let public = [&k, &g, &v]
+            .map(|(of, column_type)| PublicColumn { name: name(of), column_type: *column_type });
+        let public = PublicRows { columns: public.to_vec(), rows };
+        columns.extend([k, g, v]);
+        (Relation::Lookup { of: Box::new(of), public, kind, on }, columns)
     }
 
     fn grouped(&mut self, of: Box<Relation>, columns: Columns) -> (Relation, Columns) {
@@ -185,10 +223,11 @@ async fn a26_a_relation_adds_up_person_by_person_within_the_sensitivity() {
     let alone: Vec<Tables> =
         PERSONS.map(|who| Tables::new(&only(&visits, who), &only(&items, who), 1)).collect();
     let mut moved = 0;
-    for seed in 0..16 {
-        let plan = Builder { draws: Draws(seed), named: 0 }.plan();
+    let plans = (0..16).map(Builder::new).chain((16..24).map(Builder::looking_up));
+    for (seed, mut builder) in plans.enumerate() {
+        let plan = builder.plan();
         let cut = every_cut();
-        let lanes = whole.lanes(&plan, &cut[seed as usize % 4]).await;
+        let lanes = whole.lanes(&plan, &cut[seed % 4]).await;
         let mut sum = vec![0; lanes.len()];
         for one in &alone {
             let hers = one.lanes(&plan, &options(1, 8_192)).await;
@@ -213,8 +252,9 @@ async fn a26_removing_a_person_moves_hers_alone() {
     let mut draws = Draws(7);
     let (visits, items) = (draw(&mut draws, PERSONS, 9), draw(&mut draws, PERSONS, 6));
     let whole = Tables::new(&visits, &items, 1);
-    for seed in [3, 11, 17] {
-        let plan = Builder { draws: Draws(seed), named: 0 }.plan();
+    let plans = [3, 11, 17].map(Builder::new).into_iter();
+    for (seed, mut builder) in plans.chain([4, 5].map(Builder::looking_up)).enumerate() {
+        let plan = builder.plan();
         let before = whole.lanes(&plan, &options(2, 3)).await;
         for who in PERSONS {
             let fewer = Tables::new(&without(&visits, who), &without(&items, who), 2);
@@ -222,7 +262,7 @@ async fn a26_removing_a_person_moves_hers_alone() {
             let hers = Tables::new(&only(&visits, who), &only(&items, who), 1);
             let hers = hers.lanes(&plan, &options(1, 8)).await;
             let difference: Vec<i128> = before.iter().zip(after).map(|(b, a)| b - a).collect();
-            assert_eq!(difference, hers, "seed {seed}, person {who}");
+            assert_eq!(difference, hers, "plan {seed}, person {who}");
         }
     }
 }
@@ -231,8 +271,8 @@ async fn a26_removing_a_person_moves_hers_alone() {
 async fn a03_order_files_partitions_and_batches_change_no_bit_of_a_relation() {
     let mut draws = Draws(3);
     let (mut visits, mut items) = (draw(&mut draws, PERSONS, 9), draw(&mut draws, PERSONS, 6));
-    let plans: Vec<_> =
-        (30..38).map(|seed| Builder { draws: Draws(seed), named: 0 }.plan()).collect();
+    let builders = (30..38).map(Builder::new).chain((38..41).map(Builder::looking_up));
+    let plans: Vec<_> = builders.map(|mut builder| builder.plan()).collect();
     let mut expected: Option<Vec<Vec<i128>>> = None;
     for turn in 0..4 {
         let tables = Tables::new(&visits, &items, 1 + turn % 3);
@@ -304,36 +344,47 @@ async fn a26_a_person_too_large_at_any_table_or_step_adds_nothing_whatever_the_b
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a08_caps_of_a_joined_plan_hold_under_every_optimizer() {
-    let rows: Vec<Visit> = (0..40)
-        .map(|at| Visit { at, k: Some(at % 4), g: Some(GROUPS[at as usize % 3]), ..visit(1) })
-        .collect();
+    let hers = |who| {
+        let group = |at: i64| Some(GROUPS[at as usize % 3]);
+        (0..40).map(move |at| Visit { at, k: Some(at % 4), g: group(at), ..visit(who) })
+    };
+    let rows: Vec<Visit> = (1..4).flat_map(hers).collect();
     let tables = Tables::new(&rows, &rows, 3);
     let joined = join(table(0), items(), JoinKind::Left, &[("k", "ik")]);
     let mut plan = asked(joined, Some(("ig", "iv")), 50, 2);
+    // The others are not read.
+    plan.tables.truncate(2);
     plan.tables.iter_mut().for_each(|table| table.table_row_cap = 20);
     plan.tables[0].filter = Some(compare(col("k"), CompareOp::Greater, int(0)));
     let expected = tables.lanes(&plan, &options(1, 8_192)).await;
-    let cells = expected.chunks(4);
-    assert_eq!(cells.clone().filter(|cell| cell[1] != 0).count(), 2);
-    assert!(cells.map(|cell| cell[0]).sum::<i128>() <= 50);
+    let mut sum = vec![0; expected.len()];
+    for who in 1..4 {
+        let hers = Tables::new(&only(&rows, who), &only(&rows, who), 2);
+        let hers = hers.lanes(&plan, &options(2, 7)).await;
+        let cells = hers.chunks(4);
+        assert_eq!(cells.clone().filter(|cell| cell[1] != 0).count(), 2, "person {who}");
+        assert!(cells.map(|cell| cell[0]).sum::<i128>() <= 50, "person {who}");
+        sum.iter_mut().zip(hers).for_each(|(sum, lane)| *sum += lane);
+    }
+    assert_eq!(sum, expected);
     let (logical, physical) = rule_names();
-    let mut tried = vec![options(2, 7), options(8, 1)];
-    for (turn, rule) in logical.iter().enumerate() {
-        let mut one = options([1, 2, 8][turn % 3], 9);
+    let mut tried = vec![options(1, 7), options(1, 1)];
+    for rule in &logical {
         // All others are there, those that no scan needs included.
-        one.without_rules = BTreeSet::from([rule.clone()]);
-        tried.push(one);
+        let without_rules = BTreeSet::from([rule.clone()]);
+        tried.push(MeasureOptions { without_rules, ..options(1, 9) });
     }
-    for (turn, rule) in physical.iter().enumerate() {
-        let mut one = options([1, 2, 8][turn % 3], 9);
-        one.without_physical_rules.insert(rule.clone());
-        tried.push(one);
+    for rule in &physical {
+        let without_physical_rules = BTreeSet::from([rule.clone()]);
+        tried.push(MeasureOptions { without_physical_rules, ..options(1, 9) });
     }
-    let mut all_off = options(8, 5);
-    (all_off.without_rules, all_off.without_physical_rules) = (logical, physical);
-    tried.push(all_off);
+    let (without_rules, without_physical_rules) = (logical, physical);
+    tried.push(MeasureOptions { without_rules, without_physical_rules, ..options(1, 5) });
     for one in tried {
-        assert_eq!(tables.lanes(&plan, &one).await, expected, "{one:?}");
+        for partitions in [1, 2, 8] {
+            let one = MeasureOptions { partitions, ..one.clone() };
+            assert_eq!(tables.lanes(&plan, &one).await, expected, "{one:?}");
+        }
     }
 }
 

@@ -5,14 +5,14 @@ use super::*;
 use cloister_node::fixtures::name;
 use cloister_terms::release::Int;
 use cloister_terms::{DOCUMENT_VERSION, Delta, Digest, Key, KeyValue, ReleaseRecord, RunRequest};
-use cloister_wire::{Round, sha256};
+use cloister_wire::{ProofError, Round, sha256};
 
 /// By whole kilometres, of which the dictionary lists none.
 const BY_KM: &str = "SELECT CAST(distance_km AS BIGINT) AS km, COUNT(*) AS trips FROM trips \
      GROUP BY CAST(distance_km AS BIGINT)";
 const DELTA: &str = "0.000001";
 
-fn rig() -> Rig {
+pub fn rig() -> Rig {
     let delta: Delta = "0.001".parse().unwrap();
     let federation = Federation::with(|agreement| {
         agreement.parties.iter_mut().for_each(|party| party.caps.delta = delta);
@@ -21,7 +21,7 @@ fn rig() -> Rig {
     Rig::with(federation, Budget { delta, ..generous() })
 }
 
-fn two_rounds(analysis: &mut Analysis) {
+pub fn two_rounds(analysis: &mut Analysis) {
     analysis.body = cloister_terms::Body::Sql { text: BY_KM.into() };
     analysis.cost_per_round.delta = DELTA.parse().unwrap();
     analysis.rounds = 2;
@@ -29,7 +29,7 @@ fn two_rounds(analysis: &mut Analysis) {
 }
 
 /// What `partner` would sign for the first round, showing these kilometres.
-fn shown(analysis: &Envelope, partner: &str, km: &[i64]) -> ReleaseRecord {
+pub fn shown(analysis: &Envelope, partner: &str, km: &[i64]) -> ReleaseRecord {
     let analysis = analysis.open::<Analysis>().unwrap();
     let asked = analysis.document();
     let round = Round::first(asked).unwrap();
@@ -51,12 +51,12 @@ fn shown(analysis: &Envelope, partner: &str, km: &[i64]) -> ReleaseRecord {
     }
 }
 
-fn signed(record: &ReleaseRecord) -> Envelope {
+pub fn signed(record: &ReleaseRecord) -> Envelope {
     Envelope::sign(record, &key(&format!("node:{}", record.node))).unwrap()
 }
 
 /// The second round of `papers` on these releases.
-fn second(
+pub fn second(
     rig: &Rig,
     analysis: &Envelope,
     papers: &Papers,
@@ -254,6 +254,24 @@ fn more_keys_than_a_release_can_answer_are_refused_before_anything_is_charged() 
     assert_eq!(rig.refusal(&of(most + 1, 2)), Refusal::WrongRound);
     assert_eq!(rig.spent(), Cost::ZERO);
     rig.fresh(&of(most, 3));
+}
+
+/// A hundred and one partners with groups of their own, as many each as one may show.
+#[test]
+fn more_keys_than_an_answer_may_have_make_no_second_round() {
+    let rig = rig();
+    let analysis = rig.federation.analysis(two_rounds);
+    let opened = analysis.open::<Analysis>().unwrap();
+    let of = |partner: i64| {
+        let km: Vec<i64> = (partner * 10_000..(partner + 1) * 10_000).collect();
+        let node = name(&format!("p{partner}"));
+        ReleaseRecord { node, ..shown(&analysis, "north", &km) }
+    };
+    let releases: Vec<_> = (0..101).map(of).collect();
+    let refused = Round::second(opened.document(), &releases).unwrap_err();
+    assert_eq!(refused, ProofError::TooManyKeys);
+    assert!(refused.to_string().contains("more groups than one answer may have"), "{refused}");
+    Round::second(opened.document(), &releases[..2]).unwrap();
 }
 
 #[test]

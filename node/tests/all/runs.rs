@@ -28,6 +28,19 @@ enum Behaviour {
     TakesMs(u64),
     Panics,
     Faults,
+    /// Holds every thread that works until [`BUSY`] ends, whoever waits for one.
+    HoldsThreads,
+}
+
+/// How many threads work holds, and whether it may go on.
+static BUSY: (AtomicUsize, AtomicBool) = (AtomicUsize::new(0), AtomicBool::new(false));
+
+/// Keeps a thread from doing anything else.
+fn hold_this_thread() {
+    BUSY.0.fetch_add(1, Ordering::SeqCst);
+    while !BUSY.1.load(Ordering::SeqCst) {
+        std::thread::sleep(Duration::from_millis(1));
+    }
 }
 
 #[derive(Debug)]
@@ -44,6 +57,12 @@ impl Work for Tampered {
                 // From the start of the pace, which is when the tests charge.
                 Behaviour::TakesMs(ms) => self.pace.until(Duration::from_millis(ms)).await,
                 Behaviour::Panics => panic!("on purpose"),
+                Behaviour::HoldsThreads => {
+                    // As a partition that works through one person's rows, on every thread there is.
+                    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+                    (0..4 * threads).for_each(|_| drop(tokio::spawn(async { hold_this_thread() })));
+                    hold_this_thread();
+                }
                 Behaviour::Faults => return Err(cloister_node::fault::Fault::Worker.into()),
             }
             self.tables.noised(charge).await
@@ -186,6 +205,21 @@ async fn a13_fast_and_slow_answers_leave_exactly_at_the_slot() {
         assert_eq!(runner.departed(1).await, [request]);
         assert!(matches!(runner.verdict(request), Verdict::Released(_)), "work of {ms} ms");
     }
+}
+
+/// Work that never gives its threads back does not hold up the slot: were it to, the answer below would never
+/// leave.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a13_work_that_holds_its_threads_does_not_hold_up_the_slot() {
+    let runner = Runner::new(Behaviour::HoldsThreads);
+    let request = runner.take(1, 1).await.unwrap();
+    while BUSY.0.load(Ordering::SeqCst) < 2 {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    runner.pace.set_ms(SLOT_MS);
+    assert_eq!(runner.departed(1).await, [request]);
+    assert!(matches!(runner.verdict(request), Verdict::Withheld));
+    BUSY.1.store(true, Ordering::SeqCst);
 }
 
 #[tokio::test]

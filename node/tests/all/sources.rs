@@ -162,6 +162,30 @@ pub fn destroy_column(path: &Path, column: usize) {
     fs::write(path, bytes).unwrap();
 }
 
+/// One person's rows have more text than is copied at a time, and none of it is read.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a26_long_texts_in_a_parquet_file_are_null_and_change_nobody_elses_figures() {
+    let long: &'static str = "y".repeat(1 << 20).leak();
+    let others: Vec<Row> = (0..40).map(|rider| Row { n: Some(1), ..row(rider) }).collect();
+    let hers = vec![Row { town: Some(long), ..row(77) }; 70];
+    let plan = plan_sql(
+        &dictionary(10),
+        "SELECT town, COUNT(*) AS rows, SUM(n) AS total FROM trips GROUP BY town",
+        10,
+        3,
+    );
+    let mut found = Vec::new();
+    for rows in [others.clone(), [others, hers].concat()] {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("rows.parquet");
+        write_parquet(&path, &batch(&rows), 1_000);
+        let catalog = Catalog::open(&[source(path)], &dictionary(10)).unwrap();
+        found.push(lanes(&plan, &catalog, &options(1, 8_192), 1).await);
+    }
+    assert_eq!(found[0][..2], [40, 40]);
+    assert_eq!(found[0], found[1]);
+}
+
 /// A mistake, made to a source whose files lie in a folder.
 type Change = Box<dyn FnOnce(&Path, &mut SourceConfig)>;
 

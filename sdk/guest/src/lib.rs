@@ -42,11 +42,8 @@ pub const ABI_VERSION: u32 = 1;
 /// What a module returns when it has no contribution to give: the host takes the default one.
 pub const DEFAULT_CONTRIBUTION: i32 = -1;
 
-/// In a signature: the outputs are pairs.
-pub const PAIRS: u8 = 1;
-
 /// What a module says of the columns it was built for, by their [`Column::NUMBER`]s, and of its outputs
-/// ([`PAIRS`], or the [`Number::NUMBER`] of values in order): the host refuses it over others. FNV-1a of 32 bits, never 0.
+/// ([`Number::PAIRS`] or [`Number::IN_ORDER`]): the host refuses it over others. FNV-1a of 32 bits, never 0.
 pub const fn signature(columns: &[u8], outputs: u8) -> u32 {
     let mut hash = 0x811c_9dc5_u32;
     let mut at = 0;

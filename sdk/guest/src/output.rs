@@ -2,6 +2,8 @@
 //!
 //! Must never drop a pair in silence: one too many makes the whole person's contribution the default one.
 
+use core::marker::PhantomData;
+
 use crate::DEFAULT_CONTRIBUTION;
 
 /// One pair as the host reads it.
@@ -12,7 +14,7 @@ pub struct Pair {
     pub index: u32,
     /// Always zero.
     pub zero: u32,
-    /// Its value; the bits of an f64 where the analysis says that numbers are floats.
+    /// Its value; the bits of an f64 where the module's numbers are floats.
     pub value: i64,
 }
 
@@ -21,34 +23,31 @@ impl Pair {
     pub const ZERO: Pair = Pair { index: 0, zero: 0, value: 0 };
 }
 
-/// Takes the pairs of one person.
+/// Takes the pairs of one person: `Output<'_>` whole numbers, `Output<'_, f64>` floats, which the analysis must
+/// say too (`numbers`).
 #[derive(Debug)]
-pub struct Output<'a> {
+pub struct Output<'a, N: Number = i64> {
     pairs: &'a mut [Pair],
     used: usize,
     given_up: bool,
+    numbers: PhantomData<N>,
 }
 
-impl<'a> Output<'a> {
+impl<'a, N: Number> Output<'a, N> {
     /// Writes into these places.
     pub fn new(pairs: &'a mut [Pair]) -> Self {
-        Output { pairs, used: 0, given_up: false }
+        Output { pairs, used: 0, given_up: false, numbers: PhantomData }
     }
 
     /// Contributes `value` to cell `index`. More pairs than `outputs_max` give the default contribution.
-    pub fn emit(&mut self, index: u32, value: i64) {
+    pub fn emit(&mut self, index: u32, value: N) {
         match self.pairs.get_mut(self.used) {
             Some(place) => {
-                *place = Pair { index, zero: 0, value };
+                *place = Pair { index, zero: 0, value: value.word() };
                 self.used += 1;
             }
             None => self.given_up = true,
         }
-    }
-
-    /// The same for an analysis whose numbers are floats.
-    pub fn emit_float(&mut self, index: u32, value: f64) {
-        self.emit(index, value.to_bits() as i64);
     }
 
     /// Gives the default contribution, whatever was emitted.
@@ -65,22 +64,37 @@ impl<'a> Output<'a> {
     }
 }
 
-/// What values in order may be: 8 bytes each.
+/// What outputs may be: 8 bytes each.
 pub trait Number: Copy + sealed::Sealed {
     /// Zero, which adds nothing.
     const ZERO: Self;
-    /// Its number in a module's signature.
-    const NUMBER: u8;
+    /// In a module's signature: the outputs are pairs of such values.
+    const PAIRS: u8;
+    /// In a module's signature: the outputs are such values in order.
+    const IN_ORDER: u8;
+
+    /// The value as it stands in a pair.
+    fn word(self) -> i64;
 }
 
 impl Number for i64 {
     const ZERO: i64 = 0;
-    const NUMBER: u8 = 2;
+    const PAIRS: u8 = 1;
+    const IN_ORDER: u8 = 2;
+
+    fn word(self) -> i64 {
+        self
+    }
 }
 
 impl Number for f64 {
     const ZERO: f64 = 0.0;
-    const NUMBER: u8 = 3;
+    const PAIRS: u8 = 4;
+    const IN_ORDER: u8 = 3;
+
+    fn word(self) -> i64 {
+        self.to_bits() as i64
+    }
 }
 
 mod sealed {
@@ -97,8 +111,8 @@ mod tests {
     #[test]
     fn floats_travel_as_their_bits() {
         let mut places = [Pair::ZERO; 1];
-        let mut out = Output::new(&mut places);
-        out.emit_float(3, -2.5);
+        let mut out = Output::<f64>::new(&mut places);
+        out.emit(3, -2.5);
         assert_eq!(out.finish(), 1);
         assert_eq!(f64::from_bits(places[0].value as u64), -2.5);
     }
@@ -106,12 +120,12 @@ mod tests {
     #[test]
     fn one_pair_too_many_is_the_default_contribution() {
         let mut places = [Pair::ZERO; 2];
-        let mut out = Output::new(&mut places);
+        let mut out = Output::<i64>::new(&mut places);
         out.emit(7, -1);
         out.emit(8, 2);
         assert_eq!(out.finish(), 2);
         assert_eq!(places[0], Pair { index: 7, zero: 0, value: -1 });
-        let mut out = Output::new(&mut places);
+        let mut out = Output::<i64>::new(&mut places);
         for index in 0..3 {
             out.emit(index, 1);
         }
@@ -121,7 +135,7 @@ mod tests {
     #[test]
     fn giving_up_wins_over_pairs() {
         let mut places = [Pair::ZERO; 2];
-        let mut out = Output::new(&mut places);
+        let mut out = Output::<i64>::new(&mut places);
         out.emit(1, 1);
         out.give_up();
         assert_eq!(out.finish(), DEFAULT_CONTRIBUTION);

@@ -30,10 +30,11 @@
 ///
 /// `rows_max` and the number of columns must be those of the job's shape: every offset follows from them.
 /// Column kinds are [`Int`](crate::Int), [`Float`](crate::Float) and [`Code`](crate::Code). The function
-/// named under `map` is a `fn(&Person<'_>, &mut Output<'_>)`, or a `fn(&Person<'_>, &mut [f64; N])` (or `i64`)
-/// whose values are zero before it runs. The macro brings the panic handler: who panics
-/// gets the default contribution. `map_words` runs the same function on plain words, for tests on any
-/// machine. A crate with `std` uses [`person_map_std!`](crate::person_map_std).
+/// named under `map` is a `fn(&Person<'_>, &mut Output<'_>)`, a `fn(&Person<'_>, &mut Output<'_, f64>)` where its
+/// pairs hold floats, or a `fn(&Person<'_>, &mut [f64; N])` (or `i64`) whose values are zero before it runs. Which
+/// of them it is goes into the module's signature, so that an analysis with other `numbers` or `outputs` is refused.
+/// The macro brings the panic handler: who panics gets the default contribution. `map_words` runs the same function
+/// on plain words, for tests on any machine. A crate with `std` uses [`person_map_std!`](crate::person_map_std).
 #[macro_export]
 macro_rules! person_map {
     ($($declared:tt)+) => {
@@ -103,9 +104,19 @@ macro_rules! person_map_std {
             out.finish()
         }
 
+        /// What the outputs are, for the module's signature: read off the type of the map.
+        #[allow(dead_code, reason = "the layout words alone need it, which only a module has")]
+        const OUTPUTS: u8 = {
+            const fn pairs_of<N: $crate::Number>(
+                _: fn(&Person<'_>, &mut $crate::Output<'_, N>),
+            ) -> u8 {
+                N::PAIRS
+            }
+            pairs_of($map)
+        };
+
         $crate::person_map_std! {
-            @exports $crate::OutputBuffer<{ super::OUTPUTS_MAX }>, pairs,
-            super::OUTPUTS_MAX * 16, $crate::PAIRS
+            @exports $crate::OutputBuffer<{ super::OUTPUTS_MAX }>, pairs, super::OUTPUTS_MAX * 16
         }
     };
     (
@@ -125,17 +136,20 @@ macro_rules! person_map_std {
             1
         }
 
+        /// What the outputs are, for the module's signature.
+        #[allow(dead_code, reason = "the layout words alone need it, which only a module has")]
+        const OUTPUTS: u8 = <$number as $crate::Number>::IN_ORDER;
+
         $crate::person_map_std! {
-            @exports $crate::ValueBuffer<$number, { super::VALUES }>, values,
-            super::VALUES * 8, <$number as $crate::Number>::NUMBER
+            @exports $crate::ValueBuffer<$number, { super::VALUES }>, values, super::VALUES * 8
         }
     };
-    (@exports $output:ty, $get:ident, $bytes:expr, $outputs:expr) => {
+    (@exports $output:ty, $get:ident, $bytes:expr) => {
         #[cfg(target_arch = "wasm32")]
         mod exports {
             #![allow(unsafe_code, reason = "names that the host looks up, statics that it writes")]
 
-            use super::{INPUT_WORDS, KINDS};
+            use super::{INPUT_WORDS, KINDS, OUTPUTS};
 
             #[unsafe(no_mangle)]
             pub static CLOISTER_INPUT: $crate::InputBuffer<INPUT_WORDS> = $crate::InputBuffer::new();
@@ -146,7 +160,7 @@ macro_rules! person_map_std {
                 $crate::ABI_VERSION,
                 INPUT_WORDS as u32 * 8,
                 ($bytes) as u32,
-                $crate::signature(&KINDS, $outputs),
+                $crate::signature(&KINDS, OUTPUTS),
             ];
 
             #[unsafe(no_mangle)]
@@ -164,6 +178,7 @@ macro_rules! person_map_std {
         /// Number of input columns.
         pub const COLUMNS: usize = [$(stringify!($column)),+].len();
         /// 64-bit words of the input buffer.
+        #[allow(dead_code, reason = "the exported buffer alone needs it, which only a module has")]
         pub const INPUT_WORDS: usize = $crate::input_words(ROWS_MAX, COLUMNS);
         /// The columns' kinds, for the module's signature.
         #[allow(dead_code, reason = "the layout words alone need it, which only a module has")]
@@ -246,13 +261,41 @@ mod tests {
             assert_eq!(map_words(&words, 3, &mut values), 1);
             assert_eq!(values, [3.0, -2.5]);
             assert_eq!((KINDS, super::KINDS), ([1, 2], [3, 1]));
+            assert_eq!((OUTPUTS, super::OUTPUTS), (3, 1));
             let all = [
-                crate::signature(&KINDS, 3),
-                crate::signature(&KINDS, crate::PAIRS),
+                crate::signature(&KINDS, OUTPUTS),
+                crate::signature(&KINDS, super::OUTPUTS),
                 crate::signature(&super::KINDS, 3),
             ];
             assert!(all[0] != all[1] && all[0] != all[2] && all[1] != all[2]);
             assert_eq!(crate::signature(&[], 1), 0x811c_9dc4_u32.wrapping_mul(0x0100_0193));
+        }
+    }
+
+    mod float_pairs {
+        use crate::{Output, Pair};
+
+        crate::person_map! {
+            rows_max: 1,
+            outputs_max: 1,
+            columns: { share: Float, amount: Float },
+            map: share,
+        }
+
+        fn share(person: &Person<'_>, out: &mut Output<'_, f64>) {
+            out.emit(7, person.share.get(0).unwrap_or(0.0) / 2.0);
+        }
+
+        #[test]
+        fn pairs_of_floats_are_signed_for_what_they_are() {
+            let mut pairs = [Pair::ZERO; OUTPUTS_MAX];
+            let words = [1, 5.0_f64.to_bits(), 0, 0];
+            assert_eq!(map_words(&words, 1, &mut pairs), 1);
+            assert_eq!(pairs[0], Pair { index: 7, zero: 0, value: 2.5_f64.to_bits() as i64 });
+            assert_eq!((OUTPUTS, super::OUTPUTS), (4, 1));
+            // Examples of ABI.md.
+            let signatures = [1, 4, 3].map(|outputs| crate::signature(&KINDS, outputs));
+            assert_eq!(signatures, [0x1383_518c, 0x1083_4cd3, 0x1583_54b2]);
         }
     }
 }

@@ -16,7 +16,8 @@ use crate::typed::Typed;
 use cloister_terms::decimal::Decimal;
 use cloister_terms::{ColumnType, PairStatistic, Ratio, Spread};
 use sqlparser::ast::{
-    Expr as Ast, Function, FunctionArgExpr, ObjectNamePart, OrderByExpr, OrderByOptions, Value,
+    CaseWhen, Expr as Ast, Function, FunctionArgExpr, ObjectNamePart, OrderByExpr, OrderByOptions,
+    Value,
 };
 
 /// An aggregate with its arguments lowered and its filter inside them.
@@ -134,7 +135,8 @@ pub(crate) fn is_aggregate(ast: &Ast) -> bool {
     matches!(ast, Ast::Function(function) if aggregate_name(function).is_some())
 }
 
-fn aggregate_name(function: &Function) -> Option<AggregateName> {
+/// The aggregate that a call is of, by its name alone.
+pub(crate) fn aggregate_name(function: &Function) -> Option<AggregateName> {
     let [ObjectNamePart::Identifier(ident)] = function.name.0.as_slice() else { return None };
     if ident.quote_style.is_some() { None } else { aggregate(&ident.value) }
 }
@@ -188,6 +190,14 @@ impl Asked<'_, '_> {
         let (AggregateName::Count, [FunctionArgExpr::Expr(arg)]) = (name, args) else {
             return Err(PlanError::refused(Construct::AggregateDistinct, self.at));
         };
+        if let Some(when) = self.unit_where(unwrapped(arg)) {
+            let when = condition(self.scope, when)?;
+            let all = match &self.filter {
+                None => when,
+                Some(filter) => Expr::And { all: vec![filter.clone(), when] },
+            };
+            return Ok(Aggregate::UnitsWith(only(&all, truth())));
+        }
         if !self.scope.is_unit(unwrapped(arg)) {
             return Ok(Aggregate::Distinct(self.filtered(lower(self.scope, arg)?)));
         }
@@ -195,6 +205,17 @@ impl Asked<'_, '_> {
             None => Aggregate::Units,
             Some(filter) => Aggregate::UnitsWith(only(filter, truth())),
         })
+    }
+
+    /// The condition of `CASE WHEN condition THEN unit END`: over it, COUNT(DISTINCT ...) is COUNT(DISTINCT unit)
+    /// with that filter.
+    fn unit_where<'q>(&self, arg: &'q Ast) -> Option<&'q Ast> {
+        let Ast::Case { operand: None, conditions, else_result, .. } = arg else { return None };
+        let [CaseWhen { condition, result }] = conditions.as_slice() else { return None };
+        let is_null =
+            |ast: &Ast| matches!(unwrapped(ast), Ast::Value(value) if value.value == Value::Null);
+        let is_bare = else_result.as_deref().is_none_or(is_null);
+        (is_bare && self.scope.is_unit(result)).then_some(condition)
     }
 
     fn number(&self, args: &[&FunctionArgExpr]) -> Result<Typed, PlanError> {

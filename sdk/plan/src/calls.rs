@@ -5,6 +5,9 @@ use crate::aggregates::{only, truth};
 use crate::construct::Construct;
 use crate::error::{Place, PlanError, excerpt};
 use crate::expr::{Expr, Literal};
+use crate::functions::{
+    aggregate, is_other_aggregate, refuse_aggregate_of_person, refuse_of_person,
+};
 use crate::lower::{condition, lower};
 use crate::relation::{Measure, NamedMeasure, OrderKey, WindowFunction};
 use crate::scope::{Scope, fresh};
@@ -146,7 +149,11 @@ pub(crate) fn met(
                 return Err(PlanError::refused(Construct::Window, at));
             }
             if !is_measure(&name) {
-                return Ok(None);
+                return match aggregate(&name) {
+                    Some(_) => Err(refuse_aggregate_of_person(&name, at)),
+                    None if is_other_aggregate(&name) => Err(refuse_of_person(&ident.value, at)),
+                    None => Ok(None),
+                };
             }
             if calls.inside.get() == Inside::Aggregate {
                 return Err(PlanError::refused(Construct::NestedAggregate, at));
@@ -282,6 +289,8 @@ fn window(
             Some(false) => (WindowFunction::Whole { measure }, column_type),
             None => return Err(PlanError::WindowFrame { place: at }),
         }
+    } else if aggregate(name).is_some() {
+        return Err(refuse_aggregate_of_person(name, at));
     } else {
         return Err(PlanError::refused(Construct::Window, at));
     };

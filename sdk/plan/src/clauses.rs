@@ -4,6 +4,7 @@
 use crate::construct::Construct;
 use crate::error::{Place, PlanError};
 use crate::limits::{LIST_TERMS_MAX, RESULT_COLUMNS_MAX};
+use crate::syntax::place_of_wildcard;
 use crate::text::place;
 use sqlparser::ast::{
     Expr as Ast, GroupByExpr, Ident, LimitClause, OrderBy, Query, Select, SelectFlavor, SelectItem,
@@ -22,28 +23,22 @@ pub(crate) struct Clauses<'q> {
     pub filter: Option<&'q Ast>,
     /// GROUP BY.
     pub group_by: &'q [Ast],
-    /// HAVING; see [`Clauses::refuse_recipe`].
+    /// HAVING; see [`Clauses::refuse_module_clauses`].
     pub having: Option<&'q Ast>,
-    /// ORDER BY; see [`Clauses::refuse_recipe`].
+    /// ORDER BY; see [`Clauses::refuse_module_clauses`].
     pub order_by: Option<&'q OrderBy>,
-    /// LIMIT; see [`Clauses::refuse_recipe`].
+    /// LIMIT; see [`Clauses::refuse_module_clauses`].
     pub limit: Option<&'q LimitClause>,
     /// Where SELECT stands.
     pub place: Place,
 }
 
 impl Clauses<'_> {
-    /// Refuses what only the answer of a whole question has: HAVING, ORDER BY, LIMIT. Queries whose
-    /// rows are no answer must call it.
-    pub fn refuse_recipe(&self) -> Result<(), PlanError> {
-        refuse_any(
-            self.place,
-            &[
-                (self.having.is_some(), Construct::Having),
-                (self.order_by.is_some(), Construct::OrderBy),
-                (self.limit.is_some(), Construct::Limit),
-            ],
-        )
+    /// Refuses what only the answer of a whole question has: HAVING, ORDER BY, LIMIT. The rows of a
+    /// module are no answer.
+    pub fn refuse_module_clauses(&self) -> Result<(), PlanError> {
+        let is_there = self.having.is_some() || self.order_by.is_some() || self.limit.is_some();
+        refuse_any(self.place, &[(is_there, Construct::ModuleClause)])
     }
 }
 
@@ -165,8 +160,8 @@ fn of_item(item: &SelectItem, at: Place) -> Result<(&Ast, Option<&Ident>), PlanE
         SelectItem::UnnamedExpr(expr) => Ok((expr, None)),
         SelectItem::ExprWithAlias { expr, alias } => Ok((expr, Some(alias))),
         SelectItem::ExprWithAliases { .. } => Err(PlanError::refused(Construct::Clause, at)),
-        SelectItem::QualifiedWildcard(..) | SelectItem::Wildcard(_) => {
-            Err(PlanError::refused(Construct::Wildcard, at))
+        SelectItem::QualifiedWildcard(_, options) | SelectItem::Wildcard(options) => {
+            Err(PlanError::refused(Construct::Wildcard, place_of_wildcard(options, at)))
         }
     }
 }

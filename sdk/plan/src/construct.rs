@@ -48,14 +48,24 @@ pub enum Construct {
     Distinct,
     /// `DISTINCT` inside an aggregate other than `COUNT` of one column.
     AggregateDistinct,
-    /// A `HAVING` beyond comparisons of figures, and `QUALIFY`.
+    /// A `HAVING` beyond comparisons of figures and of keys, and `QUALIFY`.
     Having,
     /// An `ORDER BY` beyond figures and keys.
     OrderBy,
+    /// `ORDER BY 7` without a seventh column.
+    OrderByPlace,
     /// `FETCH`, `TOP`, and a `LIMIT` or `OFFSET` that is no whole number.
     Limit,
     /// `OVER` and `WINDOW`.
     Window,
+    /// A sum over the groups of the answer beyond `SUM(figure) OVER ()`.
+    Across,
+    /// Such a sum within parts that are no keys of the answer.
+    AcrossKey,
+    /// Such a sum over groups that one round shows, those whose noise is high more often than others.
+    AcrossPrivate,
+    /// Such a sum beside `HAVING`.
+    AcrossHaving,
     /// `ROLLUP`, `CUBE`, `GROUPING SETS`, `GROUP BY ALL`.
     GroupingSets,
     /// `FILTER (WHERE ...)` on what is no aggregate.
@@ -66,12 +76,20 @@ pub enum Construct {
     ModuleFrom,
     /// Anything but a column in the row query of a module.
     ModuleExpression,
+    /// `HAVING`, `ORDER BY` and `LIMIT` in the row query of a module.
+    ModuleClause,
     /// A clause of another dialect.
     Clause,
     /// `?`, `$1`, `:name`.
     Placeholder,
     /// An aggregate inside a row's expression, a filter or another aggregate.
     NestedAggregate,
+    /// A computation with figures beyond arithmetic and a few functions.
+    Figure,
+    /// A key in arithmetic, or compared with a figure or another key.
+    KeyFigure,
+    /// A constant as a column of the answer.
+    ConstantColumn,
     /// A cast to another type than the dictionary's.
     Cast,
     /// `LIKE` and `ILIKE` of a pattern that is not a constant, `SIMILAR TO`, `RLIKE`.
@@ -135,17 +153,23 @@ impl Construct {
             | Self::AggregateDistinct
             | Self::Having
             | Self::OrderBy
+            | Self::OrderByPlace
             | Self::Limit
             | Self::InnerOrder
             | Self::Qualify
             | Self::Window
             | Self::NamedWindow
+            | Self::Across
+            | Self::AcrossKey
+            | Self::AcrossPrivate
+            | Self::AcrossHaving
             | Self::GroupingSets
             | Self::Filter
-            | Self::ModuleGroupBy
+            | Self::Clause => self.clause_words(),
+            Self::ModuleGroupBy
             | Self::ModuleFrom
             | Self::ModuleExpression
-            | Self::Clause => self.clause_words(),
+            | Self::ModuleClause => self.module_words(),
             _ => self.expression_words(),
         }
     }
@@ -166,7 +190,7 @@ impl Construct {
             ),
             Self::Subquery => (
                 "a query as a value or in a condition",
-                "put it into FROM or WITH and JOIN it on the person",
+                "put it into FROM or WITH and JOIN it on the person; a share of all is COUNT(*) / SUM(COUNT(*)) OVER ()",
             ),
             Self::Join => ("a comma in FROM", "write JOIN ... ON a.person_id = b.person_id"),
             Self::OtherJoin => {
@@ -182,9 +206,10 @@ impl Construct {
             Self::Schema => {
                 ("a schema before a name", "name the dataset alone, as the dictionary has it")
             }
-            Self::TableOption => {
-                ("an option on the dataset", "name the dataset alone; choose rows with WHERE")
-            }
+            Self::TableOption => (
+                "an option or a list of columns beside a table's name",
+                "name the table alone; name columns with AS in a SELECT, choose rows with WHERE",
+            ),
             Self::NoFrom => ("a SELECT without FROM", "name one dataset of the dictionary in FROM"),
             Self::Wildcard => ("`*`", "name the columns, or write COUNT(*) to count rows"),
             _ => (
@@ -205,11 +230,15 @@ impl Construct {
             ),
             Self::Having => (
                 "this form of HAVING, or QUALIFY",
-                "compare aggregates, headings and numbers with = <> < <= > >= AND OR NOT BETWEEN; choose rows with WHERE",
+                "compare aggregates, headings and keys with constants by = <> < <= > >= IN BETWEEN, AND OR NOT, or write IS NOT NULL; choose rows with WHERE",
             ),
             Self::OrderBy => (
                 "this form of ORDER BY",
-                "write headings, their numbers, aggregates or keys, each with ASC or DESC; missing figures come last",
+                "write headings, their numbers, keys, aggregates or arithmetic on them, each with ASC or DESC; missing figures come last",
+            ),
+            Self::OrderByPlace => (
+                "a number in ORDER BY that no column has",
+                "write a number from 1 to that of the last column, or a heading",
             ),
             Self::Limit => (
                 "this form of LIMIT, OFFSET, FETCH or TOP",
@@ -217,7 +246,23 @@ impl Construct {
             ),
             Self::Window => (
                 "a window here",
-                "write it in a subquery: (SELECT unit, LAG(x) OVER (PARTITION BY unit ORDER BY t) AS y FROM ...)",
+                "over a person's rows, write it in a subquery: (SELECT unit, LAG(x) OVER (PARTITION BY unit ORDER BY t) AS y FROM ...); over the groups of the answer, SUM(COUNT(*)) OVER ()",
+            ),
+            Self::Across => (
+                "this over the groups of the answer",
+                "write SUM(COUNT(*)) OVER () or SUM(SUM(x)) OVER (PARTITION BY a key of GROUP BY): counts and sums can be added up, averages by dividing such sums",
+            ),
+            Self::AcrossKey => (
+                "a PARTITION BY over groups of what is no key of GROUP BY",
+                "write a key as GROUP BY has it",
+            ),
+            Self::AcrossPrivate => (
+                "a sum over groups without a public list in one round",
+                "ask in two, `rounds = 2`: groups that one round shows have high noise more often than not, and a sum of it would be off",
+            ),
+            Self::AcrossHaving => (
+                "a sum over the groups of the answer together with HAVING",
+                "leave HAVING out: the sum is over all groups; choose among the rows of the answer",
             ),
             Self::InnerOrder => (
                 "ORDER BY or LIMIT in a subquery",
@@ -236,6 +281,15 @@ impl Construct {
                 "FILTER there",
                 "write it after an aggregate, such as COUNT(*) FILTER (WHERE condition)",
             ),
+            _ => (
+                "a clause of another dialect",
+                "write SELECT ... FROM dataset WHERE ... GROUP BY ..., nothing else",
+            ),
+        }
+    }
+
+    fn module_words(self) -> (&'static str, &'static str) {
+        match self {
             Self::ModuleGroupBy => {
                 ("GROUP BY in a module's rows", "select columns only; the module groups by itself")
             }
@@ -248,8 +302,8 @@ impl Construct {
                 "select columns only; the module computes from them",
             ),
             _ => (
-                "a clause of another dialect",
-                "write SELECT ... FROM dataset WHERE ... GROUP BY ..., nothing else",
+                "HAVING, ORDER BY or LIMIT in a module's rows",
+                "leave it out: a module gets each person's rows in the dictionary's canonical order, and chooses among them by itself",
             ),
         }
     }
@@ -261,8 +315,19 @@ impl Construct {
             }
             Self::NestedAggregate => (
                 "an aggregate inside a row's expression, a filter or an aggregate",
-                "compute with aggregates in SELECT, by + - * / and constants",
+                "compute with aggregates in SELECT, by + - * /, ROUND and constants; choose groups with HAVING, people with HAVING in a subquery that groups by person",
             ),
+            Self::Figure => (
+                "this computation with aggregates",
+                "write + - * /, ROUND, ABS, SQRT, COALESCE(x, 0) and a / NULLIF(b, 0) over them; CASE and % go inside an aggregate, such as SUM(CASE WHEN ... THEN 1 ELSE 0 END), and HAVING chooses groups",
+            ),
+            Self::KeyFigure => (
+                "a key among figures",
+                "compare a key with constants of its type, such as town <> 'Ashford' or month IN (1, 2), and compute with aggregates",
+            ),
+            Self::ConstantColumn => {
+                ("a constant as a column", "leave it out, or add it to GROUP BY")
+            }
             Self::Cast => (
                 "a cast to this type",
                 "cast to BIGINT, DOUBLE, TEXT, BOOLEAN, TIMESTAMP or DATE, without a length",

@@ -3,7 +3,7 @@
 
 use crate::construct::Construct;
 use crate::limits::{
-    EXCERPT_CHARS_MAX, EXPRESSION_DEPTH_MAX, HEADING_BYTES_MAX, LITERAL_BYTES_MAX,
+    DOMAIN_STEPS_MAX, EXPRESSION_DEPTH_MAX, HEADING_BYTES_MAX, LITERAL_BYTES_MAX,
     SENSITIVITY_STEPS_MAX,
 };
 use cloister_dp::ThresholdError;
@@ -12,25 +12,9 @@ use cloister_terms::dictionary::DictionaryError;
 use cloister_terms::limits::{PRIVATE_SUMS_MAX, SQL_BYTES_MAX};
 use cloister_terms::shape::ShapeError;
 use cloister_terms::{ColumnType, Name};
-use std::fmt;
 
-/// A place in the text, counted from 1; line 0 when unknown. Shown as ` (line 1, column 8)`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Place {
-    /// Line, from 1.
-    pub line: u64,
-    /// Column, in characters, from 1.
-    pub column: u64,
-}
-
-impl fmt::Display for Place {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.line == 0 {
-            return Ok(());
-        }
-        write!(f, " (line {}, column {})", self.line, self.column)
-    }
-}
+pub use crate::pointed::Place;
+pub(crate) use crate::pointed::excerpt;
 
 /// Why there is no plan.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -57,6 +41,16 @@ pub enum PlanError {
         /// Where.
         place: Place,
     },
+    /// A sign that other systems read otherwise.
+    #[error("{what}{place} is not read as SQL here: {instead}")]
+    Sign {
+        /// What, in words.
+        what: &'static str,
+        /// Where.
+        place: Place,
+        /// What to write.
+        instead: &'static str,
+    },
     /// Too many of something.
     #[error("there are more than {max} {what}{place}: ask a smaller question")]
     TooMany {
@@ -82,10 +76,12 @@ pub enum PlanError {
         place: Place,
     },
     /// Not SQL.
-    #[error("the SQL cannot be read: {message}: correct it there")]
+    #[error("the SQL cannot be read: {message}{place}: correct it there")]
     Syntax {
-        /// What the parser says, with the place.
+        /// What is wrong.
         message: String,
+        /// Where.
+        place: Place,
     },
     /// SQL, but not of the surface that analyses may use.
     #[error("{construct}{place} is not allowed: {}", construct.instead())]
@@ -150,17 +146,17 @@ pub enum PlanError {
     #[error(transparent)]
     Dictionary(#[from] DictionaryError),
     /// No such dataset.
-    #[error("there is no dataset `{name}`{place}: the dictionary has {known}")]
+    #[error("there is no dataset `{name}`{place}: {known}")]
     NoDataset {
         /// The name as written.
         name: String,
         /// Where.
         place: Place,
-        /// The first few names there are.
+        /// Where names come from there, and the first few of them.
         known: String,
     },
     /// No such column.
-    #[error("`{dataset}` has no column `{name}`{place}: use a column it has")]
+    #[error("`{dataset}` has no column `{name}`{place}: {known}")]
     NoColumn {
         /// What was looked in: datasets and subqueries by the names the query gives them.
         dataset: String,
@@ -168,6 +164,8 @@ pub enum PlanError {
         name: String,
         /// Where.
         place: Place,
+        /// The first few columns that there are.
+        known: String,
     },
     /// A column that several of the things in FROM have.
     #[error("`{name}`{place} may be one of several columns: write the dataset's name before it")]
@@ -179,7 +177,7 @@ pub enum PlanError {
     },
     /// A subquery computes over several persons.
     #[error(
-        "the subquery{place} computes across people: add `{unit}` to its SELECT and its GROUP BY, so that it computes for each person"
+        "the subquery{place} computes across people: add `{unit}` to its SELECT and its GROUP BY, so that it computes for each person; to choose or sort groups of the answer, write HAVING or ORDER BY in one SELECT"
     )]
     AcrossUnits {
         /// Its unit column.
@@ -324,7 +322,7 @@ pub enum PlanError {
         place: Place,
     },
     /// A value of the wrong type.
-    #[error("a {found} value{place} stands where {wanted} is needed: {instead}")]
+    #[error("{} {found} value{place} stands where {wanted} is needed: {instead}", article(*found))]
     Type {
         /// Its type.
         found: ColumnType,
@@ -381,12 +379,34 @@ pub enum PlanError {
     /// A key without a public domain.
     #[error(
         "`{expression}`{place} has no public list of values: declare a domain in the dictionary, \
-         choose them with WHERE {expression} IN (...) or a range of times, \
+         choose them with WHERE {expression} IN (...) or, of whole numbers and times, BETWEEN two ends, \
          write CASE WHEN ... THEN 'a' ... ELSE 'b' END{otherwise}"
     )]
     NoDomain {
         /// What else would make it a key, if anything.
         otherwise: &'static str,
+        /// The key.
+        expression: String,
+        /// Where.
+        place: Place,
+    },
+    /// Finding public values takes too many steps in all.
+    #[error(
+        "finding the public values{place} takes more than {DOMAIN_STEPS_MAX} steps in the whole question: \
+         compute fewer columns from columns with long public lists, group by such columns as they are, \
+         or name the values you want with WHERE column IN (...)"
+    )]
+    TooMuchWork {
+        /// Where the steps ran out.
+        place: Place,
+    },
+    /// A key that is a number with fractions: none has a public list.
+    #[error(
+        "`{expression}`{place} may have fractions, so it has no list of values: \
+         write WIDTH_BUCKET(number, 0, 60, 6) or CASE WHEN ... THEN 'a' ... ELSE 'b' END, \
+         or CAST({expression} AS BIGINT) and WHERE CAST({expression} AS BIGINT) BETWEEN two ends"
+    )]
+    FractionKey {
         /// The key.
         expression: String,
         /// Where.
@@ -536,6 +556,16 @@ pub enum PlanError {
         /// The key.
         key: String,
     },
+    /// A text column without a public domain in the rows of a module.
+    #[error(
+        "`{column}`{place} is text without a public list of values, which no module is given: declare a domain for it in the dictionary, or leave it out"
+    )]
+    ModuleText {
+        /// The column.
+        column: String,
+        /// Where.
+        place: Place,
+    },
     /// A lane of a module cannot be 0.
     #[error(
         "the range of lane `{lane}` of the module leaves out 0, which a person who gives nothing adds: widen it to 0"
@@ -561,12 +591,7 @@ impl PlanError {
     }
 }
 
-/// The beginning of a text of unknown length, on one line, for an error.
-pub(crate) fn excerpt(text: &str) -> String {
-    let shown = |c: char| if c.is_control() { ' ' } else { c };
-    let mut start: String = text.chars().take(EXCERPT_CHARS_MAX).map(shown).collect();
-    if text.chars().nth(EXCERPT_CHARS_MAX).is_some() {
-        start.push_str("...");
-    }
-    start
+/// The article before a type's name.
+fn article(column_type: ColumnType) -> &'static str {
+    if column_type == ColumnType::Int64 { "an" } else { "a" }
 }

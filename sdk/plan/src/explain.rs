@@ -1,10 +1,12 @@
 //! A plan told to people before anything is spent: what is read, how one person is bounded, what it
 //! costs and how close the answer will be. From the plan alone; it must never need a record.
 
+use crate::forecast::{about, assumed, is_total};
 use crate::ir::{Contribute, ContributionPlan};
 use crate::people::name;
 use crate::planned::Planned;
-use cloister_report::{Accuracy, expected_plus_minus, meaning, printable};
+use crate::typical::{TYPICAL_ROWS, expected};
+use cloister_report::{Accuracy, Expected, meaning, printable};
 use cloister_terms::{Budget, Cost, KeyThreshold, Noise};
 use serde::Serialize;
 use std::fmt;
@@ -18,6 +20,8 @@ pub struct Explanation {
     pub rules: Vec<String>,
     /// The answer's columns with their expected error.
     pub accuracy: Vec<ColumnAccuracy>,
+    /// What a typical cell is taken to hold, where an error is told for one.
+    pub typical: Option<String>,
     /// How many groups are answered; 0 where only the answer shows which groups there are.
     pub groups: u64,
     /// The noised count of people from which a group is shown, where groups are private.
@@ -37,13 +41,21 @@ pub struct ColumnAccuracy {
     pub expected: String,
 }
 
-/// Explains a plan for `nodes` partners that answer; `left` is what the budget still holds.
+/// Explains a plan for `nodes` partners that answer; `left` is what the budget still holds. Errors that depend
+/// on the data are told for a cell of [`TYPICAL_ROWS`].
 pub fn explain(planned: &Planned, nodes: usize, left: Option<Budget>) -> Explanation {
+    explain_at(planned, nodes, left, TYPICAL_ROWS)
+}
+
+/// As [`explain`], for cells of so many rows.
+pub fn explain_at(planned: &Planned, nodes: usize, left: Option<Budget>, rows: f64) -> Explanation {
     let plan = &planned.plan;
+    let (accuracy, is_typical) = accuracy(plan, nodes, rows);
     Explanation {
         reads: reads(plan),
         rules: rules(planned, nodes),
-        accuracy: accuracy(plan, nodes),
+        accuracy,
+        typical: is_typical.then(|| assumed(rows)),
         groups: plan.shape.cells().unwrap_or(0),
         shown_from: shown_from(planned).map(|threshold| threshold.people),
         cost: cost(planned, left),
@@ -94,21 +106,32 @@ fn reads(plan: &ContributionPlan) -> Vec<String> {
     reads
 }
 
-fn accuracy(plan: &ContributionPlan, nodes: usize) -> Vec<ColumnAccuracy> {
-    let expected = match expected_plus_minus(&plan.shape, nodes) {
+/// The columns with their errors, and whether any is told for a typical cell.
+fn accuracy(plan: &ContributionPlan, nodes: usize, rows: f64) -> (Vec<ColumnAccuracy>, bool) {
+    let expected = match expected(plan, nodes, rows) {
         Ok(expected) => expected,
         Err(error) => {
             let expected = format!("cannot be told: {error}");
-            return vec![ColumnAccuracy { column: "all columns".to_owned(), expected }];
+            return (vec![ColumnAccuracy { column: "all columns".to_owned(), expected }], false);
         }
     };
     let figures = expected.iter().filter(|expected| !matches!(expected.accuracy, Accuracy::Key));
-    figures
-        .map(|expected| ColumnAccuracy {
-            column: printable(&expected.column),
-            expected: expected.accuracy.to_string(),
-        })
-        .collect()
+    let is_typical = figures.clone().any(|one| one.typical.is_some() && !is_total(one));
+    let told = figures.map(|expected| ColumnAccuracy {
+        column: printable(&expected.column),
+        expected: in_words(expected),
+    });
+    (told.collect(), is_typical)
+}
+
+/// What depends on the data is told for a typical cell, with what it is made of.
+fn in_words(expected: &Expected) -> String {
+    match (expected.accuracy, expected.typical) {
+        (accuracy @ Accuracy::Total { .. }, _) | (accuracy, None) => accuracy.to_string(),
+        (accuracy, Some(typical)) => {
+            format!("{} in a typical cell; {accuracy}", about(typical.plus_minus))
+        }
+    }
 }
 
 fn cost(planned: &Planned, left: Option<Budget>) -> Vec<String> {
@@ -120,13 +143,15 @@ fn cost(planned: &Planned, left: Option<Budget>) -> Vec<String> {
             format!("each run of both, at each partner: {}", meaning(cost)),
         ],
     };
-    words.push(planned.choice.clone());
+    words.push(printable(&planned.choice));
     if let Some(left) = left {
         words.push(match (cost.within(left), times_left(cost, left)) {
             (false, _) => "the budget left does not cover it: ask for less".to_owned(),
             (true, Some(runs)) if planned.keys_plan.is_some() => {
-                format!("the budget left covers {runs} such runs")
+                let word = if runs == 1 { "run" } else { "runs" };
+                format!("the budget left covers {runs} such {word}")
             }
+            (true, Some(1)) => "the budget left covers 1 such round".to_owned(),
             (true, Some(rounds)) => format!("the budget left covers {rounds} such rounds"),
             (true, None) => "the budget left covers it".to_owned(),
         });
@@ -189,6 +214,9 @@ impl fmt::Display for Explanation {
         writeln!(f, "The answer has {groups}. Expected error, 95 times in 100 at most:")?;
         for ColumnAccuracy { column, expected } in &self.accuracy {
             writeln!(f, "  {column}: {expected}")?;
+        }
+        if let Some(typical) = &self.typical {
+            writeln!(f, "  (a typical cell: {typical})")?;
         }
         section(f, "Cost", &self.cost)?;
         if f.alternate() { section(f, "Details", &self.details) } else { Ok(()) }

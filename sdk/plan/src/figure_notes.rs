@@ -16,7 +16,7 @@ pub(crate) fn figure_notes(shape: &OutputShape) -> Vec<String> {
     let expected = expected_plus_minus(shape, 1).unwrap_or_default();
     for (index, column) in shape.columns.iter().enumerate() {
         let name = &column.name;
-        match &column.formula {
+        match shown(&column.formula) {
             Formula::Variance { .. } => say(format!(
                 "`{name}` is computed from n, sum(d) and sum(d^2) of the deviations d from the middle \
                  of the range: max(0, sum(d^2)/n - (sum(d)/n)^2), times n/(n-1) for a sample, its root for a deviation"
@@ -50,10 +50,18 @@ pub(crate) fn figure_notes(shape: &OutputShape) -> Vec<String> {
             }
             _ => {}
         }
+        if matches!(column.formula, Formula::Call { .. } | Formula::Coalesce { .. }) {
+            say(format!("`{name}` is a function of a released figure, taken after the noise"));
+        }
+        if column.formula.is_across() {
+            say(format!(
+                "`{name}` adds up the noised figures of all groups in the answer, before any LIMIT"
+            ));
+        }
     }
     let recipe = &shape.recipe;
     if recipe.having.is_some() {
-        say("rows are chosen by their noised figures, after the noise".to_owned());
+        say("rows are chosen by their noised figures or keys, after the noise".to_owned());
     }
     if !recipe.order.is_empty() {
         say("rows are ordered by their noised figures or keys, after the noise".to_owned());
@@ -62,6 +70,14 @@ pub(crate) fn figure_notes(shape: &OutputShape) -> Vec<String> {
         say("rows are cut from the noised answer: every group is released and paid for".to_owned());
     }
     notes
+}
+
+/// The figure that a function is of, however many stand around it.
+fn shown(mut formula: &Formula) -> &Formula {
+    while let Formula::Call { of, .. } | Formula::Coalesce { of, .. } = formula {
+        formula = of;
+    }
+    formula
 }
 
 fn pair(name: &str, statistic: PairStatistic) -> String {

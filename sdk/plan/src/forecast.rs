@@ -5,7 +5,8 @@
 use crate::error::PlanError;
 use crate::noise::Spend;
 use crate::planned::{Planned, Question, plan};
-use cloister_report::{Accuracy, expected_plus_minus, meaning, printable};
+use crate::typical::{TYPICAL_ROWS, expected};
+use cloister_report::{Accuracy, Expected, meaning, printable};
 use cloister_terms::{Budget, Cost, Delta, Dictionary, Epsilon, Rho};
 use serde::Serialize;
 use std::fmt;
@@ -24,6 +25,8 @@ pub struct Forecast {
     pub columns: Vec<String>,
     /// One row a cost, the cheapest first.
     pub options: Vec<CostOption>,
+    /// Rows that a cell is taken to hold, for errors that depend on the data.
+    pub typical_rows: f64,
 }
 
 /// One cost and what it buys.
@@ -52,6 +55,8 @@ pub struct Proposal {
     pub wanted: f64,
     /// The error expected at that cost.
     pub plus_minus: f64,
+    /// Whether both are about so much, in a typical cell: the column's own error depends on the data.
+    pub is_about: bool,
     /// The cost of one round at each partner, rounded up to two digits.
     pub cost: Cost,
     /// What to write into the analysis: `spend = { rho = "0.1" }`.
@@ -62,15 +67,26 @@ pub struct Proposal {
     pub covered: Option<bool>,
 }
 
+/// An error that is aimed at.
+#[derive(Debug, Clone, Copy)]
+pub struct Target<'a> {
+    /// The heading of the column; the first count or sum without, or else the first figure.
+    pub column: Option<&'a str>,
+    /// The error wanted, in the column's units.
+    pub wanted: f64,
+    /// Rows that a cell is taken to hold.
+    pub rows: f64,
+}
+
 /// Why there is no proposal.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum ForecastError {
     /// The question cannot be planned.
     #[error(transparent)]
     Plan(#[from] PlanError),
-    /// No count or sum of that heading.
+    /// No figure of that heading whose error is told beforehand.
     #[error(
-        "`{wanted}` is no count or sum of this answer: a target needs one of {known}; an average's own error depends on the data"
+        "`{wanted}` is no figure whose error can be told beforehand: set the target for one of {known}"
     )]
     Column {
         /// What was asked for.
@@ -78,6 +94,11 @@ pub enum ForecastError {
         /// The columns that can be asked for.
         known: String,
     },
+    /// No figure whose error is told beforehand.
+    #[error(
+        "this answer has no figure whose error can be told beforehand: a target is for counts, sums, averages, shares, quantiles and statistics"
+    )]
+    NoColumn,
     /// The error wanted is no positive number.
     #[error("an error of {0} cannot be aimed at: give a number above 0, such as 50 or 5%")]
     Target(f64),
@@ -87,8 +108,8 @@ pub enum ForecastError {
 }
 
 /// Plans `question` at a few multiples of the cost it was `planned` with, for `nodes` partners that
-/// answer. `left` is what the budget still holds; `typical` the number of rows that a cell is thought to
-/// hold, for which averages get a least error.
+/// answer. `left` is what the budget still holds; `typical` the number of rows that a cell is taken to
+/// hold, without it [`TYPICAL_ROWS`], for errors that depend on the data.
 pub fn forecast(
     dictionary: &Dictionary,
     question: &Question<'_>,
@@ -97,6 +118,7 @@ pub fn forecast(
     left: Option<Budget>,
     typical: Option<f64>,
 ) -> Result<Forecast, PlanError> {
+    let rows = typical.unwrap_or(TYPICAL_ROWS);
     let mut options = Vec::new();
     for (numerator, denominator) in MULTIPLES {
         let units = units_of(planned.cost).saturating_mul(numerator) / denominator;
@@ -113,27 +135,24 @@ pub fn forecast(
             at_most_percent: meaning(other.cost_per_run()).at_most_percent,
             share_percent: left.and_then(|left| share_percent(other.cost_per_run(), left)),
             covered: left.map(|left| other.cost_per_run().within(left)),
-            plus_minus: figures(&other, nodes)
-                .iter()
-                .map(|(_, accuracy)| in_words(*accuracy, typical))
-                .collect(),
+            plus_minus: figures(&other, nodes, rows).iter().map(in_words).collect(),
         });
     }
-    let columns = figures(planned, nodes).into_iter().map(|(name, _)| printable(&name)).collect();
-    Ok(Forecast { columns, options })
+    let columns = figures(planned, nodes, rows).iter().map(|one| printable(&one.column)).collect();
+    Ok(Forecast { columns, options, typical_rows: rows })
 }
 
-/// The least cost, of two digits, at which `column` (the first count or sum without) is expected to be
-/// off by at most `wanted`, 95 times in 100, with `nodes` partners.
+/// The least cost, of two digits, at which the column aimed at is expected to be off by at most what is
+/// wanted, 95 times in 100, with `nodes` partners.
 pub fn propose(
     dictionary: &Dictionary,
     question: &Question<'_>,
     planned: &Planned,
     nodes: usize,
-    column: Option<&str>,
-    wanted: f64,
+    target: Target<'_>,
     left: Option<Budget>,
 ) -> Result<Proposal, ForecastError> {
+    let Target { column, wanted, rows } = target;
     if !(wanted.is_finite() && wanted > 0.0) {
         return Err(ForecastError::Target(wanted));
     }
@@ -141,7 +160,7 @@ pub fn propose(
     let at = |units: u64| -> Option<(f64, Planned)> {
         let spend = spend_of(planned.cost, units)?;
         let other = plan(dictionary, &Question { spend, ..*question }).ok()?;
-        Some((total_error(&other, nodes, &column)?, other))
+        Some((error_of(&other, nodes, &column, rows)?, other))
     };
     let reaches = |units: u64| at(units).is_some_and(|(error, _)| error <= wanted);
     let mut high = units_of(planned.cost).max(1);
@@ -180,25 +199,51 @@ pub fn propose(
         write: format!("spend = {{ {measure} = \"{number}\"{delta} }}"),
         means: meaning(other.cost_per_run()).to_string(),
         covered: left.map(|left| other.cost_per_run().within(left)),
+        is_about: !figures(planned, nodes, rows)
+            .iter()
+            .any(|one| one.column == column && is_total(one)),
     })
 }
 
-/// The heading a target is set for: the one asked for, or the first count or sum.
+/// The heading a target is set for: the one asked for, or the first count or sum, or else the first figure.
 pub fn target_column(
     planned: &Planned,
     nodes: usize,
     wanted: Option<&str>,
 ) -> Result<String, ForecastError> {
-    let is_total = |(_, accuracy): &(String, Accuracy)| matches!(accuracy, Accuracy::Total { .. });
-    let totals: Vec<String> =
-        figures(planned, nodes).into_iter().filter(is_total).map(|(name, _)| name).collect();
-    let found = totals.iter().find(|name| wanted.is_none_or(|wanted| wanted == name.as_str()));
-    found.cloned().ok_or_else(|| {
-        let known: Vec<String> =
-            totals.iter().map(|name| format!("`{}`", printable(name))).collect();
-        let known = if known.is_empty() { "none there is".to_owned() } else { known.join(", ") };
-        ForecastError::Column { wanted: printable(wanted.unwrap_or("any column")), known }
-    })
+    let mut told = figures(planned, nodes, TYPICAL_ROWS);
+    told.retain(|one| is_total(one) || one.typical.is_some());
+    let Some(wanted) = wanted else {
+        let first = told.iter().find(|one| is_total(one)).or(told.first());
+        return first.map(|one| one.column.clone()).ok_or(ForecastError::NoColumn);
+    };
+    if let Some(found) = told.iter().find(|one| one.column == wanted) {
+        return Ok(found.column.clone());
+    }
+    let known: Vec<String> =
+        told.iter().map(|one| format!("`{}`", printable(&one.column))).collect();
+    match known.as_slice() {
+        [] => Err(ForecastError::NoColumn),
+        known => Err(ForecastError::Column { wanted: printable(wanted), known: known.join(", ") }),
+    }
+}
+
+/// Whether a column's error depends on the noise alone.
+pub(crate) fn is_total(expected: &Expected) -> bool {
+    matches!(expected.accuracy, Accuracy::Total { .. })
+}
+
+/// Whether the error of a column depends on the noise alone.
+pub fn is_count_or_sum(planned: &Planned, nodes: usize, column: &str) -> bool {
+    figures(planned, nodes, TYPICAL_ROWS).iter().any(|one| one.column == column && is_total(one))
+}
+
+/// What a column that is no count or sum is about in a cell of so many rows; `None` of counts and sums, whose
+/// size nobody knows before, and of what is not told.
+pub fn typical_figure(planned: &Planned, nodes: usize, column: &str, rows: f64) -> Option<f64> {
+    let found = figures(planned, nodes, rows).into_iter().find(|one| one.column == column)?;
+    let typical = found.typical.filter(|_| !is_total(&found))?;
+    (typical.value != 0.0).then_some(typical.value.abs())
 }
 
 /// The share of `left` that `cost` takes, in percent, by the column where it is largest; `None` when a
@@ -216,33 +261,40 @@ pub fn share_percent(cost: Cost, left: Budget) -> Option<f64> {
 }
 
 /// The figures of an answer with their expected error; none when it cannot be told.
-fn figures(planned: &Planned, nodes: usize) -> Vec<(String, Accuracy)> {
-    let expected = expected_plus_minus(&planned.plan.shape, nodes).unwrap_or_default();
-    let figures = expected.into_iter().filter(|one| !matches!(one.accuracy, Accuracy::Key));
-    figures.map(|one| (one.column, one.accuracy)).collect()
+fn figures(planned: &Planned, nodes: usize, rows: f64) -> Vec<Expected> {
+    let mut figures = expected(&planned.plan, nodes, rows).unwrap_or_default();
+    figures.retain(|one| !matches!(one.accuracy, Accuracy::Key));
+    figures
 }
 
-fn total_error(planned: &Planned, nodes: usize, column: &str) -> Option<f64> {
-    let found = figures(planned, nodes).into_iter().find(|(name, _)| name == column)?;
-    match found.1 {
+/// The error expected of a column; infinite where noise drowns it.
+fn error_of(planned: &Planned, nodes: usize, column: &str, rows: f64) -> Option<f64> {
+    let found = figures(planned, nodes, rows).into_iter().find(|one| one.column == column)?;
+    match found.accuracy {
         Accuracy::Total { plus_minus } => Some(plus_minus),
-        _ => None,
+        _ => found.typical.map(|typical| typical.plus_minus),
     }
 }
 
-/// An error as a cell of the table: short, and never less than it is.
-fn in_words(accuracy: Accuracy, typical: Option<f64>) -> String {
-    let total = |plus_minus: f64| Accuracy::Total { plus_minus }.to_string();
-    match (accuracy, typical) {
-        (Accuracy::Ratio { numerator_plus_minus, .. }, Some(typical)) => {
-            // The sum's error alone: what the count is off by comes on top, and depends on the average.
-            format!("{} or more at {typical:.0} rows", total(numerator_plus_minus / typical))
-        }
-        (Accuracy::Ratio { numerator_plus_minus, denominator_plus_minus }, None) => {
-            format!("({}) / ({})", total(numerator_plus_minus), total(denominator_plus_minus))
-        }
-        (other, _) => other.to_string(),
+/// An error as a cell of the table.
+fn in_words(expected: &Expected) -> String {
+    match expected.typical {
+        Some(typical) if !is_total(expected) => about(typical.plus_minus),
+        _ => expected.accuracy.to_string(),
     }
+}
+
+/// An error that depends on the data, in a typical cell.
+pub(crate) fn about(plus_minus: f64) -> String {
+    if plus_minus.is_infinite() {
+        return "too noisy to say".to_owned();
+    }
+    format!("about {}", Accuracy::Total { plus_minus })
+}
+
+/// What such errors stand on.
+pub(crate) fn assumed(rows: f64) -> String {
+    format!("{rows:.0} rows, each of another person, with values spread evenly over their ranges")
 }
 
 fn units_of(cost: Cost) -> u64 {
@@ -306,6 +358,10 @@ impl fmt::Display for Forecast {
             });
             writeln!(f, "  {}", cells.collect::<Vec<_>>().join("   ").trim_end())?;
         }
+        let mut told = self.options.iter().flat_map(|option| &option.plus_minus);
+        if told.any(|words| words.starts_with("about ") || words.starts_with("too ")) {
+            writeln!(f, "  (about: in a cell of {})", assumed(self.typical_rows))?;
+        }
         Ok(())
     }
 }
@@ -313,9 +369,10 @@ impl fmt::Display for Forecast {
 impl fmt::Display for Proposal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let error = |plus_minus| Accuracy::Total { plus_minus }.to_string();
-        writeln!(f, "To have `{}` within {}, write", self.column, error(self.wanted))?;
+        let about = if self.is_about { "about " } else { "" };
+        writeln!(f, "To have `{}` within {about}{}, write", self.column, error(self.wanted))?;
         writeln!(f, "  {}", self.write)?;
-        writeln!(f, "which gives {}; {}.", error(self.plus_minus), self.means)?;
+        writeln!(f, "which gives {about}{}; {}.", error(self.plus_minus), self.means)?;
         match self.covered {
             Some(false) => writeln!(f, "The budget left does not cover it."),
             Some(true) | None => Ok(()),
@@ -375,13 +432,18 @@ mod tests {
                     spend: spend_of(planned.cost, units_of(option.cost)).unwrap(),
                     ..question
                 };
-                total_error(&plan(&dictionary, &other).unwrap(), 4, "riders").unwrap()
+                error_of(&plan(&dictionary, &other).unwrap(), 4, "riders", 1.0).unwrap()
             };
             let errors: Vec<_> = forecast.options.iter().map(error).collect();
             assert!(errors.is_sorted_by(|a, b| a > b), "{errors:?}");
             let text = forecast.to_string();
-            let typical = super::forecast(&dictionary, &question, &planned, 4, None, Some(700.0));
-            assert!(typical.unwrap().to_string().contains("or more at 700 rows"));
+            let typical =
+                super::forecast(&dictionary, &question, &planned, 4, None, Some(70_000.0));
+            let typical = typical.unwrap();
+            assert!(typical.to_string().contains("in a cell of 70000 rows"), "{typical}");
+            let shares = typical.options.iter().map(|option| option.plus_minus[2].as_str());
+            assert!(shares.clone().all(|share| share.starts_with("about ± 0.")), "{typical}");
+            assert_eq!(forecast.typical_rows, TYPICAL_ROWS);
             for said in ["x 1/4", "50.0 %", "more than there is", "riders", "±"] {
                 assert!(text.contains(said), "`{said}` not in:\n{text}");
             }
@@ -397,12 +459,13 @@ mod tests {
         for (spend, wanted) in [(rho("0.1"), 12.0), (rho("0.1"), 700.0), (epsilon("1"), 30.0)] {
             let planned = planned(Q1, spend).unwrap();
             let question = question(&body, spend);
-            let found = propose(&dictionary, &question, &planned, 2, None, wanted, None).unwrap();
-            assert_eq!(found.column, "riders");
+            let target = Target { column: None, wanted, rows: 1_000.0 };
+            let found = propose(&dictionary, &question, &planned, 2, target, None).unwrap();
+            assert!(found.column == "riders" && !found.is_about);
             assert!(found.plus_minus <= wanted, "{found:?}");
             let less = spend_of(found.cost, units_of(found.cost) * 85 / 100).unwrap();
             let less = plan(&dictionary, &Question { spend: less, ..question }).unwrap();
-            assert!(total_error(&less, 2, "riders").unwrap() > wanted, "{found:?}");
+            assert!(error_of(&less, 2, "riders", 1_000.0).unwrap() > wanted, "{found:?}");
             assert!(
                 found.write.starts_with("spend = { ") && found.to_string().contains(&found.write)
             );
@@ -410,16 +473,50 @@ mod tests {
     }
 
     #[test]
+    fn every_figure_but_distinct_values_has_an_error_in_a_typical_cell_and_a_cost_for_a_target() {
+        let dictionary = dictionary();
+        for (figure, wanted, is_about) in [
+            ("AVG(duration_s)", 900.0, true),
+            ("COUNT(*) FILTER (WHERE is_member) / COUNT(*)", 0.05, true),
+            ("MEDIAN(duration_s)", 5_000.0, true),
+            ("STDDEV(distance_m)", 900.0, true),
+            ("CORR(distance_m, duration_s)", 0.05, true),
+            ("COUNT(*) / SUM(COUNT(*)) OVER ()", 0.05, true),
+            ("SUM(duration_s)", 10_000_000.0, false),
+        ] {
+            let text = format!("SELECT start_city, {figure} AS x FROM trips GROUP BY start_city");
+            let body = body(&text);
+            let (spend, rows) = (rho("0.1"), 20_000.0);
+            let planned = planned(&text, spend).unwrap();
+            let question = question(&body, spend);
+            let target = Target { column: Some("x"), wanted, rows };
+            let found = propose(&dictionary, &question, &planned, 2, target, None).unwrap();
+            assert_eq!((found.is_about, found.plus_minus <= wanted), (is_about, true), "{found:?}");
+            let less = spend_of(found.cost, units_of(found.cost) * 85 / 100).unwrap();
+            let less = plan(&dictionary, &Question { spend: less, ..question }).unwrap();
+            assert!(error_of(&less, 2, "x", rows).unwrap() > wanted, "{figure}: {found:?}");
+            // Fewer rows, larger errors.
+            let error = |rows| error_of(&planned, 2, "x", rows).unwrap();
+            assert!(!is_about || error(10_000.0) > error(rows), "{figure}");
+        }
+        let text = "SELECT COUNT(DISTINCT end_city) AS cities FROM trips";
+        let planned = planned(text, rho("0.1")).unwrap();
+        assert_eq!(target_column(&planned, 2, None), Err(ForecastError::NoColumn));
+    }
+
+    #[test]
     fn hostile_targets_end_in_a_typed_error() {
         let (body, dictionary) = (body(Q1), dictionary());
         let planned = planned(Q1, rho("0.1")).unwrap();
         let question = question(&body, rho("0.1"));
-        let ask =
-            |column, wanted| propose(&dictionary, &question, &planned, 2, column, wanted, None);
+        let ask = |column, wanted| {
+            let target = Target { column, wanted, rows: 1_000.0 };
+            propose(&dictionary, &question, &planned, 2, target, None)
+        };
         for wanted in [0.0, -1.0, f64::NAN, f64::INFINITY] {
             assert!(matches!(ask(None, wanted), Err(ForecastError::Target(_))));
         }
-        assert!(matches!(ask(Some("cross_share"), 1.0), Err(ForecastError::Column { .. })));
+        assert!(matches!(ask(Some("start_city"), 1.0), Err(ForecastError::Column { .. })));
         assert!(matches!(ask(Some("nothing"), 1.0), Err(ForecastError::Column { .. })));
         assert!(matches!(ask(None, 1e-9), Err(ForecastError::OutOfReach(_)) | Ok(_)));
         // A cost of one unit cannot be halved, nor shared by the figures.

@@ -9,7 +9,7 @@ use crate::relate::{Builder, Env, Rows};
 use crate::relation::{PublicColumn, PublicRows};
 use crate::scope::{Role, ScopeColumn, Source, folded, place_of_ident};
 use crate::text::place;
-use cloister_terms::{Dataset, KeyValue, PublicField, PublicTable, PublicValue};
+use cloister_terms::{Dataset, KeyValue, Name, PublicField, PublicTable, PublicValue};
 use sqlparser::ast::{
     Ident, ObjectName, ObjectNamePart, Query, TableAlias, TableFactor, TableWithJoins,
 };
@@ -29,6 +29,7 @@ pub(crate) enum Factor {
 
 /// A public table with the name the query gives it.
 pub(crate) struct PublicSource {
+    pub table: Name,
     pub called: String,
     pub rows: PublicRows,
     pub columns: Vec<ScopeColumn>,
@@ -178,7 +179,7 @@ impl<'q> Builder<'q> {
             columns: table.columns.iter().map(named).collect(),
             rows: table.rows.iter().map(row).collect(),
         };
-        Ok(PublicSource { called, rows, columns, place })
+        Ok(PublicSource { table: table.name.clone(), called, rows, columns, place })
     }
 
     fn public_column(
@@ -215,7 +216,8 @@ impl<'q> Builder<'q> {
         let tables = self.dictionary.public_tables.iter().map(|table| &table.name);
         let known = datasets.chain(tables).take(NAMES_LISTED_MAX);
         let known: Vec<String> = known.map(|name| format!("`{name}`")).collect();
-        PlanError::NoDataset { name: excerpt(name), place, known: known.join(", ") }
+        let known = format!("the dictionary has {}", known.join(", "));
+        PlanError::NoDataset { name: excerpt(name), place, known }
     }
 }
 
@@ -249,6 +251,20 @@ fn single_name(name: &ObjectName, select: Place) -> Result<&Ident, PlanError> {
             Err(PlanError::refused(Construct::Schema, place(first.span.start)))
         }
         _ => Err(PlanError::refused(Construct::TableFunction, select)),
+    }
+}
+
+/// Where a thing of FROM is named; `None` where it has no name.
+pub(crate) fn place_of_factor(factor: &TableFactor) -> Option<Place> {
+    match factor {
+        TableFactor::Table { name, .. } => match name.0.first()? {
+            ObjectNamePart::Identifier(ident) => Some(place_of_ident(ident)),
+            ObjectNamePart::Function(_) => None,
+        },
+        TableFactor::Derived { alias, .. } => {
+            alias.as_ref().map(|alias| place_of_ident(&alias.name))
+        }
+        _ => None,
     }
 }
 

@@ -1,6 +1,7 @@
-//! The functions a plan may call on the values of one row. Each has a value on every input and does
-//! work linear in the size of its inputs; what other systems make an error is NULL here. Patterns,
-//! units and other parts that shape the work are constants of the plan, never values of a row.
+//! The functions a plan may call on the values of one row. Each has a value on every input; what other
+//! systems make an error is NULL here. Patterns, units and other parts that shape the work are constants
+//! of the plan, never values of a row: for one plan, work grows with the length of the input, but a long
+//! pattern or list of characters makes each byte of it cost more ([`Function::is_dear`]).
 //!
 //! What each gives is written beside it, and [`crate::row`] does it: planner and node call the same code,
 //! so that every node agrees. Unless said otherwise the result is NULL when any argument is.
@@ -11,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 /// A function. Float results are settled (see [`crate::expr`]); texts made longer than
 /// [`crate::limits::MADE_TEXT_BYTES_MAX`] are NULL.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Function {
     /// int64 sum; NULL beyond int64.
@@ -132,8 +133,8 @@ pub enum Function {
     EndsWith,
     /// Whether the first text contains the second.
     Contains,
-    /// Whether the whole text fits a pattern, `%` any text, `_` any character. At most as many steps
-    /// as pattern times text are long.
+    /// Whether the whole text fits a pattern, `%` any text, `_` any character. A step for each
+    /// character of the text and 64 of the pattern.
     Like {
         /// The pattern, with escapes before `%`, `_` and the escape itself.
         pattern: String,
@@ -175,7 +176,7 @@ pub enum Function {
 }
 
 /// Ends of a text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TrimSide {
     /// Both.
@@ -187,7 +188,7 @@ pub enum TrimSide {
 }
 
 /// A unit of the calendar.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DateUnit {
     /// From 1 January.
@@ -209,7 +210,7 @@ pub enum DateUnit {
 }
 
 /// A field of a timestamp.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DateField {
     /// Year; year 0 is 1 BC.
@@ -258,9 +259,25 @@ impl DateField {
 
 impl Function {
     /// Whether its work or its result may be many times the size of what it is given: joined and replaced
-    /// texts, and patterns. Where that matters, rows are capped before it is called.
+    /// texts, patterns, lists of characters to cut. Where that matters, rows are capped before it is called.
     pub fn is_dear(&self) -> bool {
-        matches!(self, Self::Join | Self::Concat | Self::Replace { .. } | Self::Like { .. })
+        match self {
+            Self::Join | Self::Concat | Self::Replace { .. } | Self::Like { .. } => true,
+            // One character, such as the blank that TRIM cuts, is compared as fast as it is read.
+            Self::Trim { characters, .. } => characters.chars().nth(1).is_some(),
+            _ => false,
+        }
+    }
+
+    /// Bytes of the texts that are part of it.
+    pub(crate) fn constant_bytes(&self) -> usize {
+        match self {
+            Self::Trim { characters, .. } => characters.len(),
+            Self::Replace { from, to } => from.len().saturating_add(to.len()),
+            Self::SplitPart { delimiter, .. } => delimiter.len(),
+            Self::Like { pattern, .. } => pattern.len(),
+            _ => 0,
+        }
     }
 
     /// The type of its result from the types of its arguments; `None` when they do not fit.

@@ -2,9 +2,9 @@
 //! The reference is made of this table, and a test plans every example; nothing may stand here that is
 //! not on the list.
 
-/// A function, operator or form with its contract. None depends on a clock, a locale or chance, and
-/// each does work linear in the size of its input. Unless the contract says otherwise, the result is
-/// NULL when an argument is.
+/// A function, operator or form with its contract. None depends on a clock, a locale or chance. Work grows
+/// with the length of the input, for patterns, lists and other long constants times theirs at most. Unless
+/// the contract says otherwise, the result is NULL when an argument is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FunctionNote {
     /// Its names, apart by commas.
@@ -146,7 +146,7 @@ const NOTES: [FunctionNote; 47] = [
     note(
         "LIKE, ILIKE",
         "text [NOT] LIKE 'pattern' [ESCAPE 'c']",
-        "% is any text, _ any character, \\ the escape unless another or '' is named; the pattern is a constant and fits the whole text; ILIKE maps each character to small letters by Unicode; NULL where bytes of text times bytes of pattern pass 2^20.",
+        "% is any text, _ any character, \\ the escape unless another or '' is named; the pattern is a constant and fits the whole text; ILIKE maps each character to small letters by Unicode.",
         "start_station LIKE '%Park%'",
     ),
     note(

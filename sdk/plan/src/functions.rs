@@ -131,7 +131,7 @@ fn text_function(name: &str) -> Option<RowFunction> {
 }
 
 /// Aggregates that are no sum over people, or not yet one.
-const OTHER_AGGREGATES: [&str; 28] = [
+const OTHER_AGGREGATES: [&str; 24] = [
     "any_value",
     "array_agg",
     "bit_and",
@@ -140,19 +140,15 @@ const OTHER_AGGREGATES: [&str; 28] = [
     "bool_and",
     "bool_or",
     "corr",
-    "count_if",
     "every",
     "first",
-    "first_value",
     "group_concat",
     "grouping",
     "last",
-    "last_value",
     "listagg",
     "mean",
     "median",
     "mode",
-    "nth_value",
     "percentile",
     "product",
     "std",
@@ -195,8 +191,59 @@ const VOLATILE: [&str; 18] = [
     "uuid",
 ];
 
-/// Row-wise functions that are often asked for, with what to write instead.
-const INSTEAD: [(&str, &str); 19] = [
+/// What is computed of one person's rows.
+const OF_PERSON: &str = "of one person's rows write COUNT, SUM, AVG, MIN or MAX; others are taken over people, in \
+                         the outer SELECT";
+/// What stands for ranks over one person's rows.
+const RANKS: &str = "number a person's rows with ROW_NUMBER() OVER (PARTITION BY unit ORDER BY ...) in a \
+                     subquery; sort the answer with ORDER BY";
+/// What stands for single rows of one person.
+const ONE_ROW: &str = "number a person's rows with ROW_NUMBER() OVER (PARTITION BY unit ORDER BY ...) in a \
+                       subquery and choose one with WHERE; LAG and LEAD look beside a row";
+
+/// Functions that are often asked for, with what to write instead.
+const INSTEAD: &[(&str, &str)] = &[
+    ("year", "write EXTRACT(YEAR FROM time)"),
+    ("quarter", "write EXTRACT(QUARTER FROM time)"),
+    ("month", "write EXTRACT(MONTH FROM time)"),
+    ("week", "write EXTRACT(WEEK FROM time)"),
+    ("day", "write EXTRACT(DAY FROM time)"),
+    ("dayofmonth", "write EXTRACT(DAY FROM time)"),
+    ("dayofweek", "write EXTRACT(DOW FROM time)"),
+    ("weekday", "write EXTRACT(ISODOW FROM time)"),
+    ("dayofyear", "write EXTRACT(DOY FROM time)"),
+    ("hour", "write EXTRACT(HOUR FROM time)"),
+    ("minute", "write EXTRACT(MINUTE FROM time)"),
+    ("second", "write EXTRACT(SECOND FROM time)"),
+    ("datepart", "write EXTRACT(MONTH FROM time)"),
+    ("date", "write CAST(time AS DATE)"),
+    ("to_days", "write date_diff('day', DATE '2019-07-01', time)"),
+    ("unix_timestamp", "write EXTRACT(EPOCH FROM time)"),
+    ("strftime", "write EXTRACT(MONTH FROM time), date_trunc('month', time) or CAST(time AS TEXT)"),
+    (
+        "date_format",
+        "write EXTRACT(MONTH FROM time), date_trunc('month', time) or CAST(time AS TEXT)",
+    ),
+    ("instr", "write STRPOS(text, part)"),
+    ("locate", "write STRPOS(text, part)"),
+    ("charindex", "write STRPOS(text, part)"),
+    ("len", "write LENGTH(text)"),
+    ("isnull", "write x IS NULL, or COALESCE(x, other)"),
+    ("decode", "write CASE x WHEN a THEN b ... END"),
+    ("ucase", "write UPPER(text)"),
+    ("lcase", "write LOWER(text)"),
+    ("count_if", "write COUNT(*) FILTER (WHERE condition)"),
+    ("countif", "write COUNT(*) FILTER (WHERE condition)"),
+    ("sum_if", "write SUM(x) FILTER (WHERE condition)"),
+    ("sumif", "write SUM(x) FILTER (WHERE condition)"),
+    ("rank", RANKS),
+    ("dense_rank", RANKS),
+    ("percent_rank", RANKS),
+    ("cume_dist", RANKS),
+    ("ntile", RANKS),
+    ("first_value", ONE_ROW),
+    ("last_value", ONE_ROW),
+    ("nth_value", ONE_ROW),
     ("age", "write date_diff('day', a, b)"),
     ("timestampdiff", "write date_diff('day', a, b)"),
     ("datediff", "write date_diff('day', a, b)"),
@@ -229,14 +276,34 @@ pub(crate) fn refuse_function(name: &str, place: Place) -> PlanError {
     if matches!(folded, "min" | "max") {
         return PlanError::Extreme { name, place };
     }
-    let in_family = OTHER_AGGREGATE_FAMILIES.iter().any(|family| folded.starts_with(family));
-    if in_family || OTHER_AGGREGATES.contains(&folded) {
+    if let Some(&(_, instead)) = INSTEAD.iter().find(|(other, _)| *other == folded) {
+        return PlanError::Function { name, place, instead };
+    }
+    if is_other_aggregate(folded) {
         return PlanError::Aggregate { name, place };
     }
-    let instead = INSTEAD.iter().find(|(other, _)| *other == folded).map_or(
-        "use CASE, CAST, COALESCE, LEAST, GREATEST, ROUND, date_trunc, EXTRACT, SUBSTR, LOWER \
-         or another function of the SQL reference",
-        |(_, instead)| instead,
-    );
+    let instead = "use CASE, CAST, COALESCE, LEAST, GREATEST, ROUND, date_trunc, EXTRACT, SUBSTR, LOWER \
+                   or another function of the SQL reference";
     PlanError::Function { name, place, instead }
+}
+
+/// Whether a function, in small letters, is an aggregate that is not offered.
+pub(crate) fn is_other_aggregate(folded: &str) -> bool {
+    let in_family = OTHER_AGGREGATE_FAMILIES.iter().any(|family| folded.starts_with(family));
+    in_family || OTHER_AGGREGATES.contains(&folded)
+}
+
+/// The error for a function that is not on the list, inside a subquery.
+pub(crate) fn refuse_of_person(name: &str, place: Place) -> PlanError {
+    match refuse_function(name, place) {
+        PlanError::Aggregate { name, place } => {
+            PlanError::Function { name, place, instead: OF_PERSON }
+        }
+        other => other,
+    }
+}
+
+/// The error for an aggregate over people among one person's rows.
+pub(crate) fn refuse_aggregate_of_person(name: &str, place: Place) -> PlanError {
+    PlanError::Function { name: excerpt(name), place, instead: OF_PERSON }
 }

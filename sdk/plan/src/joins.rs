@@ -4,14 +4,16 @@
 use crate::construct::Construct;
 use crate::error::{Place, PlanError, excerpt};
 use crate::expr::{Expr, Literal};
-use crate::from::{Factor, PublicSource};
+use crate::from::{Factor, PublicSource, place_of_factor};
 use crate::lower::{condition, lower};
 use crate::relate::{Builder, Env, Rows};
 use crate::relation::{JoinKey, JoinKind, NamedExpr, PublicRows, Relation};
 use crate::scope::{Role, Scope, ScopeColumn, Source, folded, fresh, place_of_ident};
 use crate::steps::{all_of, reads, terms};
 use crate::syntax::{place_of, unwrapped};
+use crate::told::LookedUp;
 use crate::typed::unify_pair;
+use crate::work::Work;
 use cloister_terms::{ColumnType, Name};
 use sqlparser::ast::{
     BinaryOperator, Expr as Ast, Ident, Join, JoinConstraint, JoinOperator, ObjectNamePart,
@@ -48,19 +50,20 @@ impl<'q> Builder<'q> {
         select: Place,
     ) -> Result<Factor, PlanError> {
         let Join { relation, global, join_operator } = join;
-        let (kind, is_swapped, constraint) = operator(join_operator, *global, select)?;
-        let right = self.factor(relation, env, select)?;
-        self.step(select)?;
+        let at = place_of_factor(relation).unwrap_or(select);
+        let (kind, is_swapped, constraint) = operator(join_operator, *global, at)?;
+        let right = self.factor(relation, env, at)?;
+        self.step(at)?;
         let (left, right) = if is_swapped { (right, left) } else { (left, right) };
         let rows = match (left, right) {
             (Factor::Private(left), Factor::Private(right)) => {
-                self.on_unit(left, right, kind, constraint, select)
+                self.on_unit(left, right, kind, constraint, at)
             }
             (Factor::Private(left), Factor::Public(right)) => {
-                self.lookup(left, right, kind, constraint, select)
+                self.lookup(left, right, kind, constraint, at)
             }
             (Factor::Public(left), Factor::Private(right)) if kind == JoinKind::Inner => {
-                self.lookup(right, left, kind, constraint, select)
+                self.lookup(right, left, kind, constraint, at)
             }
             (Factor::Public(public), _) => {
                 Err(PlanError::PublicAlone { name: excerpt(&public.called), place: public.place })
@@ -80,11 +83,11 @@ impl<'q> Builder<'q> {
     ) -> Result<Rows, PlanError> {
         distinct_names(&left.sources, &right.sources, at)?;
         let (mut right, marker) = self.beside(&left, right, kind);
-        let sides = Sides::of(&left.sources, &right.sources, false);
+        let sides = Sides::of(&left.sources, &right.sources, false, &self.work);
         let mut found = conditions(&sides, constraint, at)?;
         let Some((left_type, right_type)) = found.units else {
             let unit = |sources: &[Source]| {
-                let scope = Scope::of(sources);
+                let scope = Scope::of(sources, &self.work);
                 let called = sources.first().and_then(|source| source.called.clone());
                 excerpt(&match called {
                     Some(called) => format!("{called}.{}", scope.unit_called()),
@@ -171,12 +174,14 @@ impl<'q> Builder<'q> {
         constraint: &JoinConstraint,
         at: Place,
     ) -> Result<Rows, PlanError> {
-        let PublicSource { called, rows: mut public, columns, place } = right;
+        let PublicSource { table, called, rows: mut public, columns, place } = right;
         let mut sources = vec![Source { called: Some(called.clone()), columns }];
         distinct_names(&left.sources, &sources, at)?;
         let mut taken: BTreeSet<Name> = self.tables.outputs(&left.relation).into_iter().collect();
         let before: Vec<Name> = public.columns.iter().map(|column| column.name.clone()).collect();
         let names = distinct_from(&mut taken, &before, &called);
+        let own = names.iter().cloned().zip(before.iter().cloned()).collect();
+        self.looked_up.push(LookedUp { table, rows: public.rows.len(), own });
         let renamed = before.into_iter().zip(&names).map(|(before, name)| NamedExpr {
             name: name.clone(),
             expr: Expr::Column { name: before },
@@ -186,7 +191,7 @@ impl<'q> Builder<'q> {
         for (column, name) in public.columns.iter_mut().zip(names) {
             column.name = name;
         }
-        let sides = Sides::of(&left.sources, &sources, true);
+        let sides = Sides::of(&left.sources, &sources, true, &self.work);
         let found = conditions(&sides, constraint, at)?;
         if !found.keys.iter().any(|key| sides.is_left(&key.left) == Some(true)) {
             let place = constraint_place(constraint, place);
@@ -222,9 +227,10 @@ impl<'q> Builder<'q> {
 }
 
 impl Sides<'_> {
-    fn of(left: &[Source], right: &[Source], is_public: bool) -> Self {
+    fn of(left: &[Source], right: &[Source], is_public: bool, work: &Work) -> Self {
         let sources = left.iter().chain(right).cloned().collect();
-        Self { scope: Scope { sources, calls: None, filter: None }, left: left.len(), is_public }
+        let scope = Scope { sources, ..Scope::of(&[], work) };
+        Self { scope, left: left.len(), is_public }
     }
 
     /// Whether columns read are all of one side: `Some(true)` for the left. `None` when they are of
@@ -274,6 +280,10 @@ fn operator(
 fn constraint_place(constraint: &JoinConstraint, at: Place) -> Place {
     match constraint {
         JoinConstraint::On(condition) => place_of(unwrapped(condition)),
+        JoinConstraint::Using(names) => match names.first().map(|name| name.0.as_slice()) {
+            Some([ObjectNamePart::Identifier(ident), ..]) => place_of_ident(ident),
+            _ => at,
+        },
         _ => at,
     }
 }
@@ -362,7 +372,8 @@ impl Conditions {
 
     fn add_using(&mut self, sides: &Sides<'_>, ident: &Ident) -> Result<(), PlanError> {
         let (left, right) = sides.scope.sources.split_at(sides.left.min(sides.scope.sources.len()));
-        let (left, right) = (Scope::of(left), Scope::of(right));
+        let work = &sides.scope.work;
+        let (left, right) = (Scope::of(left, work), Scope::of(right, work));
         let ast = Ast::Identifier(ident.clone());
         let place = place_of_ident(ident);
         let resolved = |scope: &Scope<'_>| match scope.resolved(&ast) {

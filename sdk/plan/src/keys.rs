@@ -10,12 +10,12 @@ use crate::expr::{Expr, Literal};
 use crate::function::{DateField, DateUnit, Function};
 use crate::ir::KeyExpr;
 use crate::limits::{DOMAIN_BYTES_MAX, DOMAIN_TRIALS_MAX};
-use crate::pinned::Pinned;
 use crate::range::Range;
 use crate::row::{self, Datum, next_unit, truncated};
 use crate::scope::Scope;
 use crate::sql::Unlisted;
 use crate::typed::Typed;
+use crate::work::UsedUp;
 use cloister_terms::limits::DOMAIN_VALUES_MAX;
 use cloister_terms::{ColumnType, KeyValue, Name};
 use std::collections::BTreeSet;
@@ -25,7 +25,8 @@ pub(crate) const OR_A_DELTA: &str =
     ", or add a `delta` to `spend`: groups that enough people share are then shown";
 
 /// A key with its public domain, on the rows a filter keeps. Without one it is private where `unlisted`
-/// says so, and its domain empty. Errors when it has none otherwise, an empty one or one too large.
+/// says so, and its domain empty. Errors when it has none otherwise, an empty one or one too large, and when
+/// finding it is more work than the question has left.
 pub(crate) fn key(
     typed: &Typed,
     scope: &Scope<'_>,
@@ -38,12 +39,14 @@ pub(crate) fn key(
         otherwise,
     };
     if typed.column_type == ColumnType::Float64 {
-        return Err(none(""));
+        let expression = excerpt(&typed.expr.to_string());
+        return Err(PlanError::FractionKey { expression, place });
     }
     match domain_of(&typed.expr, scope) {
-        Err(TooLarge) => {
+        Err(Stopped::TooLarge) => {
             Err(PlanError::TooMany { what: "values of a key", max: DOMAIN_VALUES_MAX, place })
         }
+        Err(Stopped::UsedUp) => Err(UsedUp.at(place)),
         Ok(Some(domain)) if !domain.is_empty() => Ok(KeyExpr { expr: typed.expr.clone(), domain }),
         Ok(None) => match unlisted {
             Unlisted::Never => Err(none("")),
@@ -56,27 +59,41 @@ pub(crate) fn key(
     }
 }
 
-/// More values than a domain may have, or more than can be tried to find them.
+/// Why values are not listed to their end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct TooLarge;
+enum Stopped {
+    /// More values than a domain may have, or more than can be tried to find them.
+    TooLarge,
+    /// More work than the question has left.
+    UsedUp,
+}
+
+impl From<UsedUp> for Stopped {
+    fn from(_: UsedUp) -> Self {
+        Self::UsedUp
+    }
+}
 
 /// Every value an expression can have but NULL on the rows the scope's filter keeps; `None` when they are not known.
-fn domain_of(expr: &Expr, scope: &Scope<'_>) -> Result<Option<Vec<KeyValue>>, TooLarge> {
-    let pinned = Pinned::of(scope.filter.as_ref());
-    let mut domain = Domain::new(scope, &pinned);
+fn domain_of(expr: &Expr, scope: &Scope<'_>) -> Result<Option<Vec<KeyValue>>, Stopped> {
+    let mut domain = Domain::new(scope);
     let is_known = domain.add(expr)?;
     Ok(is_known.then_some(domain.values))
 }
 
-/// Every value an expression can have but NULL, when they are public and few enough for a key.
-pub(crate) fn values(expr: &Expr, scope: &Scope<'_>) -> Option<Vec<KeyValue>> {
-    domain_of(expr, scope).ok().flatten().filter(|values| values.len() <= DOMAIN_VALUES_MAX)
+/// Every value an expression can have but NULL, when they are public and few enough for a key. Errors when
+/// finding them is more work than the question has left.
+pub(crate) fn values(expr: &Expr, scope: &Scope<'_>) -> Result<Option<Vec<KeyValue>>, UsedUp> {
+    match domain_of(expr, scope) {
+        Ok(known) => Ok(known.filter(|values| values.len() <= DOMAIN_VALUES_MAX)),
+        Err(Stopped::TooLarge) => Ok(None),
+        Err(Stopped::UsedUp) => Err(UsedUp),
+    }
 }
 
 /// Values in the order they first stand in the dictionary or the text.
 struct Domain<'s, 'a> {
     scope: &'s Scope<'a>,
-    pinned: &'s Pinned<'s>,
     values: Vec<KeyValue>,
     seen: BTreeSet<KeyValue>,
     /// Columns whose domain is in already: a short text may name a large one in each of many branches.
@@ -88,10 +105,9 @@ struct Domain<'s, 'a> {
 }
 
 impl<'s, 'a> Domain<'s, 'a> {
-    fn new(scope: &'s Scope<'a>, pinned: &'s Pinned<'s>) -> Self {
+    fn new(scope: &'s Scope<'a>) -> Self {
         Self {
             scope,
-            pinned,
             values: Vec::new(),
             seen: BTreeSet::new(),
             columns: BTreeSet::new(),
@@ -101,9 +117,11 @@ impl<'s, 'a> Domain<'s, 'a> {
     }
 
     /// Adds every value an expression can have but NULL; false when they are not known.
-    fn add(&mut self, expr: &Expr) -> Result<bool, TooLarge> {
-        if let Some(listed) = self.pinned.values(expr) {
-            return self.listed(expr, &listed);
+    fn add(&mut self, expr: &Expr) -> Result<bool, Stopped> {
+        let scope = self.scope;
+        scope.work.take(1)?;
+        if let Some(listed) = scope.pinned.values(expr) {
+            return self.listed(expr, listed);
         }
         match expr {
             Expr::Column { name } => self.column(expr, name),
@@ -128,7 +146,7 @@ impl<'s, 'a> Domain<'s, 'a> {
         }
     }
 
-    fn all<'e>(&mut self, parts: impl Iterator<Item = &'e Expr>) -> Result<bool, TooLarge> {
+    fn all<'e>(&mut self, parts: impl Iterator<Item = &'e Expr>) -> Result<bool, Stopped> {
         for part in parts {
             if !self.add(part)? {
                 return Ok(false);
@@ -138,7 +156,7 @@ impl<'s, 'a> Domain<'s, 'a> {
     }
 
     /// Values a filter lists: those of a column's own domain in its order, all of any other expression.
-    fn listed(&mut self, expr: &Expr, listed: &[Literal]) -> Result<bool, TooLarge> {
+    fn listed(&mut self, expr: &Expr, listed: &[Literal]) -> Result<bool, Stopped> {
         let own = match expr {
             Expr::Column { name } => {
                 self.scope.entry(name).and_then(|column| column.domain.as_ref())
@@ -153,6 +171,7 @@ impl<'s, 'a> Domain<'s, 'a> {
             }
             return Ok(true);
         };
+        self.scope.work.take(listed.len().saturating_add(own.len()))?;
         let listed: BTreeSet<_> = listed.iter().filter_map(Literal::key_value).collect();
         for value in own.iter().filter(|value| listed.contains(value)) {
             self.push(value.clone())?;
@@ -160,7 +179,7 @@ impl<'s, 'a> Domain<'s, 'a> {
         Ok(true)
     }
 
-    fn column(&mut self, expr: &Expr, name: &Name) -> Result<bool, TooLarge> {
+    fn column(&mut self, expr: &Expr, name: &Name) -> Result<bool, Stopped> {
         if self.columns.contains(name) {
             return Ok(true);
         }
@@ -180,7 +199,7 @@ impl<'s, 'a> Domain<'s, 'a> {
         Ok(is_known)
     }
 
-    fn literal(&mut self, value: &Literal) -> Result<bool, TooLarge> {
+    fn literal(&mut self, value: &Literal) -> Result<bool, Stopped> {
         match value.key_value() {
             Some(value) => self.push(value).map(|()| true),
             None => Ok(false),
@@ -188,17 +207,17 @@ impl<'s, 'a> Domain<'s, 'a> {
     }
 
     /// The whole numbers between the ends a filter sets.
-    fn numbers(&mut self, expr: &Expr) -> Result<bool, TooLarge> {
+    fn numbers(&mut self, expr: &Expr) -> Result<bool, Stopped> {
         let is_int = expr
             .column_type(&|name| self.scope.entry(name).map(|column| column.column_type))
             == Some(ColumnType::Int64);
-        match self.pinned.span(expr).filter(|_| is_int) {
+        match self.scope.pinned.span(expr).filter(|_| is_int) {
             Some((low, high)) => self.span(low, high),
             None => Ok(false),
         }
     }
 
-    fn call(&mut self, expr: &Expr, function: &Function, of: &[Expr]) -> Result<bool, TooLarge> {
+    fn call(&mut self, expr: &Expr, function: &Function, of: &[Expr]) -> Result<bool, Stopped> {
         match (function, of) {
             (Function::DatePart { field }, [time]) => {
                 match (field.span(), self.years(*field, time)) {
@@ -216,7 +235,7 @@ impl<'s, 'a> Domain<'s, 'a> {
                 _,
             ) => self.bools(),
             (Function::DateTrunc { unit }, [time]) => {
-                match self.pinned.span(time).or_else(|| self.pinned.span(expr)) {
+                match self.scope.pinned.span(time).or_else(|| self.scope.pinned.span(expr)) {
                     Some((low, high)) => self.units(*unit, low, high),
                     None => self.mapped(function, of),
                 }
@@ -224,7 +243,8 @@ impl<'s, 'a> Domain<'s, 'a> {
             (Function::Modulo, [number, Expr::Literal { value: Literal::Int(by) }]) => {
                 match self.mapped(function, of) {
                     Ok(true) => Ok(true),
-                    _ => self.remainders(number, by.0),
+                    Ok(false) | Err(Stopped::TooLarge) => self.remainders(number, by.0),
+                    Err(Stopped::UsedUp) => Err(Stopped::UsedUp),
                 }
             }
             _ => Ok(self.numbers(expr)? || self.mapped(function, of)?),
@@ -232,9 +252,9 @@ impl<'s, 'a> Domain<'s, 'a> {
     }
 
     /// Every remainder of a division by a constant, those below 0 only where the number may be.
-    fn remainders(&mut self, number: &Expr, by: i64) -> Result<bool, TooLarge> {
+    fn remainders(&mut self, number: &Expr, by: i64) -> Result<bool, Stopped> {
         let Some(most) = by.checked_abs().and_then(|by| by.checked_sub(1)) else {
-            return Err(TooLarge);
+            return Err(Stopped::TooLarge);
         };
         let is_natural = Range::of(number, self.scope).is_some_and(|range| range.low >= 0.0);
         self.span(if is_natural { 0 } else { -most }, most)
@@ -242,7 +262,7 @@ impl<'s, 'a> Domain<'s, 'a> {
 
     /// The years between the ends a filter sets to a time.
     fn years(&self, field: DateField, time: &Expr) -> Option<(i64, i64)> {
-        let (low, high) = self.pinned.span(time)?;
+        let (low, high) = self.scope.pinned.span(time)?;
         let year = |micros| {
             let year = row::apply(&Function::DatePart { field }, &[Some(Datum::Timestamp(micros))]);
             if let Some(Datum::Int(year)) = year { Some(year) } else { None }
@@ -251,7 +271,7 @@ impl<'s, 'a> Domain<'s, 'a> {
     }
 
     /// The starts of units that hold the times from `low` to `high`.
-    fn units(&mut self, unit: DateUnit, low: i64, high: i64) -> Result<bool, TooLarge> {
+    fn units(&mut self, unit: DateUnit, low: i64, high: i64) -> Result<bool, Stopped> {
         let mut start = truncated(unit, low);
         while let Some(micros) = start.filter(|start| *start <= high && low <= high) {
             self.push(KeyValue::Timestamp(micros))?;
@@ -260,7 +280,7 @@ impl<'s, 'a> Domain<'s, 'a> {
         Ok(true)
     }
 
-    fn span(&mut self, low: i64, high: i64) -> Result<bool, TooLarge> {
+    fn span(&mut self, low: i64, high: i64) -> Result<bool, Stopped> {
         for int in low..=high {
             self.push(KeyValue::Int(int))?;
         }
@@ -269,54 +289,67 @@ impl<'s, 'a> Domain<'s, 'a> {
 
     /// The results of a function for all values of its arguments, NULL among them; the first argument
     /// changes last.
-    fn mapped(&mut self, function: &Function, of: &[Expr]) -> Result<bool, TooLarge> {
-        let mut choices: Vec<Vec<Option<Datum<'_>>>> = Vec::new();
-        for part in of {
-            choices.push(match part {
-                Expr::Literal { value } => vec![Some(value.datum())],
-                Expr::Null { .. } => vec![None],
-                _ => {
-                    let mut inner = Domain::new(self.scope, self.pinned);
-                    inner.trials = self.trials;
-                    if !inner.add(part)? {
-                        return Ok(false);
-                    }
-                    self.trials = inner.trials;
-                    inner.values.into_iter().map(|value| Some(datum(value))).chain([None]).collect()
-                }
-            });
-        }
+    fn mapped(&mut self, function: &Function, of: &[Expr]) -> Result<bool, Stopped> {
+        let Some(lists) = self.lists(of)? else { return Ok(false) };
+        let choices: Vec<Vec<Option<Datum<'_>>>> =
+            of.iter().zip(&lists).map(|(part, list)| choices(part, list)).collect();
         let count = choices.iter().try_fold(1usize, |count, part| count.checked_mul(part.len()));
-        let count = count.filter(|count| *count <= DOMAIN_TRIALS_MAX).ok_or(TooLarge)?;
+        let count = count.filter(|count| *count <= DOMAIN_TRIALS_MAX).ok_or(Stopped::TooLarge)?;
+        let mut arguments: Vec<Option<Datum<'_>>> = vec![None; choices.len()];
         for index in 0..count {
             self.trials += 1;
             if self.trials > DOMAIN_TRIALS_MAX {
-                return Err(TooLarge);
+                return Err(Stopped::TooLarge);
             }
             let mut rest = index;
-            let mut arguments = Vec::with_capacity(choices.len());
-            for part in choices.iter().rev() {
-                arguments.push(part.get(rest % part.len()).cloned().flatten());
+            for (argument, part) in arguments.iter_mut().zip(&choices).rev() {
+                *argument = part.get(rest % part.len()).cloned().flatten();
                 rest /= part.len();
             }
-            arguments.reverse();
+            let bytes = arguments.iter().map(bytes);
+            let bytes = bytes.fold(function.constant_bytes(), usize::saturating_add);
+            self.scope.work.take_value(bytes)?;
             let Some(result) = row::apply(function, &arguments) else { continue };
-            let Some(value) = Literal::of_datum(result).as_ref().and_then(Literal::key_value)
-            else {
-                return Ok(false);
-            };
-            self.push(value)?;
+            let Some(value) = key_value(result) else { return Ok(false) };
+            self.insert(value)?;
         }
         Ok(true)
     }
 
-    fn bools(&mut self) -> Result<bool, TooLarge> {
+    /// The values of each argument but constants, which have none here; `None` when one's are not known.
+    fn lists(&mut self, of: &[Expr]) -> Result<Option<Vec<Vec<KeyValue>>>, Stopped> {
+        let mut lists = Vec::new();
+        for part in of {
+            lists.push(match part {
+                Expr::Literal { .. } | Expr::Null { .. } => Vec::new(),
+                _ => {
+                    let mut inner = Domain::new(self.scope);
+                    inner.trials = self.trials;
+                    if !inner.add(part)? {
+                        return Ok(None);
+                    }
+                    self.trials = inner.trials;
+                    inner.values
+                }
+            });
+        }
+        Ok(Some(lists))
+    }
+
+    fn bools(&mut self) -> Result<bool, Stopped> {
         self.push(KeyValue::Bool(false))?;
         self.push(KeyValue::Bool(true))?;
         Ok(true)
     }
 
-    fn push(&mut self, value: KeyValue) -> Result<(), TooLarge> {
+    fn push(&mut self, value: KeyValue) -> Result<(), Stopped> {
+        let text_bytes = if let KeyValue::Text(text) = &value { text.len() } else { 0 };
+        self.scope.work.take_value(text_bytes)?;
+        self.insert(value)
+    }
+
+    /// Adds a value whose work is counted already.
+    fn insert(&mut self, value: KeyValue) -> Result<(), Stopped> {
         if self.seen.contains(&value) {
             return Ok(());
         }
@@ -324,7 +357,7 @@ impl<'s, 'a> Domain<'s, 'a> {
             self.bytes = self.bytes.saturating_add(text.len());
         }
         if self.values.len() >= DOMAIN_VALUES_MAX || self.bytes > DOMAIN_BYTES_MAX {
-            return Err(TooLarge);
+            return Err(Stopped::TooLarge);
         }
         self.seen.insert(value.clone());
         self.values.push(value);
@@ -332,11 +365,37 @@ impl<'s, 'a> Domain<'s, 'a> {
     }
 }
 
-fn datum<'v>(value: KeyValue) -> Datum<'v> {
-    match value {
-        KeyValue::Text(text) => Datum::Text(text.into()),
-        KeyValue::Int(int) => Datum::Int(int),
-        KeyValue::Bool(bool) => Datum::Bool(bool),
-        KeyValue::Timestamp(micros) => Datum::Timestamp(micros),
+/// What an argument can be: a constant, or each of its values and NULL.
+fn choices<'v>(part: &'v Expr, list: &'v [KeyValue]) -> Vec<Option<Datum<'v>>> {
+    match part {
+        Expr::Literal { value } => vec![Some(value.datum())],
+        Expr::Null { .. } => vec![None],
+        _ => list.iter().map(|value| Some(datum(value))).chain([None]).collect(),
     }
+}
+
+fn datum(value: &KeyValue) -> Datum<'_> {
+    match value {
+        KeyValue::Text(text) => Datum::Text(text.as_str().into()),
+        KeyValue::Int(int) => Datum::Int(*int),
+        KeyValue::Bool(bool) => Datum::Bool(*bool),
+        KeyValue::Timestamp(micros) => Datum::Timestamp(*micros),
+    }
+}
+
+/// The key value that a result is, when it can be one.
+fn key_value(datum: Datum<'_>) -> Option<KeyValue> {
+    match datum {
+        Datum::Int(int) => Some(KeyValue::Int(int)),
+        Datum::Text(text) => Some(KeyValue::Text(text.into_owned())),
+        Datum::Bool(bool) => Some(KeyValue::Bool(bool)),
+        Datum::Timestamp(micros) => Some(KeyValue::Timestamp(micros)),
+        Datum::Float(_) => None,
+    }
+}
+
+/// Bytes of an argument: a list of many numbers is as much to read as a text.
+fn bytes(argument: &Option<Datum<'_>>) -> usize {
+    let text = if let Some(Datum::Text(text)) = argument { text.len() } else { 0 };
+    size_of::<i64>().saturating_add(text)
 }

@@ -259,8 +259,15 @@ impl Lanes {
     }
 
     fn range(&self, typed: &Typed, scope: &Scope<'_>) -> Result<Range, PlanError> {
-        let (expression, place) = (excerpt(&typed.expr.to_string()), typed.place);
-        Range::of(&typed.expr, scope).ok_or(PlanError::Unbounded { expression, place })
+        if let Some(range) = Range::of(&typed.expr, scope) {
+            return Ok(range);
+        }
+        let place = typed.place;
+        // A public list bounds what nothing else does. No other range may rest on one, or questions that
+        // were asked before would become others.
+        let listing = scope.listing(&typed.expr).map_err(|used_up| used_up.at(place))?;
+        let expression = excerpt(&kept(&typed.expr).to_string());
+        Range::of(&typed.expr, &listing).ok_or(PlanError::Unbounded { expression, place })
     }
 
     fn sum(&mut self, typed: &Typed, scope: &Scope<'_>) -> Result<u32, PlanError> {
@@ -366,7 +373,18 @@ fn too_many(place: Place) -> PlanError {
 }
 
 fn too_wide(typed: &Typed) -> PlanError {
-    PlanError::BoundsTooWide { expression: excerpt(&typed.expr.to_string()), place: typed.place }
+    let expression = excerpt(&kept(&typed.expr).to_string());
+    PlanError::BoundsTooWide { expression, place: typed.place }
+}
+
+/// The value that a filter keeps, which is what people wrote: `FILTER (WHERE ...)` becomes a CASE around it.
+fn kept(mut expr: &Expr) -> &Expr {
+    while let Expr::Case { operand: None, branches, otherwise: None } = expr
+        && let [Branch { then, .. }] = branches.as_slice()
+    {
+        expr = then;
+    }
+    expr
 }
 
 /// Whether an expression is NULL on no row of the scope.

@@ -2,6 +2,8 @@
 //! accuracy. Researchers use it to explain, nodes to plan again and compare. Pure and deterministic:
 //! no I/O, no records, no engine; what is not on its allow-list is refused.
 
+/// Sums over the groups of the answer.
+mod across_groups;
 /// Names of aggregates, with their contracts.
 mod aggregate_names;
 /// Aggregates with their arguments lowered.
@@ -24,6 +26,8 @@ pub mod error;
 mod explain;
 /// Row-wise expressions: total, typed, of no engine.
 pub mod expr;
+/// Functions of released figures, as they are written.
+mod figure_calls;
 /// What computed figures give, in plain words.
 mod figure_notes;
 /// Arithmetic on aggregates.
@@ -106,18 +110,26 @@ mod sql;
 mod steps;
 /// A SELECT inside a query.
 mod subquery;
+/// The values behind sums, as people wrote them.
+mod summed;
 /// Places, parentheses and calls in a syntax tree.
 mod syntax;
 /// Text to syntax tree, in bounded time and memory.
 mod text;
+/// What single tokens tell.
+mod tokens;
 /// A relation in plain words.
 mod told;
 /// Values made one type.
 mod typed;
+/// What a cell is taken to hold.
+mod typical;
 /// Expressions in words.
 mod words;
 /// Functions in words.
 mod words_calls;
+/// What finding public values may cost.
+mod work;
 
 /// Tests on the sample dictionary.
 #[cfg(test)]
@@ -126,9 +138,9 @@ mod tests;
 pub use aggregate_names::{AggregateNote, aggregate_notes};
 pub use construct::Construct;
 pub use error::{Place, PlanError};
-pub use explain::{ColumnAccuracy, Explanation, explain};
+pub use explain::{ColumnAccuracy, Explanation, explain, explain_at};
 pub use expr::{ArithmeticOp, Branch, CompareOp, Expr, FloatBits, IntText, Literal};
-pub use forecast::{Forecast, ForecastError, Proposal, forecast, propose};
+pub use forecast::{Forecast, ForecastError, Proposal, Target, forecast, propose};
 pub use function::{DateField, DateUnit, Function, TrimSide};
 pub use function_notes::{FunctionNote, row_functions};
 pub use ir::{
@@ -142,3 +154,4 @@ pub use relation::{
     JoinKey, JoinKind, Measure, NamedExpr, NamedMeasure, NamedWindow, OrderKey, PublicColumn,
     PublicRows, Relation, WindowFunction,
 };
+pub use typical::{TYPICAL_ROWS, count_column};

@@ -20,9 +20,8 @@ pub const EXPRESSION_DEPTH_MAX: usize = 24;
 pub const RETRIED_NESTING_MAX: usize = 6;
 /// Longest literal or identifier, in bytes.
 pub const LITERAL_BYTES_MAX: usize = 1_024;
-/// Most steps of one LIKE: bytes of the text times bytes of the pattern. Beyond it the result is NULL, so
-/// that no one row can hold up a run.
-pub const LIKE_STEPS_MAX: usize = 1 << 20;
+/// Pattern times text, in bytes, up to which a LIKE goes back in the text rather than make an automaton ready.
+pub const LIKE_STEPS_GONE_BACK_MAX: usize = 4_096;
 /// Most terms of one list: `IN (...)`, `CASE` branches, arguments, `SELECT` and `GROUP BY` items.
 pub const LIST_TERMS_MAX: usize = 1_000;
 /// Longest text a function makes, in bytes: a longer one is NULL. Texts joined with themselves over
@@ -32,6 +31,10 @@ pub const MADE_TEXT_BYTES_MAX: usize = 4_096;
 pub const DIGITS_MAX: u8 = 15;
 /// Most results of functions that are tried to find the values of a key.
 pub const DOMAIN_TRIALS_MAX: usize = 400_000;
+/// Most steps in all that finding public values takes for one question: of its keys and computed columns, by
+/// functions and from filters, and at each partner. Each value that is listed or tried is one, and long texts
+/// are more.
+pub const DOMAIN_STEPS_MAX: usize = 2_000_000;
 /// Longest list of values that functions make for a key, in bytes.
 pub const DOMAIN_BYTES_MAX: usize = 1 << 24;
 /// Longest heading of a column of the answer, in bytes.

@@ -9,6 +9,8 @@ use sqlparser::ast::{DataType, TimezoneInfo, TypedString, Value};
 
 /// Length of a date as it is written.
 const DATE_BYTES: usize = "2019-07-01".len();
+/// Length of a time without seconds as it is written.
+const MINUTE_BYTES: usize = "2019-07-01 10:00".len();
 
 /// A constant, with a minus sign before it or not. NULL is refused: it is no constant.
 pub(crate) fn literal(value: &Value, negative: bool, place: Place) -> Result<Literal, PlanError> {
@@ -37,7 +39,17 @@ pub(crate) fn timestamp(typed: &TypedString, place: Place) -> Result<Literal, Pl
     else {
         return Err(PlanError::refused(Construct::TypedText, place));
     };
-    let micros = parse_time(text).filter(|_| !is_date || text.len() == DATE_BYTES);
+    if is_date && text.len() != DATE_BYTES {
+        return Err(PlanError::Timestamp { text: excerpt(text), place });
+    }
+    time_in(text, place)
+}
+
+/// The time a text of the question spells, seconds left out or not. Errors on any other text.
+pub(crate) fn time_in(text: &str, place: Place) -> Result<Literal, PlanError> {
+    // Values of rows are read by the stricter rule, which every node knows.
+    let whole = (text.len() == MINUTE_BYTES).then(|| format!("{text}:00"));
+    let micros = parse_time(whole.as_deref().unwrap_or(text));
     let micros = micros.ok_or_else(|| PlanError::Timestamp { text: excerpt(text), place })?;
     Ok(Literal::Timestamp(IntText(micros)))
 }
@@ -85,6 +97,19 @@ mod tests {
             "+019-01-01",
         ] {
             assert_eq!(parse_time(bad), None, "{bad:?} must be refused");
+        }
+    }
+
+    #[test]
+    fn a_time_of_the_question_may_leave_out_seconds_and_nothing_else() {
+        let read = |text: &str| time_in(text, Place::default());
+        let ten = Ok(Literal::Timestamp(IntText(1_561_975_200_000_000)));
+        assert_eq!(read("2019-07-01 10:00"), ten);
+        assert_eq!(read("2019-07-01T10:00"), ten);
+        assert_eq!(read("2019-07-01 10:00:00"), ten);
+        for bad in ["2019-07-01 10", "2019-07-01 24:00", "2019-07-01 1:000", "2019-07-01 10:0", ""]
+        {
+            assert!(matches!(read(bad), Err(PlanError::Timestamp { .. })), "{bad:?}");
         }
     }
 

@@ -223,7 +223,11 @@ enum Target {
 
 fn target(data_type: &DataType) -> Option<Target> {
     Some(Target::Type(match data_type {
-        DataType::Int(None)
+        DataType::TinyInt(None)
+        | DataType::SmallInt(None)
+        | DataType::Int2(None)
+        | DataType::Int4(None)
+        | DataType::Int(None)
         | DataType::Integer(None)
         | DataType::BigInt(None)
         | DataType::Int8(None)

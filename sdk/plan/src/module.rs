@@ -35,7 +35,7 @@ pub(crate) fn draft(
 ) -> Result<Draft, PlanError> {
     let query = parse(&body.rows)?;
     let clauses = clauses(&query)?;
-    clauses.refuse_recipe()?;
+    clauses.refuse_module_clauses()?;
     let related = Related::of(dictionary, &clauses)?;
     let scope = related.scope();
     let Some(dataset) = related.one_dataset(&clauses) else {
@@ -61,7 +61,7 @@ pub(crate) fn draft(
     let selected: Vec<Expr> =
         columns.iter().map(|column| Expr::Column { name: column.column.clone() }).collect();
     let (_, mut tables) = related.finish(&selected.iter().collect::<Vec<_>>());
-    for rows in &mut tables {
+    for rows in &mut tables.tables {
         rows.order_columns = dataset.order_columns.clone();
     }
     let contribution = ModuleContribution {
@@ -196,8 +196,7 @@ fn kind(column: &Column, place: Place) -> Result<ModuleColumnKind, PlanError> {
             ModuleColumnKind::Code { domain: vec![KeyValue::Bool(false), KeyValue::Bool(true)] }
         }
         (ColumnType::Text, None) => {
-            let expression = excerpt(column.name.as_str());
-            return Err(PlanError::NoDomain { expression, place, otherwise: "" });
+            return Err(PlanError::ModuleText { column: excerpt(column.name.as_str()), place });
         }
     })
 }

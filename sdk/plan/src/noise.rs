@@ -35,6 +35,8 @@ pub struct Spend {
 pub(crate) struct Need {
     /// What it sums, for people.
     pub name: String,
+    /// The figures that read it, for people.
+    pub figures: String,
     /// The largest change one person makes in one cell, in steps, from 1.
     pub sensitivity_steps: u64,
     /// The group of lanes that is charged once.
@@ -89,24 +91,34 @@ pub(crate) fn choose(l0: u32, needs: &[Need], spend: Spend) -> Result<Chosen, Pl
     if !cost_of_lanes(l0, &drawn.collect::<Vec<_>>())?.within(cost) {
         return Err(PlanError::CostAboveSpend);
     }
-    let split = split(&releases, &shares);
+    let by_lane = split(releases.iter().map(Release::named), &shares);
+    let by_figure = split(releases.iter().map(|release| release.figures.to_owned()), &shares);
     let plain = match (epsilon, rho) {
         (Some(_), Some(_)) => "chosen since its expected error is the smaller of the two offered",
         _ => "which goes with the one measure that is offered",
     };
-    let plain = format!("the noise is {}, {plain}{split}", measure.plain_name());
-    let why = format!("{why}{split}");
+    let plain = format!("the noise is {}, {plain}{by_figure}", measure.plain_name());
+    let why = format!("{why}{by_lane}");
     Ok(Chosen { noise, cost, mechanism: measure.name().to_owned(), why, plain })
 }
 
 /// What is charged once: a lane, or a group of lanes side by side.
 struct Release<'a> {
     name: &'a str,
+    figures: &'a str,
     lanes: usize,
     total_steps: u64,
     /// Factors of the squared sensitivity.
     squared: (u64, u64),
     weight: u128,
+}
+
+impl Release<'_> {
+    /// Its lanes by name.
+    fn named(&self) -> String {
+        let (name, more) = (excerpt(self.name), self.lanes.saturating_sub(1));
+        if more > 0 { format!("`{name} and {more} beside it`") } else { format!("`{name}`") }
+    }
 }
 
 fn releases(needs: &[Need]) -> Vec<Release<'_>> {
@@ -121,6 +133,7 @@ fn releases(needs: &[Need]) -> Vec<Release<'_>> {
         open = group;
         releases.push(Release {
             name: &need.name,
+            figures: &need.figures,
             lanes: 1,
             total_steps: need.one_of.map_or(need.sensitivity_steps, |one_of| one_of.total_steps),
             squared: need
@@ -181,27 +194,32 @@ fn wide_product(a: u128, b: u128) -> (u128, u128) {
     (a1 * b1 + high + carry, second << 64 | low)
 }
 
-/// `, split by ...`, where there is something to split.
-fn split(releases: &[Release<'_>], shares: &[u64]) -> String {
-    let whole: u128 = shares.iter().map(|share| u128::from(*share)).sum::<u128>().max(1);
-    let percent = |share: u128| (share * 100 + whole / 2) / whole;
-    let told = releases.iter().zip(shares).take(SHARES_TOLD_MAX);
-    let mut parts: Vec<String> = told
-        .map(|(release, share)| {
-            let name = excerpt(release.name);
-            let more = release.lanes.saturating_sub(1);
-            let name = if more > 0 { format!("{name} and {more} beside it") } else { name };
-            format!("{} % for `{name}`", percent(u128::from(*share)))
-        })
-        .collect();
+/// `; split by ...`, where there is something to split; what has one name is told together.
+fn split(names: impl Iterator<Item = String>, shares: &[u64]) -> String {
+    let mut parts: Vec<(String, u128)> = Vec::new();
+    for (name, share) in names.zip(shares) {
+        match parts.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, sum)) => *sum += u128::from(*share),
+            None => parts.push((name, u128::from(*share))),
+        }
+    }
     if parts.len() < 2 {
         return String::new();
     }
-    let rest: u128 = shares.iter().skip(SHARES_TOLD_MAX).map(|share| u128::from(*share)).sum();
-    if rest > 0 {
-        parts.push(format!("{} % for {} others", percent(rest), releases.len() - SHARES_TOLD_MAX));
+    parts.sort_by_key(|(_, share)| std::cmp::Reverse(*share));
+    let whole = parts.iter().map(|(_, share)| share).sum::<u128>().max(1);
+    let percent = |share: u128| (share * 100 + whole / 2) / whole;
+    let told = parts.iter().take(SHARES_TOLD_MAX);
+    let mut told: Vec<String> =
+        told.map(|(name, share)| format!("{} % for {name}", percent(*share))).collect();
+    let others = parts.iter().skip(SHARES_TOLD_MAX).map(|(_, share)| *share);
+    let (count, rest) = (others.clone().count(), others.sum());
+    match count {
+        0 => {}
+        1 => told.push(format!("{} % for 1 other", percent(rest))),
+        _ => told.push(format!("{} % for {count} others", percent(rest))),
     }
-    format!("; split by how much each adds to the error of the figures: {}", parts.join(", "))
+    format!("; split by how much each adds to the error of the figures: {}", told.join(", "))
 }
 
 #[derive(Clone, Copy)]
@@ -288,7 +306,7 @@ mod tests {
     use cloister_terms::limits::{GROUP_CAP_MAX, LANES_MAX};
 
     fn need(sensitivity_steps: u64, weight: u32) -> Need {
-        Need { name: "n".into(), sensitivity_steps, one_of: None, weight }
+        Need { name: "n".into(), figures: String::new(), sensitivity_steps, one_of: None, weight }
     }
 
     fn group(sensitivity_steps: u64, total_steps: u64, lanes: usize) -> Vec<Need> {

@@ -2,27 +2,28 @@
 //! people only, never part of a digest; no symbol of the privacy mathematics may appear here.
 
 use crate::ir::{Contribute, ContributionPlan, LaneExpr, ModuleContribution, SqlContribution};
-use crate::told::told;
+use crate::summed::Summed;
+use crate::told::{LookedUp, told};
 use cloister_terms::limits::PRIVATE_KEY_BYTES_MAX;
 use cloister_terms::{Bounds, ModuleNumbers, OutputShape, PrivateKeys};
 
 /// Notes on a plan, in the order in which data flows, with the round before it, if there is one; the caps
-/// asked for are told where they were lowered.
+/// asked for (rows, groups) are told where they were lowered; `looked_up` names the public tables.
 pub(crate) fn notes(
     plan: &ContributionPlan,
     keys_plan: Option<&ContributionPlan>,
-    row_cap_asked: u32,
-    group_cap_asked: u32,
+    caps_asked: (u32, u32),
+    looked_up: &[LookedUp],
 ) -> Vec<String> {
     let mut notes = Vec::new();
     tables(plan, &mut notes);
     if let Contribute::Sql(sql) = &plan.contribute {
-        notes.extend(told(plan, &sql.relation));
+        notes.extend(told(plan, &sql.relation, looked_up));
         keys(plan, sql, &mut notes);
     }
-    caps(plan, row_cap_asked, group_cap_asked, &mut notes);
+    caps(plan, caps_asked, &mut notes);
     match &plan.contribute {
-        Contribute::Sql(sql) => sql.lanes.iter().for_each(|lane| notes.extend(lane_note(lane))),
+        Contribute::Sql(sql) => lane_notes(sql, &plan.shape, &mut notes),
         Contribute::Module(module) => {
             notes.push("the module sees one person at a time".to_owned());
             notes.extend(module_notes(module, &plan.shape));
@@ -133,14 +134,17 @@ fn keys(plan: &ContributionPlan, sql: &SqlContribution, notes: &mut Vec<String>)
 
 fn caps(
     plan: &ContributionPlan,
-    row_cap_asked: u32,
-    group_cap_asked: u32,
+    (row_cap_asked, group_cap_asked): (u32, u32),
     notes: &mut Vec<String>,
 ) {
     let rows = counted(plan.row_cap.into(), "row", "rows");
-    notes.push(format!(
-        "at most {rows} of one person are used; of a person with more, a fair sample of {rows}"
-    ));
+    notes.push(match plan.row_cap {
+        1 => "at most 1 row of one person is used; of a person with more, one by a fair choice"
+            .to_owned(),
+        _ => format!(
+            "at most {rows} of one person are used; of a person with more, a fair sample of {rows}"
+        ),
+    });
     if plan.row_cap < row_cap_asked {
         notes.push(format!(
             "the row cap was lowered from {row_cap_asked} to {}: one person cannot have more rows here",
@@ -169,18 +173,17 @@ fn caps(
     }
 }
 
-fn lane_note(lane: &LaneExpr) -> Option<String> {
-    let LaneExpr::SumClamped { expr, bounds } = lane else { return None };
-    Some(format!(
-        "each value of {expr} is rounded to {} and kept within {bounds}; a missing value adds nothing",
-        step(*bounds)
-    ))
-}
-
-fn step(bounds: Bounds) -> String {
-    match bounds.grid_bits() {
-        0 => "a whole number".to_owned(),
-        bits => format!("a multiple of 1/{}", 1u64 << bits),
+/// How the values that sums are made of are rounded and bounded: those that people wrote, whatever is summed
+/// of them.
+fn lane_notes(sql: &SqlContribution, shape: &OutputShape, notes: &mut Vec<String>) {
+    let summed = Summed::of(shape);
+    for (lane, at) in sql.lanes.iter().zip(0u32..) {
+        let LaneExpr::SumClamped { expr, bounds } = lane else { continue };
+        let Some(kept) = summed.kept(at, expr, *bounds) else { continue };
+        let note = format!("{kept}; a missing value adds nothing");
+        if !notes.contains(&note) {
+            notes.push(note);
+        }
     }
 }
 

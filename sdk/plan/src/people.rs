@@ -44,6 +44,7 @@ pub(crate) fn choose_with(
     }
     let people = kinds.iter().map(|kind| Need {
         name: name(*kind).to_owned(),
+        figures: String::new(),
         sensitivity_steps: DIAGNOSTIC_SENSITIVITY,
         one_of: None,
         weight: 0,

@@ -4,15 +4,17 @@
 
 use crate::error::{Place, PlanError, excerpt};
 use crate::figure_notes::figure_notes;
-use crate::ir::{Contribute, ContributionPlan, PLAN_VERSION, RowPlan};
+use crate::ir::{Contribute, ContributionPlan, PLAN_VERSION};
 use crate::keys_round::keys_draft;
 use crate::limits::SENSITIVITY_STEPS_MAX;
 use crate::noise::{Chosen, Need, Spend, choose};
 use crate::notes;
 use crate::people::{choose_with, kinds, people_notes};
 use crate::pointed::Places;
+use crate::relate::Read;
 use crate::served::served;
 use crate::sql::Unlisted;
+use crate::told::LookedUp;
 use crate::{module, sql};
 use cloister_dp::key_threshold;
 use cloister_terms::analysis::ColumnUse;
@@ -65,6 +67,8 @@ pub struct Planned {
     keys_round: Option<KeysRound>,
     /// Row cap and group cap as they were asked for.
     caps_asked: (u32, u32),
+    /// The public tables that are read, by name.
+    looked_up: Vec<LookedUp>,
 }
 
 impl Planned {
@@ -98,8 +102,8 @@ impl Planned {
     /// What is dropped, kept, rounded and capped, in plain words. Made when asked for: expected errors take
     /// longer than the plan, and no node needs them.
     pub fn notes(&self) -> Vec<String> {
-        let (row_cap, group_cap) = self.caps_asked;
-        let mut notes = notes::notes(&self.plan, self.keys_plan.as_ref(), row_cap, group_cap);
+        let keys_plan = self.keys_plan.as_ref();
+        let mut notes = notes::notes(&self.plan, keys_plan, self.caps_asked, &self.looked_up);
         notes.extend(figure_notes(&self.plan.shape));
         notes.extend(people_notes(&self.plan.shape));
         notes
@@ -108,7 +112,7 @@ impl Planned {
 
 /// What a front end makes of a body, before noise.
 pub(crate) struct Draft {
-    pub tables: Vec<RowPlan>,
+    pub tables: Read,
     pub contribute: Contribute,
     pub keys: Vec<KeyDimension>,
     pub lanes: Vec<DraftLane>,
@@ -202,8 +206,10 @@ fn finish(
     dictionary: &Dictionary,
 ) -> Result<Planned, PlanError> {
     let first = (question.rounds > 1).then(|| keys_draft(&draft)).transpose()?;
+    let (work, looked_up) = (draft.tables.work.clone(), draft.tables.looked_up.clone());
     let (mut plan, chosen) = with_noise(draft, question, dictionary)?;
-    let held = served(dictionary, &plan);
+    let held = served(dictionary, &plan, &work);
+    let held = held.map_err(|used_up| used_up.at(Place::default()))?;
     if held.is_empty() && !dictionary.holdings.is_empty() {
         return Err(PlanError::HeldByNobody);
     }
@@ -227,6 +233,7 @@ fn finish(
     Ok(Planned {
         columns: columns_used(&plan),
         caps_asked: (question.row_cap, question.group_cap),
+        looked_up,
         digest: plan.digest()?,
         keys_round: keys_round.transpose()?,
         cost: Cost { delta: delta.unwrap_or(Delta::ZERO), ..chosen.cost },
@@ -257,6 +264,7 @@ fn with_noise(
 ) -> Result<(ContributionPlan, Chosen), PlanError> {
     let Draft { tables, contribute, keys, lanes, columns, recipe, private, .. } = draft;
     let Draft { row_cap, cells_per_person_max, .. } = draft;
+    let tables = tables.tables;
     let mut shape = OutputShape {
         keys,
         lanes: Vec::new(),
@@ -275,7 +283,10 @@ fn with_noise(
     let allowed = datasets.filter_map(|dataset| dataset.groups_per_unit_max).min();
     let asked = question.group_cap.min(allowed.unwrap_or(u32::MAX));
     let group_cap = u32::try_from(reach).unwrap_or(u32::MAX).min(asked);
-    let needs = lanes.iter().map(need).collect::<Result<Vec<_>, _>>()?;
+    let mut needs = lanes.iter().map(need).collect::<Result<Vec<_>, _>>()?;
+    for (need, figures) in needs.iter_mut().zip(read_by(&shape.columns, lanes.len())) {
+        need.figures = figures;
+    }
     let (chosen, diagnostics) = match kinds(question) {
         [] => (choose(group_cap, &needs, question.spend)?, Vec::new()),
         kinds => choose_with(kinds, group_cap, &needs, question.spend)?,
@@ -349,6 +360,28 @@ fn columns_used(plan: &ContributionPlan) -> Vec<ColumnUse> {
     used
 }
 
+/// The headings of the columns that read each lane, for people.
+fn read_by(columns: &[ResultColumn], lanes: usize) -> Vec<String> {
+    let mut headings: Vec<Vec<String>> = vec![Vec::new(); lanes];
+    for column in columns {
+        for lane in column.formula.lanes() {
+            if let Some(headings) = headings.get_mut(lane as usize) {
+                headings.push(format!("`{}`", excerpt(&column.name)));
+            }
+        }
+    }
+    let told = headings.into_iter().map(|headings| match headings.as_slice() {
+        [] => "what no column shows".to_owned(),
+        [first, second, more, ..] => {
+            let others = headings.len() - 2;
+            let others = if others == 1 { more.clone() } else { format!("{others} more") };
+            format!("{first}, {second} and {others}")
+        }
+        few => few.join(" and "),
+    });
+    told.collect()
+}
+
 fn need(lane: &DraftLane) -> Result<Need, PlanError> {
     let is_exact = |steps: &u64| *steps <= SENSITIVITY_STEPS_MAX;
     let too_sensitive = || PlanError::TooSensitive {
@@ -359,6 +392,7 @@ fn need(lane: &DraftLane) -> Result<Need, PlanError> {
     let sensitivity_steps = lane.sensitivity_steps.filter(is_exact).ok_or_else(too_sensitive)?;
     Ok(Need {
         name: lane.name.clone(),
+        figures: String::new(),
         sensitivity_steps,
         one_of: lane.one_of,
         weight: lane.weight,

@@ -1,7 +1,8 @@
 //! The place of a refusal in the text, as a person sees it: the line, and a caret under the column.
 //! It shows what was written and nothing else; an error without a place gets no caret.
 
-use crate::error::{Place, PlanError};
+use crate::error::PlanError;
+use crate::limits::EXCERPT_CHARS_MAX;
 use cloister_terms::shape::ShapeError;
 use serde::Serialize;
 use std::fmt;
@@ -10,6 +11,15 @@ use std::fmt;
 const SHOWN_CHARS_MAX: usize = 96;
 /// Characters kept before the column when a line is cut.
 const BEFORE_CHARS: usize = 40;
+
+/// A place in the text, counted from 1; line 0 when unknown. Shown as ` (line 1, column 8)`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Place {
+    /// Line, from 1.
+    pub line: u64,
+    /// Column, in characters, from 1.
+    pub column: u64,
+}
 
 /// One line of a text, with the column that an error is about.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -45,6 +55,7 @@ impl PlanError {
         let Places { select, groups } = places;
         match self {
             Self::PlanTooDeep { .. } => Self::PlanTooDeep { place: select },
+            Self::TooMuchWork { .. } => Self::TooMuchWork { place: groups },
             Self::Shape { error, .. } => Self::Shape { error, place: groups },
             Self::PrivateSums { found, .. } => Self::PrivateSums { found, place: groups },
             other => other,
@@ -55,10 +66,13 @@ impl PlanError {
     pub fn place(&self) -> Option<Place> {
         let place = match self {
             Self::ForbiddenCharacter { place, .. }
+            | Self::Sign { place, .. }
+            | Self::Syntax { place, .. }
             | Self::TooMany { place, .. }
             | Self::LongLiteral { place }
             | Self::TooDeep { place }
             | Self::PlanTooDeep { place }
+            | Self::TooMuchWork { place }
             | Self::NoAggregate { place }
             | Self::Shape { place, .. }
             | Self::TooSensitive { place, .. }
@@ -95,14 +109,14 @@ impl PlanError {
             | Self::Extreme { place, .. }
             | Self::Share { place, .. }
             | Self::NoDomain { place, .. }
+            | Self::ModuleText { place, .. }
+            | Self::FractionKey { place, .. }
             | Self::NotGrouped { place, .. }
             | Self::KeyNotShown { place, .. }
             | Self::Twice { place, .. }
             | Self::Ordinal { place, .. }
             | Self::HeadingIsColumn { place, .. }
             | Self::Heading { place, .. } => *place,
-            // The parser says it in words only.
-            Self::Syntax { message } => said_place(message)?,
             _ => return None,
         };
         (place.line > 0).then_some(place)
@@ -121,7 +135,6 @@ impl Pointed {
         let index = usize::try_from(line).ok()?.checked_sub(1)?;
         let at = usize::try_from(column).ok()?.checked_sub(1)?;
         let whole: Vec<char> = text.split('\n').nth(index)?.chars().collect();
-        let at = start_of_call(&whole, at);
         let from = if whole.len() > SHOWN_CHARS_MAX { at.saturating_sub(BEFORE_CHARS) } else { 0 };
         let kept = whole.iter().skip(from).take(SHOWN_CHARS_MAX).copied();
         let shown: String = kept.map(|c| if is_plain(c) { c } else { ' ' }).collect();
@@ -130,33 +143,29 @@ impl Pointed {
     }
 }
 
-/// The start of the name before a parenthesis: a call is refused there, but meant by its name.
-fn start_of_call(line: &[char], at: usize) -> usize {
-    if line.get(at) != Some(&'(') {
-        return at;
-    }
-    let name = line.iter().take(at).rev().take_while(|c| c.is_ascii_alphanumeric() || **c == '_');
-    at.saturating_sub(name.count())
-}
-
 /// One cell of a terminal, as far as a caret must know.
 fn is_plain(c: char) -> bool {
     !c.is_control()
         && !matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
-/// `... Line: 3, Column: 5` of the parser, `... (line 3, column 5)` of ours.
-fn said_place(message: &str) -> Option<Place> {
-    let folded = message.to_ascii_lowercase();
-    let number_after = |text: &str, word: &str| -> Option<(u64, usize)> {
-        let start = text.rfind(word)?.checked_add(word.len())?;
-        let rest = text.get(start..)?.trim_start_matches([':', ' ']);
-        let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
-        Some((digits.parse().ok()?, start))
-    };
-    let (column, end) = number_after(&folded, "column")?;
-    let (line, _) = number_after(folded.get(..end)?, "line")?;
-    Some(Place { line, column })
+/// The beginning of a text of unknown length, on one line, for an error.
+pub(crate) fn excerpt(text: &str) -> String {
+    let shown = |c: char| if c.is_control() { ' ' } else { c };
+    let mut start: String = text.chars().take(EXCERPT_CHARS_MAX).map(shown).collect();
+    if text.chars().nth(EXCERPT_CHARS_MAX).is_some() {
+        start.push_str("...");
+    }
+    start
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.line == 0 {
+            return Ok(());
+        }
+        write!(f, " (line {}, column {})", self.line, self.column)
+    }
 }
 
 impl fmt::Display for Pointed {

@@ -1,19 +1,21 @@
-//! HAVING, ORDER BY and LIMIT as a recipe over noised figures. They cost nothing but the figures they read
-//! and never reach a node's rows: a condition on rows must stand in WHERE.
+//! HAVING, ORDER BY and LIMIT as a recipe over noised figures and keys. They cost nothing but the figures they
+//! read and never reach a node's rows: a condition on rows must stand in WHERE.
 
 use crate::clauses::Clauses;
 use crate::construct::Construct;
 use crate::error::{Place, PlanError};
 use crate::expr::Literal;
-use crate::figures::{figure, figure_or_constant};
+use crate::figures::Reading;
 use crate::lanes::Lanes;
 use crate::limits::{EXPRESSION_DEPTH_MAX, LIST_TERMS_MAX};
-use crate::literal::literal;
+use crate::literal::{literal, time_in};
 use crate::lower::lower;
-use crate::scope::{Scope, folded};
+use crate::scope::Scope;
 use crate::syntax::{place_of, too_long, unwrapped};
 use crate::typed::Typed;
-use cloister_terms::{Condition, FigureCompare, Formula, Recipe, ResultColumn, SortKey};
+use cloister_terms::{
+    ColumnType, Condition, FigureCompare, Formula, KeyValue, Recipe, ResultColumn, SortKey,
+};
 use sqlparser::ast::{
     BinaryOperator, Expr as Ast, LimitClause, Offset, OrderByExpr, OrderByKind, OrderByOptions,
     UnaryOperator,
@@ -45,7 +47,7 @@ pub(crate) fn recipe(
             return Err(too_long(clauses.place));
         }
         for key in keys {
-            order.push(named.sort_key(key, lanes)?);
+            order.push(named.sort_key(key, clauses.having.is_some(), lanes)?);
         }
     }
     let (limit, offset) = match clauses.limit {
@@ -53,6 +55,13 @@ pub(crate) fn recipe(
         None => (None, None),
     };
     Ok(Recipe { having, order, limit, offset })
+}
+
+/// What a condition compares: its left side, made once however often it is read.
+enum Compared {
+    /// A key of the answer, by its dimension.
+    Key(u32),
+    Figure(Formula),
 }
 
 impl Named<'_, '_> {
@@ -69,6 +78,7 @@ impl Named<'_, '_> {
         if depth >= EXPRESSION_DEPTH_MAX {
             return Err(PlanError::TooDeep { place });
         }
+        let turned = |op: FigureCompare, turn: bool| if turn { op.negated() } else { op };
         let mut inner = |ast: &Ast, turned| self.condition(ast, negated ^ turned, depth + 1, lanes);
         match ast {
             Ast::UnaryOp { op: UnaryOperator::Not, expr } => inner(expr, true),
@@ -80,39 +90,146 @@ impl Named<'_, '_> {
             }
             Ast::BinaryOp { left, op, right } => {
                 let refused = || PlanError::refused(Construct::Having, place);
-                let op = compare_op(op).ok_or_else(refused)?;
-                let op = if negated { op.negated() } else { op };
-                let (left, right) = (self.figure(left, lanes)?, self.figure(right, lanes)?);
-                Ok(Condition::Compare { op, left, right })
+                let op = turned(compare_op(op).ok_or_else(refused)?, negated);
+                // A key may stand on either side.
+                if self.key(left).is_none() && self.key(right).is_some() {
+                    let of = self.compared(right, lanes)?;
+                    return self.against(op.swapped(), &of, left, lanes);
+                }
+                let of = self.compared(left, lanes)?;
+                self.against(op, &of, right, lanes)
             }
             Ast::Between { expr, negated: not, low, high } => {
-                let of = self.figure(expr, lanes)?;
-                let (low, high) = (self.figure(low, lanes)?, self.figure(high, lanes)?);
-                let side = |op: FigureCompare, right| {
-                    let op = if *not ^ negated { op.negated() } else { op };
-                    Condition::Compare { op, left: of.clone(), right }
-                };
-                let sides = vec![
-                    side(FigureCompare::GreaterOrEqual, low),
-                    side(FigureCompare::LessOrEqual, high),
-                ];
-                Ok(joined(!(*not ^ negated), sides))
+                let turn = *not ^ negated;
+                let of = self.compared(expr, lanes)?;
+                let ends =
+                    [(FigureCompare::GreaterOrEqual, low), (FigureCompare::LessOrEqual, high)];
+                let sides = ends.map(|(op, end)| self.against(turned(op, turn), &of, end, lanes));
+                Ok(joined(!turn, sides.into_iter().collect::<Result<_, _>>()?))
             }
-            _ => Err(PlanError::refused(Construct::Having, place)),
+            Ast::InList { expr, list, negated: not } => {
+                if list.len() > LIST_TERMS_MAX {
+                    return Err(too_long(place));
+                }
+                let turn = *not ^ negated;
+                let (of, op) = (self.compared(expr, lanes)?, turned(FigureCompare::Equal, turn));
+                let each = list.iter().map(|value| self.against(op, &of, value, lanes));
+                Ok(joined(turn, each.collect::<Result<_, _>>()?))
+            }
+            Ast::IsNull(of) => self.defined(of, negated, lanes),
+            Ast::IsNotNull(of) => self.defined(of, !negated, lanes),
+            other => self.truth(other, negated),
         }
     }
 
-    /// A figure of a condition: a heading, an aggregate, a constant, or arithmetic on aggregates.
-    fn figure(&self, ast: &Ast, lanes: &mut Lanes) -> Result<Formula, PlanError> {
+    /// A comparison with what stands on its right side.
+    fn against(
+        &self,
+        op: FigureCompare,
+        of: &Compared,
+        other: &Ast,
+        lanes: &mut Lanes,
+    ) -> Result<Condition, PlanError> {
+        Ok(match of {
+            Compared::Key(dimension) => {
+                let (dimension, value) = (*dimension, self.key_value(*dimension, other)?);
+                Condition::Key { op, dimension, value }
+            }
+            Compared::Figure(left) => {
+                Condition::Compare { op, left: left.clone(), right: self.figure(other, lanes)? }
+            }
+        })
+    }
+
+    fn compared(&self, ast: &Ast, lanes: &mut Lanes) -> Result<Compared, PlanError> {
+        match self.key(ast) {
+            Some(dimension) => Ok(Compared::Key(dimension)),
+            None => self.figure(ast, lanes).map(Compared::Figure),
+        }
+    }
+
+    /// `IS NOT NULL`, or its opposite. A key is on no row NULL.
+    fn defined(&self, ast: &Ast, defined: bool, lanes: &mut Lanes) -> Result<Condition, PlanError> {
+        Ok(match self.compared(ast, lanes)? {
+            Compared::Key(_) => joined(defined, Vec::new()),
+            Compared::Figure(of) => Condition::Defined { of, defined },
+        })
+    }
+
+    /// A key that is a truth value by itself. Errors on everything else.
+    fn truth(&self, ast: &Ast, negated: bool) -> Result<Condition, PlanError> {
+        let refused = || PlanError::refused(Construct::Having, place_of(ast));
+        let dimension = self.key(ast).ok_or_else(refused)?;
+        if self.key_type(dimension) != Some(ColumnType::Bool) {
+            return Err(refused());
+        }
+        let (op, value) = (FigureCompare::Equal, KeyValue::Bool(!negated));
+        Ok(Condition::Key { op, dimension, value })
+    }
+
+    /// The key of the answer that an expression is, by its heading or as GROUP BY has it.
+    fn key(&self, ast: &Ast) -> Option<u32> {
         let ast = unwrapped(ast);
-        match self.headed(ast) {
-            Some(Formula::Key { .. }) => Err(PlanError::refused(Construct::Having, place_of(ast))),
-            Some(formula) => Ok(formula),
-            None => figure_or_constant(self.scope, ast)?.formula(lanes, self.scope),
+        match self.reading().column(ast) {
+            Some(Formula::Key { dimension }) => return Some(*dimension),
+            Some(_) => return None,
+            None => {}
         }
+        let key = lower(self.scope, ast).ok()?;
+        if constant(&key).is_some() { None } else { self.dimension(&key) }
     }
 
-    fn sort_key(&self, key: &OrderByExpr, lanes: &mut Lanes) -> Result<SortKey, PlanError> {
+    fn dimension(&self, key: &Typed) -> Option<u32> {
+        let dimension = self.group_by.iter().position(|other| other.expr == key.expr)?;
+        u32::try_from(dimension).ok()
+    }
+
+    fn key_type(&self, dimension: u32) -> Option<ColumnType> {
+        self.group_by.get(dimension as usize).map(|key| key.column_type)
+    }
+
+    /// The constant that a key is compared with, of the key's own type. Errors on everything else.
+    fn key_value(&self, dimension: u32, ast: &Ast) -> Result<KeyValue, PlanError> {
+        let place = place_of(ast);
+        let refused = || PlanError::refused(Construct::KeyFigure, place);
+        if self.reading().has_figure(ast) || self.key(ast).is_some() {
+            return Err(refused());
+        }
+        let typed = lower(self.scope, ast)?;
+        let value = constant(&typed).ok_or_else(refused)?;
+        let wanted = self.key_type(dimension).ok_or_else(refused)?;
+        let read = match (wanted, value) {
+            (ColumnType::Timestamp, Literal::Text(text)) => time_in(text, place)?.key_value(),
+            // 3.0 is the whole number 3; a conversion saturates, and what is beyond is no key.
+            (ColumnType::Int64, Literal::Float(float)) if float.value().fract() == 0.0 => {
+                Some(KeyValue::Int(float.value() as i64))
+            }
+            _ => value.key_value().filter(|value| value.column_type() == wanted),
+        };
+        read.ok_or_else(|| {
+            typed.wrong("a value of the key's own type", "compare the key with its own values")
+        })
+    }
+
+    /// A figure of HAVING: a heading, an aggregate, a constant, or what is computed from them.
+    fn figure(&self, ast: &Ast, lanes: &mut Lanes) -> Result<Formula, PlanError> {
+        let figure = self.reading().figure_or_constant(ast).map_err(|error| match error {
+            // Beside figures that would be a row's value; here, rows are not even there.
+            PlanError::NotGrouped { place, .. } => PlanError::refused(Construct::Having, place),
+            other => other,
+        })?;
+        if let Some(place) = figure.across() {
+            return Err(PlanError::refused(Construct::AcrossHaving, place));
+        }
+        figure.formula(lanes, self.scope, self.group_by)
+    }
+
+    fn sort_key(
+        &self,
+        key: &OrderByExpr,
+        is_chosen: bool,
+        lanes: &mut Lanes,
+    ) -> Result<SortKey, PlanError> {
         let OrderByExpr { expr, options: OrderByOptions { asc, nulls_first }, with_fill } = key;
         let ast = unwrapped(expr);
         let place = place_of(ast);
@@ -120,22 +237,22 @@ impl Named<'_, '_> {
             return Err(PlanError::refused(Construct::OrderBy, place));
         }
         let descending = *asc == Some(false);
-        let formula = match self.headed(ast) {
-            Some(formula) => formula,
-            None => match figure(self.scope, ast)? {
-                Some(figure) => figure.formula(lanes, self.scope)?,
+        let reading = self.reading();
+        let formula = match reading.column(ast) {
+            Some(formula) => formula.clone(),
+            None => match reading.figure(ast)? {
+                Some(figure) if is_chosen && figure.across().is_some() => {
+                    return Err(PlanError::refused(Construct::AcrossHaving, place));
+                }
+                Some(figure) => figure.formula(lanes, self.scope, self.group_by)?,
                 None => self.key_or_position(ast, place)?,
             },
         };
         Ok(SortKey { formula, descending })
     }
 
-    /// The column of the answer that a bare name is the heading of.
-    fn headed(&self, ast: &Ast) -> Option<Formula> {
-        let Ast::Identifier(ident) = ast else { return None };
-        let name = folded(ident);
-        let column = self.columns.iter().find(|column| column.name == name)?;
-        Some(column.formula.clone())
+    fn reading(&self) -> Reading<'_, '_> {
+        Reading { scope: self.scope, columns: self.columns }
     }
 
     fn key_or_position(&self, ast: &Ast, place: Place) -> Result<Formula, PlanError> {
@@ -143,13 +260,11 @@ impl Named<'_, '_> {
         if let Some(Literal::Int(position)) = constant(&key) {
             let index = usize::try_from(position.0).ok().and_then(|at| at.checked_sub(1));
             let column = index.and_then(|index| self.columns.get(index));
-            let text = position.0.to_string();
-            let column = column.ok_or(PlanError::Ordinal { text, place })?;
+            let column = column.ok_or(PlanError::refused(Construct::OrderByPlace, place))?;
             return Ok(column.formula.clone());
         }
-        let dimension = self.group_by.iter().position(|other| other.expr == key.expr);
-        let dimension = dimension.and_then(|dimension| u32::try_from(dimension).ok());
-        let dimension = dimension.ok_or(PlanError::refused(Construct::OrderBy, place))?;
+        let dimension =
+            self.dimension(&key).ok_or(PlanError::refused(Construct::OrderBy, place))?;
         Ok(Formula::Key { dimension })
     }
 }

@@ -12,10 +12,14 @@ use crate::limits::{
 };
 use crate::lower::condition;
 use crate::parts::query_parts;
+use crate::pinned::Pinned;
 use crate::range::Range;
 use crate::relation::{NamedExpr, Relation};
 use crate::scope::{Scope, ScopeColumn, Source, folded, place_of_ident};
 use crate::steps::{Tables, reads};
+use crate::syntax::place_of;
+use crate::told::LookedUp;
+use crate::work::Work;
 use cloister_terms::{Dataset, Dictionary, KeyValue, Name};
 use sqlparser::ast::{Query, SetExpr, SetOperator, SetQuantifier, TableFactor, With};
 use std::cell::Cell;
@@ -27,7 +31,18 @@ use std::sync::Arc;
 pub(crate) struct Related<'q> {
     builder: Builder<'q>,
     rows: Rows,
-    filter: Option<Expr>,
+    /// What WHERE says of them.
+    pinned: Rc<Pinned>,
+}
+
+/// What is read of each table.
+#[derive(Debug, Clone)]
+pub(crate) struct Read {
+    pub tables: Vec<RowPlan>,
+    /// What finding public values has cost so far: which of them a partner holds is found later.
+    pub work: Work,
+    /// The public tables among it.
+    pub looked_up: Vec<LookedUp>,
 }
 
 /// Rows of one person, with what is known of their columns.
@@ -44,6 +59,10 @@ pub(crate) struct Rows {
 pub(crate) struct Builder<'q> {
     pub dictionary: &'q Dictionary,
     pub tables: Tables<'q>,
+    /// What finding public values has cost so far.
+    pub work: Work,
+    /// The public tables joined so far.
+    pub looked_up: Vec<LookedUp>,
     steps: usize,
     depth: usize,
     domain_values: usize,
@@ -68,6 +87,8 @@ impl<'q> Related<'q> {
         let mut builder = Builder {
             dictionary,
             tables: Tables::default(),
+            work: Work::default(),
+            looked_up: Vec::new(),
             steps: 0,
             depth: 0,
             domain_values: 0,
@@ -76,18 +97,19 @@ impl<'q> Related<'q> {
         let env = builder.bound(clauses.with, &Env::default())?;
         let mut rows = builder.from(clauses.from, &env, clauses.place)?;
         env.all_used(clauses.with)?;
-        let mut filter_kept = None;
+        let mut pinned = Pinned::default();
         if let Some(filter) = clauses.filter {
-            let kept = condition(&Scope::of(&rows.sources), filter)?;
-            rows.relation = builder.tables.filtered(rows.relation, kept.clone());
-            filter_kept = Some(kept);
+            let kept = condition(&Scope::of(&rows.sources, &builder.work), filter)?;
+            pinned = builder.pinned(&kept, place_of(filter))?;
+            rows.relation = builder.tables.filtered(rows.relation, kept);
         }
-        Ok(Self { builder, rows, filter: filter_kept })
+        Ok(Self { builder, rows, pinned: Rc::new(pinned) })
     }
 
     /// The names that the query's expressions may use.
     pub fn scope(&self) -> Scope<'static> {
-        Scope { filter: self.filter.clone(), ..Scope::of(&self.rows.sources) }
+        let names = Scope::of(&self.rows.sources, &self.builder.work);
+        Scope { pinned: Rc::clone(&self.pinned), ..names }
     }
 
     /// Rows of one person at most.
@@ -108,14 +130,16 @@ impl<'q> Related<'q> {
     }
 
     /// The relation and what is read of each table, for expressions that read these columns.
-    pub fn finish(self, exprs: &[&Expr]) -> (Relation, Vec<RowPlan>) {
+    pub fn finish(self, exprs: &[&Expr]) -> (Relation, Read) {
         let mut needed: BTreeSet<Name> = BTreeSet::new();
         for expr in exprs {
             expr.each_column(&mut |name| {
                 needed.insert(name.clone());
             });
         }
-        self.builder.tables.finish(self.rows.relation, &needed)
+        let Builder { tables, work, looked_up, .. } = self.builder;
+        let (relation, tables) = tables.finish(self.rows.relation, &needed);
+        (relation, Read { tables, work, looked_up })
     }
 }
 
@@ -144,12 +168,28 @@ impl<'q> Builder<'q> {
         Ok(())
     }
 
-    /// Every value an expression can have but NULL, where they are public and not too many in all.
-    pub fn values(&mut self, expr: &Expr, scope: &Scope<'_>) -> Option<Arc<[KeyValue]>> {
+    /// Every value an expression can have but NULL, where they are public and not too many in all. Errors
+    /// when finding them is more work than the question has left.
+    pub fn values(
+        &mut self,
+        expr: &Expr,
+        scope: &Scope<'_>,
+        place: Place,
+    ) -> Result<Option<Arc<[KeyValue]>>, PlanError> {
         let columns = reads(expr);
         let domains = columns.iter().filter_map(|name| scope.entry(name)?.domain.as_ref());
-        let work = domains.fold(1usize, |sum, domain| sum.saturating_add(domain.len()));
-        self.listed(work).then(|| keys::values(expr, scope).map(Arc::from)).flatten()
+        let count = domains.fold(1usize, |sum, domain| sum.saturating_add(domain.len()));
+        if !self.listed(count) {
+            return Ok(None);
+        }
+        let values = keys::values(expr, scope).map_err(|used_up| used_up.at(place))?;
+        Ok(values.map(Arc::from))
+    }
+
+    /// What a filter says of the rows it keeps. Errors when reading it is more work than the question has
+    /// left.
+    pub fn pinned(&self, filter: &Expr, place: Place) -> Result<Pinned, PlanError> {
+        Pinned::of(filter, &self.work).map_err(|used_up| used_up.at(place))
     }
 
     /// Whether so many more values may be listed.
@@ -272,10 +312,10 @@ impl<'q> Builder<'q> {
             let others: Vec<&ScopeColumn> = others.collect();
             column.range = Range::union(others.iter().map(|other| other.range));
             column.never_null = others.iter().all(|other| other.never_null);
-            let work =
+            let count =
                 others.iter().filter_map(|other| other.domain.as_ref()).map(|d| d.len()).sum();
             column.domain =
-                self.listed(work).then(|| united_domain(&others)).flatten().map(Arc::from);
+                self.listed(count).then(|| united_domain(&others)).flatten().map(Arc::from);
         }
         let rows_max = parts.iter().fold(0u64, |sum, part| sum.saturating_add(part.rows_max));
         // Steps of a union have the same names; those of the first part are taken.

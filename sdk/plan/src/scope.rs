@@ -5,12 +5,17 @@
 use crate::calls::{self, Calls};
 use crate::error::{Place, PlanError, excerpt};
 use crate::expr::{Expr, Literal};
+use crate::pinned::Pinned;
 use crate::range::{Range, is_never_null};
+use crate::steps::reads;
 use crate::syntax::unwrapped;
 use crate::text::place;
 use crate::typed::Typed;
+use crate::work::{UsedUp, Work};
 use cloister_terms::{Column, ColumnType, Dataset, KeyValue, Name};
 use sqlparser::ast::{Expr as Ast, Function, Ident};
+use std::collections::BTreeSet;
+use std::rc::Rc;
 use std::sync::Arc;
 
 /// How many names an error lists.
@@ -22,8 +27,10 @@ pub(crate) struct Scope<'a> {
     pub sources: Vec<Source>,
     /// Aggregates and windows are met here; without it they are refused inside expressions.
     pub calls: Option<&'a Calls>,
-    /// The condition that WHERE keeps rows by, over these columns: what it pins is public.
-    pub filter: Option<Expr>,
+    /// What the condition that WHERE keeps rows by pins: it is public.
+    pub pinned: Rc<Pinned>,
+    /// The work that finding public values has cost the question.
+    pub work: Work,
 }
 
 /// One thing in FROM.
@@ -121,9 +128,10 @@ impl ScopeColumn {
 }
 
 impl Scope<'_> {
-    /// The names of these sources, without aggregates.
-    pub fn of(sources: &[Source]) -> Self {
-        Self { sources: sources.to_vec(), calls: None, filter: None }
+    /// The names of these sources, without aggregates and without a filter.
+    pub fn of(sources: &[Source], work: &Work) -> Self {
+        let (calls, pinned) = (None, Rc::default());
+        Self { sources: sources.to_vec(), calls, pinned, work: work.clone() }
     }
 
     /// The column an expression names, `None` when it is no bare column. Errors as [`Self::column`].
@@ -182,6 +190,22 @@ impl Scope<'_> {
         self.columns().find(|column| column.name == *name && column.is_plain())
     }
 
+    /// The same names, where whole numbers that an expression reads keep to their public list, if they have one
+    /// and no bounds; those beyond are clamped to it. Errors when that is more work than the question has left.
+    pub fn listing(&self, expr: &Expr) -> Result<Scope<'static>, UsedUp> {
+        let names = reads(expr);
+        let mut scope = Scope::of(&self.sources, &self.work);
+        for column in scope.sources.iter_mut().flat_map(|source| &mut source.columns) {
+            if let (None, Some(domain)) = (column.range, &column.domain)
+                && names.contains(&column.name)
+            {
+                self.work.take(domain.len())?;
+                column.range = listed_range(domain);
+            }
+        }
+        Ok(scope)
+    }
+
     /// Whether an expression is NULL on no row.
     pub fn never_null(&self, expr: &Expr) -> bool {
         match expr {
@@ -217,7 +241,10 @@ impl Scope<'_> {
             .collect();
         match found.as_slice() {
             [one] => Ok(*one),
-            [] => Err(PlanError::NoColumn { dataset: self.known(), name: excerpt(&name), place }),
+            [] => {
+                let (dataset, known) = (self.known(), known_columns(self.columns(), &name));
+                Err(PlanError::NoColumn { dataset, name: excerpt(&name), place, known })
+            }
             // All of them name the same person; the one that is always there speaks for them.
             [first, ..] if found.iter().all(|(_, column)| column.is_unit()) => {
                 let is_certain = |column: &ScopeColumn| column.role == Role::Unit { marker: None };
@@ -237,14 +264,17 @@ impl Scope<'_> {
         let Some((index, source)) =
             sources.find(|(_, source)| source.called.as_ref() == Some(&table))
         else {
-            let known = format!("{} in this query", self.known_quoted());
+            let known = format!("this query calls what it reads {}", self.known_quoted());
             return Err(PlanError::NoDataset { name: excerpt(&table), place: at, known });
         };
         let place = place(ident.span.start);
         let mut found = source.columns.iter().filter(|column| column.called == name);
         match found.next() {
             Some(column) => Ok((index, column)),
-            None => Err(PlanError::NoColumn { dataset: table, name: excerpt(&name), place }),
+            None => {
+                let (dataset, known) = (table, known_columns(source.columns.iter(), &name));
+                Err(PlanError::NoColumn { dataset, name: excerpt(&name), place, known })
+            }
         }
     }
 
@@ -257,6 +287,31 @@ impl Scope<'_> {
 
     fn known_quoted(&self) -> String {
         format!("`{}`", self.known())
+    }
+}
+
+/// The range of the numbers of a public list; `None` where it lists others.
+fn listed_range(values: &[KeyValue]) -> Option<Range> {
+    Range::union(values.iter().map(|value| match value {
+        KeyValue::Int(int) => Range::constant(&Literal::int(*int)),
+        KeyValue::Text(_) | KeyValue::Bool(_) | KeyValue::Timestamp(_) => None,
+    }))
+}
+
+/// What may be read instead of a column that is not there, the names that begin like it first.
+fn known_columns<'c>(columns: impl Iterator<Item = &'c ScopeColumn>, name: &str) -> String {
+    let alike = |other: &str| other.bytes().zip(name.bytes()).take_while(|(a, b)| a == b).count();
+    let readable = columns.filter(|column| column.is_plain() && !column.is_hidden);
+    let names = readable.map(|column| column.called.as_str()).filter(|name| !name.is_empty());
+    let mut seen = BTreeSet::new();
+    let mut names: Vec<&str> = names.filter(|name| seen.insert(*name)).collect();
+    names.sort_by_key(|other| std::cmp::Reverse(alike(other)));
+    let listed = names.iter().take(NAMES_LISTED_MAX);
+    let listed: Vec<String> = listed.map(|name| format!("`{}`", excerpt(name))).collect();
+    match (listed.as_slice(), names.len() > NAMES_LISTED_MAX) {
+        ([], _) => "it has none that may be read".to_owned(),
+        (listed, false) => format!("use one of {}", listed.join(", ")),
+        (listed, true) => format!("use one of {}, ...", listed.join(", ")),
     }
 }
 

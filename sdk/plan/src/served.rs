@@ -2,68 +2,108 @@
 //! read: a node's own tables may never change it. What is not known to be left out counts as served.
 
 use crate::expr::Expr;
-use crate::ir::{Contribute, ContributionPlan, RowPlan};
+use crate::ir::{Contribute, ContributionPlan, RowPlan, SqlContribution};
 use crate::keys::values;
+use crate::pinned::Pinned;
 use crate::relation::{JoinKind, NamedExpr, Relation};
 use crate::scope::{Scope, ScopeColumn, Source};
+use crate::steps::reads;
+use crate::work::{UsedUp, Work};
 use cloister_terms::{Dictionary, Holdings, KeyValue, Name, Served};
-use std::collections::BTreeSet;
+use std::cell::RefCell;
+use std::collections::{BTreeSet, HashMap};
+use std::rc::Rc;
 
-/// The cells of every partner that answers any, sorted by partner; empty when all partners hold all.
-pub(crate) fn served(dictionary: &Dictionary, plan: &ContributionPlan) -> Vec<Served> {
-    let mut all: Vec<Served> =
-        dictionary.holdings.iter().filter_map(|held| served_by(dictionary, held, plan)).collect();
+/// The cells of every partner that answers any, sorted by partner; empty when all partners hold all. Errors
+/// when finding them is more work than the question has left.
+pub(crate) fn served(
+    dictionary: &Dictionary,
+    plan: &ContributionPlan,
+    work: &Work,
+) -> Result<Vec<Served>, UsedUp> {
+    if dictionary.holdings.is_empty() {
+        return Ok(Vec::new());
+    }
+    let pinned = |table: &RowPlan| match &table.filter {
+        Some(filter) => Pinned::of(filter, work).map(Rc::new),
+        None => Ok(Rc::default()),
+    };
+    let asked = Asked {
+        dictionary,
+        tables: &plan.tables,
+        pinned: plan.tables.iter().map(pinned).collect::<Result<_, _>>()?,
+        whole: RefCell::default(),
+        work,
+    };
+    let mut all = Vec::new();
+    for held in &dictionary.holdings {
+        all.extend(Reader { asked: &asked, held }.served(plan)?);
+    }
     all.sort_by(|left, right| left.partner.cmp(&right.partner));
-    all
+    Ok(all)
 }
 
-/// The cells of one partner; `None` when it answers none.
-fn served_by(dictionary: &Dictionary, held: &Holdings, plan: &ContributionPlan) -> Option<Served> {
-    let reader = Reader { dictionary, held, tables: &plan.tables };
-    let whole = |size: usize| (0u32..).take(size).collect::<Vec<u32>>();
-    let positions: Vec<Vec<u32>> = match &plan.contribute {
-        Contribute::Module(_) => {
-            if !plan.tables.iter().all(|table| held.holds(&table.dataset)) {
-                return None;
-            }
-            plan.shape.keys.iter().map(|key| whole(key.values.len())).collect()
-        }
-        Contribute::Sql(sql) => {
-            if reader.is_empty(&sql.relation) {
-                return None;
-            }
-            // Any partner may have any value of a private key.
-            let listed = sql.keys.iter().filter(|key| !key.domain.is_empty());
-            let keys = listed.map(|key| {
-                let known = reader.of(&sql.relation, &key.expr);
-                let is_served =
-                    |value: &KeyValue| known.as_ref().is_none_or(|known| known.contains(value));
-                let places = (0u32..).zip(&key.domain);
-                places.filter(|(_, value)| is_served(value)).map(|(place, _)| place).collect()
-            });
-            keys.collect()
-        }
-    };
-    let is_any = positions.iter().all(|places: &Vec<u32>| !places.is_empty());
-    is_any.then(|| Served { partner: held.partner.clone(), positions })
+/// What is asked of every partner.
+struct Asked<'a> {
+    dictionary: &'a Dictionary,
+    tables: &'a [RowPlan],
+    /// What the filter of each table says.
+    pinned: Vec<Rc<Pinned>>,
+    /// The values of expressions on tables whose public lists are whole: they are the same for all partners.
+    whole: RefCell<HashMap<(u32, Expr), Values>>,
+    work: &'a Work,
 }
 
 /// Reads a relation with one partner's holdings in mind.
 struct Reader<'a> {
-    dictionary: &'a Dictionary,
+    asked: &'a Asked<'a>,
     held: &'a Holdings,
-    tables: &'a [RowPlan],
 }
 
 /// Every value that an expression can have at the partner; `None` when that is not known.
-type Values = Option<BTreeSet<KeyValue>>;
+type Values = Option<Rc<BTreeSet<KeyValue>>>;
 
 impl Reader<'_> {
+    /// The cells of the partner; `None` when it answers none.
+    fn served(&self, plan: &ContributionPlan) -> Result<Option<Served>, UsedUp> {
+        let positions: Vec<Vec<u32>> = match &plan.contribute {
+            Contribute::Module(_) => {
+                if !plan.tables.iter().all(|table| self.held.holds(&table.dataset)) {
+                    return Ok(None);
+                }
+                let whole = |size: usize| (0u32..).take(size).collect::<Vec<u32>>();
+                plan.shape.keys.iter().map(|key| whole(key.values.len())).collect()
+            }
+            Contribute::Sql(sql) => {
+                if self.is_empty(&sql.relation) {
+                    return Ok(None);
+                }
+                self.positions(sql)?
+            }
+        };
+        let is_any = positions.iter().all(|places: &Vec<u32>| !places.is_empty());
+        Ok(is_any.then(|| Served { partner: self.held.partner.clone(), positions }))
+    }
+
+    /// The values of each public key that the partner serves.
+    fn positions(&self, sql: &SqlContribution) -> Result<Vec<Vec<u32>>, UsedUp> {
+        // Any partner may have any value of a private key.
+        let listed = sql.keys.iter().filter(|key| !key.domain.is_empty());
+        let served = listed.map(|key| -> Result<Vec<u32>, UsedUp> {
+            let known = self.of(&sql.relation, &key.expr)?;
+            let is_served =
+                |value: &KeyValue| known.as_ref().is_none_or(|known| known.contains(value));
+            let places = (0u32..).zip(&key.domain);
+            Ok(places.filter(|(_, value)| is_served(value)).map(|(place, _)| place).collect())
+        });
+        served.collect()
+    }
+
     /// Whether the partner has no row here, whoever the person.
     fn is_empty(&self, relation: &Relation) -> bool {
         match relation {
             Relation::Table { table } => {
-                let table = self.tables.get(*table as usize);
+                let table = self.asked.tables.get(*table as usize);
                 table.is_none_or(|table| !self.held.holds(&table.dataset))
             }
             Relation::Filter { of, .. }
@@ -79,70 +119,113 @@ impl Reader<'_> {
         }
     }
 
-    /// The values of an expression over a relation's columns.
-    fn of(&self, relation: &Relation, expr: &Expr) -> Values {
+    /// The values of an expression over a relation's columns. Results of CASE that are such results again
+    /// double with each step: each is counted.
+    fn of(&self, relation: &Relation, expr: &Expr) -> Result<Values, UsedUp> {
+        self.asked.work.take(1)?;
         match expr {
             Expr::Column { name } => self.column(relation, name),
-            Expr::Literal { value } => Some(BTreeSet::from([value.key_value()?])),
-            Expr::Null { .. } => Some(BTreeSet::new()),
+            Expr::Literal { value } => {
+                Ok(value.key_value().map(|value| Rc::new(BTreeSet::from([value]))))
+            }
+            Expr::Null { .. } => Ok(Some(Rc::default())),
             Expr::Case { branches, otherwise, .. } => {
                 let results = branches.iter().map(|branch| &branch.then);
                 let results = results.chain(otherwise.as_deref());
-                results.map(|result| self.of(relation, result)).try_fold(BTreeSet::new(), joined)
+                self.joined(results.map(|result| self.of(relation, result)))
             }
             _ => match relation {
                 Relation::Table { table } => self.on_table(*table, expr),
-                _ => None,
+                _ => Ok(None),
             },
         }
     }
 
     /// The values of an expression on the rows of a table that its filter keeps: months between two
     /// dates, what a function makes of the partner's part of a domain.
-    fn on_table(&self, table: u32, expr: &Expr) -> Values {
-        let table = self.tables.get(table as usize)?;
-        let dataset = self.dictionary.dataset(table.dataset.as_str())?;
-        let own = |column| {
+    fn on_table(&self, index: u32, expr: &Expr) -> Result<Values, UsedUp> {
+        let place = index as usize;
+        let (Some(table), Some(pinned)) =
+            (self.asked.tables.get(place), self.asked.pinned.get(place))
+        else {
+            return Ok(None);
+        };
+        let Some(dataset) = self.asked.dictionary.dataset(table.dataset.as_str()) else {
+            return Ok(None);
+        };
+        let own = |name: &Name| self.held.values(&dataset.name, name);
+        let read = reads(expr);
+        let is_whole = read.iter().all(|name| own(name).is_none());
+        let key = (index, expr.clone());
+        if is_whole && let Some(known) = self.asked.whole.borrow().get(&key) {
+            return Ok(known.clone());
+        }
+        // Public lists are copied for each expression.
+        let listed = dataset.columns.iter().filter(|column| read.contains(&column.name));
+        let lists = listed.map(|column| own(&column.name).map_or(0, <[_]>::len));
+        self.asked.work.take(lists.sum::<usize>())?;
+        let columns = dataset.columns.iter().filter(|column| read.contains(&column.name));
+        let columns = columns.map(|column| {
             let mut known = ScopeColumn::of_dataset(dataset, column);
-            if let Some(values) = self.held.values(&dataset.name, &column.name) {
+            if let Some(values) = own(&column.name) {
                 known.domain = Some(values.into());
             }
             known
-        };
-        let columns = dataset.columns.iter().map(own).collect();
-        let mut scope = Scope::of(&[Source { called: None, columns }]);
-        scope.filter = table.filter.clone();
-        Some(values(expr, &scope)?.into_iter().collect())
+        });
+        let source = Source { called: None, columns: columns.collect() };
+        let names = Scope::of(&[source], self.asked.work);
+        let scope = Scope { pinned: Rc::clone(pinned), ..names };
+        let found: Values =
+            values(expr, &scope)?.map(|values| Rc::new(values.into_iter().collect()));
+        if is_whole {
+            self.asked.whole.borrow_mut().insert(key, found.clone());
+        }
+        Ok(found)
     }
 
-    fn column(&self, relation: &Relation, name: &Name) -> Values {
+    fn column(&self, relation: &Relation, name: &Name) -> Result<Values, UsedUp> {
+        self.asked.work.take(1)?;
         match relation {
             Relation::Table { table } => {
                 self.on_table(*table, &Expr::Column { name: name.clone() })
             }
             Relation::Filter { of, .. } | Relation::Distinct { of } => self.column(of, name),
-            Relation::Project { of, columns } => self.of(of, named(columns, name)?),
+            Relation::Project { of, columns } => self.named(of, columns, name),
             // Names are distinct over both sides; a side that lacks one knows nothing of it.
-            Relation::Join { left, right, .. } => {
-                self.column(left, name).or_else(|| self.column(right, name))
-            }
+            Relation::Join { left, right, .. } => match self.column(left, name)? {
+                None => self.column(right, name),
+                known => Ok(known),
+            },
             Relation::Lookup { of, .. } | Relation::Window { of, .. } => self.column(of, name),
             Relation::Union { of } => {
                 let parts = of.iter().filter(|part| !self.is_empty(part));
-                parts.map(|part| self.column(part, name)).try_fold(BTreeSet::new(), joined)
+                self.joined(parts.map(|part| self.column(part, name)))
             }
-            Relation::PerPerson { of, keys, .. } => self.of(of, named(keys, name)?),
+            Relation::PerPerson { of, keys, .. } => self.named(of, keys, name),
         }
     }
-}
 
-fn joined(mut all: BTreeSet<KeyValue>, values: Values) -> Values {
-    all.extend(values?);
-    Some(all)
-}
+    /// The values of the column of that name, made of a step's columns.
+    fn named(&self, of: &Relation, columns: &[NamedExpr], name: &Name) -> Result<Values, UsedUp> {
+        match columns.iter().find(|column| column.name == *name) {
+            Some(column) => self.of(of, &column.expr),
+            None => Ok(None),
+        }
+    }
 
-fn named<'e>(columns: &'e [NamedExpr], name: &Name) -> Option<&'e Expr> {
-    columns.iter().find(|column| column.name == *name).map(|column| &column.expr)
+    /// The values of all parts; `None` when those of one are not known.
+    fn joined(
+        &self,
+        parts: impl Iterator<Item = Result<Values, UsedUp>>,
+    ) -> Result<Values, UsedUp> {
+        let mut all = BTreeSet::new();
+        for part in parts {
+            let Some(values) = part? else { return Ok(None) };
+            self.asked.work.take(values.len())?;
+            all.extend(values.iter().cloned());
+        }
+        Ok(Some(Rc::new(all)))
+    }
 }
 
 #[cfg(test)]

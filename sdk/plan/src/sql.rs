@@ -6,7 +6,8 @@ use crate::clauses::{Clauses, clauses};
 use crate::construct::Construct;
 use crate::error::{Place, PlanError, excerpt};
 use crate::expr::{Expr, Literal};
-use crate::figures::{Figure, figure};
+use crate::figure_calls::shown;
+use crate::figures::{Figure, Reading};
 use crate::headings::Headings;
 use crate::ir::{Contribute, KeyExpr, SqlContribution};
 use crate::keys;
@@ -50,6 +51,11 @@ pub(crate) fn draft(
     let scope = related.scope();
     let row_cap = u32::try_from(related.rows_max()).unwrap_or(u32::MAX).min(row_cap_asked);
     let items = items(&scope, &clauses)?;
+    if let Some(having) = clauses.having
+        && items.iter().any(|item| item.across().is_some())
+    {
+        return Err(PlanError::refused(Construct::AcrossHaving, place_of(having)));
+    }
     let group_by = group_by(&scope, clauses.group_by, &items)?;
     let keys = group_by.iter().map(|key| keys::key(key, &scope, unlisted));
     let keys = keys.collect::<Result<Vec<_>, _>>()?;
@@ -60,6 +66,12 @@ pub(crate) fn draft(
     let is_private = keys.iter().any(|key| key.domain.is_empty());
     let private = is_private.then(|| -> Result<_, PlanError> {
         let types = group_by.iter().map(|key| key.column_type).collect();
+        let is_across = |formula: &Formula| formula.is_across();
+        let sums = columns.iter().any(|column| is_across(&column.formula))
+            || recipe.formulas().into_iter().any(is_across);
+        if sums && unlisted == Unlisted::Shown {
+            return Err(PlanError::refused(Construct::AcrossPrivate, clauses.place));
+        }
         let persons_lane = (unlisted == Unlisted::Shown).then(|| lanes.persons()).transpose()?;
         Ok(DraftPrivate { types, persons_lane })
     });
@@ -121,6 +133,16 @@ enum ItemKind {
     Figure(Figure),
 }
 
+impl Item {
+    /// Where a sum over the groups of the answer stands in it.
+    fn across(&self) -> Option<Place> {
+        match &self.kind {
+            ItemKind::Key(_) => None,
+            ItemKind::Figure(figure) => figure.across(),
+        }
+    }
+}
+
 fn items(scope: &Scope<'_>, clauses: &Clauses<'_>) -> Result<Vec<Item>, PlanError> {
     let mut headings = Headings::default();
     let items = clauses.items.iter().map(|(ast, alias)| item(scope, ast, *alias, &mut headings));
@@ -137,7 +159,7 @@ fn item(
     alias: Option<&Ident>,
     headings: &mut Headings,
 ) -> Result<Item, PlanError> {
-    let kind = match figure(scope, ast)? {
+    let kind = match (Reading { scope, columns: &[] }).figure(ast)? {
         Some(figure) => ItemKind::Figure(figure),
         None => ItemKind::Key(lower(scope, ast)?),
     };
@@ -154,7 +176,7 @@ fn item(
     let is_that_column = match &kind {
         ItemKind::Key(_) => heading == own,
         ItemKind::Figure(_) => {
-            let column = argument(ast).and_then(|arg| scope.named_column(arg));
+            let column = argument(shown(ast)).and_then(|arg| scope.named_column(arg));
             matches!(column, Some(Ok(column)) if column.called == heading)
         }
     };
@@ -224,20 +246,27 @@ fn columns(
     let mut columns = Vec::new();
     for item in items {
         let formula = match &item.kind {
-            ItemKind::Figure(figure) => figure.formula(lanes, scope)?,
+            ItemKind::Figure(figure) => figure.formula(lanes, scope, group_by)?,
             ItemKind::Key(typed) => {
                 let dimension = group_by.iter().position(|key| key.expr == typed.expr);
                 let dimension = dimension.and_then(|dimension| u32::try_from(dimension).ok());
-                let dimension = dimension.ok_or_else(|| PlanError::NotGrouped {
-                    expression: excerpt(&typed.expr.to_string()),
-                    place: item.place,
-                })?;
+                let dimension = dimension.ok_or_else(|| not_grouped(typed, item.place))?;
                 Formula::Key { dimension }
             }
         };
         columns.push(ResultColumn { name: item.heading.clone(), formula });
     }
     Ok(columns)
+}
+
+/// The refusal of a selected expression that is neither a figure nor a key.
+fn not_grouped(typed: &Typed, place: Place) -> PlanError {
+    match &typed.expr {
+        Expr::Literal { .. } | Expr::Null { .. } => {
+            PlanError::refused(Construct::ConstantColumn, typed.place)
+        }
+        expr => PlanError::NotGrouped { expression: excerpt(&expr.to_string()), place },
+    }
 }
 
 /// The public keys, each under the heading of the first column that shows it.

@@ -324,62 +324,82 @@ impl<'q> Tables<'q> {
             }
             Relation::Union { of } => of.iter().for_each(|part| self.order(part, is_seen)),
             Relation::PerPerson { of, measures, .. } => {
-                let sees = measures.iter().any(|m| self.adds_floats(of, &m.measure));
+                let types = self.types(of);
+                let sees = measures.iter().any(|m| adds_floats(&types, &m.measure));
                 self.order(of, is_seen || sees);
             }
             Relation::Window { of, .. } => self.order(of, true),
         }
     }
 
-    /// Whether a measure depends on the order of rows: float sums do, by their roundings.
-    fn adds_floats(&self, of: &Relation, measure: &Measure) -> bool {
-        match measure {
-            Measure::Sum { of: expr } | Measure::Avg { of: expr } => {
-                let type_of = |name: &Name| self.type_of(of, name);
-                // What has no known type here is taken to be a float: order costs speed, never truth.
-                expr.column_type(&type_of) != Some(ColumnType::Int64)
-            }
-            _ => false,
-        }
-    }
-
-    /// The type of a step's column.
-    fn type_of(&self, relation: &Relation, name: &Name) -> Option<ColumnType> {
+    /// The types of a step's columns, those of each step below worked out once: columns that are used twice
+    /// by columns that are used twice would double for ever.
+    fn types(&self, relation: &Relation) -> Types {
         match relation {
             Relation::Table { table } => {
-                let table = self.tables.get(*table as usize)?;
-                let column = table.columns.iter().find(|column| column.name == *name);
-                column.map(|column| column.column_type)
+                let table = self.tables.get(*table as usize);
+                let columns = table.into_iter().flat_map(|table| &table.columns);
+                columns.map(|column| (column.name.clone(), column.column_type)).collect()
             }
-            Relation::Filter { of, .. } | Relation::Distinct { of } => self.type_of(of, name),
+            Relation::Filter { of, .. } | Relation::Distinct { of } => self.types(of),
             Relation::Project { of, columns } => {
-                let column = columns.iter().find(|column| column.name == *name)?;
-                column.expr.column_type(&|name| self.type_of(of, name))
+                let below = self.types(of);
+                columns
+                    .iter()
+                    .filter_map(|column| typed(&column.name, &column.expr, &below))
+                    .collect()
             }
             Relation::Join { left, right, .. } => {
-                self.type_of(left, name).or_else(|| self.type_of(right, name))
+                let mut types = self.types(right);
+                types.extend(self.types(left));
+                types
             }
-            Relation::Lookup { of, public, .. } => self.type_of(of, name).or_else(|| {
-                let column = public.columns.iter().find(|column| column.name == *name);
-                column.map(|column| column.column_type)
-            }),
-            Relation::Union { of } => self.type_of(of.first()?, name),
+            Relation::Lookup { of, public, .. } => {
+                let columns = public.columns.iter();
+                let mut types: Types =
+                    columns.map(|column| (column.name.clone(), column.column_type)).collect();
+                types.extend(self.types(of));
+                types
+            }
+            Relation::Union { of } => of.first().map(|part| self.types(part)).unwrap_or_default(),
             Relation::PerPerson { of, keys, measures } => {
-                let type_of = |name: &Name| self.type_of(of, name);
-                if let Some(key) = keys.iter().find(|key| key.name == *name) {
-                    return key.expr.column_type(&type_of);
-                }
-                let measure = measures.iter().find(|measure| measure.name == *name)?;
-                measure.measure.column_type(&type_of)
+                let below = self.types(of);
+                let type_of = |name: &Name| below.get(name).copied();
+                let measured = measures.iter().filter_map(|NamedMeasure { name, measure }| {
+                    Some((name.clone(), measure.column_type(&type_of)?))
+                });
+                let keys = keys.iter().filter_map(|key| typed(&key.name, &key.expr, &below));
+                measured.chain(keys).collect()
             }
             Relation::Window { of, columns, .. } => {
-                let type_of = |name: &Name| self.type_of(of, name);
-                match columns.iter().find(|column| column.name == *name) {
-                    Some(column) => column.function.column_type(&type_of),
-                    None => type_of(name),
-                }
+                let below = self.types(of);
+                let type_of = |name: &Name| below.get(name).copied();
+                let own = columns.iter().filter_map(|column| {
+                    Some((column.name.clone(), column.function.column_type(&type_of)?))
+                });
+                let own: Types = own.collect();
+                below.into_iter().chain(own).collect()
             }
         }
+    }
+}
+
+/// The types of columns.
+type Types = BTreeMap<Name, ColumnType>;
+
+/// A column with the type of its expression over columns of these types, where it is known.
+fn typed(name: &Name, expr: &Expr, below: &Types) -> Option<(Name, ColumnType)> {
+    Some((name.clone(), expr.column_type(&|name| below.get(name).copied())?))
+}
+
+/// Whether a measure of columns of these types depends on the order of rows: float sums do, by their roundings.
+fn adds_floats(types: &Types, measure: &Measure) -> bool {
+    match measure {
+        Measure::Sum { of } | Measure::Avg { of } => {
+            // What has no known type here is taken to be a float: order costs speed, never truth.
+            of.column_type(&|name| types.get(name).copied()) != Some(ColumnType::Int64)
+        }
+        _ => false,
     }
 }
 

@@ -17,13 +17,15 @@ use crate::relation::{
 };
 use crate::scope::{Role, Scope, ScopeColumn, Source, folded, fresh, place_of_ident};
 use crate::steps::reads;
-use crate::syntax::{place_of, unwrapped};
+use crate::syntax::{place_of, place_of_wildcard, unwrapped};
 use crate::typed::Typed;
+use crate::work::Work;
 use cloister_terms::{ColumnType, KeyValue, Name};
 use sqlparser::ast::{
     Expr as Ast, Ident, ObjectNamePart, Select, SelectItem, SelectItemQualifiedWildcardKind,
 };
 use std::collections::BTreeSet;
+use std::rc::Rc;
 use std::sync::Arc;
 
 /// One selected column.
@@ -51,8 +53,9 @@ struct Steps {
     relation: Relation,
     columns: Vec<ScopeColumn>,
     rows_max: u64,
-    /// What WHERE keeps rows by, where these are those rows.
-    filter: Option<Expr>,
+    /// What WHERE says of rows, where these are those rows.
+    pinned: Rc<Pinned>,
+    work: Work,
 }
 
 impl<'q> Builder<'q> {
@@ -60,16 +63,17 @@ impl<'q> Builder<'q> {
     pub fn select(&mut self, select: &'q Select, env: &Env<'q>) -> Result<Rows, PlanError> {
         let parts = select_parts(select)?;
         let mut rows = self.from(parts.from, env, parts.place)?;
-        let mut plain = Scope::of(&rows.sources);
+        let mut plain = Scope::of(&rows.sources, &self.work);
         if let Some(filter) = parts.filter {
             let kept = condition(&plain, filter)?;
             learn(&mut rows.sources, &kept);
-            rows.relation = self.tables.filtered(rows.relation, kept.clone());
-            plain = Scope { filter: Some(kept), ..Scope::of(&rows.sources) };
+            let pinned = Rc::new(self.pinned(&kept, place_of(filter))?);
+            rows.relation = self.tables.filtered(rows.relation, kept);
+            plain = Scope { pinned, ..Scope::of(&rows.sources, &self.work) };
         }
         let calls = Calls::new(self.tables.outputs(&rows.relation));
-        let scope =
-            Scope { sources: rows.sources, calls: Some(&calls), filter: plain.filter.clone() };
+        let (pinned, work) = (Rc::clone(&plain.pinned), self.work.clone());
+        let scope = Scope { sources: rows.sources, calls: Some(&calls), pinned, work };
         let mut items = items(&scope, &calls, &parts)?;
         let (keys, has_unit) = group_by(&plain, &calls, &parts, &items)?;
         let having = parts.having.map(|having| calls.without_windows(&scope, having));
@@ -85,7 +89,8 @@ impl<'q> Builder<'q> {
             columns: plain.sources.iter().flat_map(|source| source.columns.clone()).collect(),
             rows_max: rows.rows_max,
             // What it pins is known of the groups' keys already.
-            filter: plain.filter.clone().filter(|_| !is_grouped),
+            pinned: if is_grouped { Rc::default() } else { Rc::clone(&plain.pinned) },
+            work: self.work.clone(),
         };
         if is_grouped {
             self.group(&mut steps, &plain, &keys, &calls, parts.place)?;
@@ -113,15 +118,15 @@ impl<'q> Builder<'q> {
         let mut columns = Vec::new();
         let mut groups = Some(1u64);
         for key in keys {
-            let column = self.known(&key.typed, scope, key.name.clone());
+            let column = self.known(&key.typed, scope, key.name.clone())?;
             let values = column.values_max();
             groups =
                 groups.zip(values).map(|(groups, values)| groups.saturating_mul(values.max(1)));
             columns.push(column);
         }
         let mut measures: Vec<NamedMeasure> = Vec::new();
-        for (measure, _) in calls.measures.borrow().iter() {
-            columns.push(self.measured(measure, scope, steps.rows_max));
+        for (measure, at) in calls.measures.borrow().iter() {
+            columns.push(self.measured(measure, scope, steps.rows_max, *at)?);
             measures.push(measure.clone());
         }
         if keys.is_empty() && measures.is_empty() {
@@ -167,7 +172,7 @@ impl<'q> Builder<'q> {
         for ((partition, order), columns) in cuts {
             self.step(place)?;
             for column in &columns {
-                steps.columns.push(self.windowed(column, &scope, steps.rows_max));
+                steps.columns.push(self.windowed(column, &scope, steps.rows_max, place)?);
             }
             let before =
                 std::mem::replace(&mut steps.relation, Relation::Table { table: u32::MAX });
@@ -204,7 +209,7 @@ impl<'q> Builder<'q> {
                     let name = fresh(wanted, |name| taken.contains(name));
                     taken.insert(name.clone());
                     columns.push(NamedExpr { name: name.clone(), expr: typed.expr.clone() });
-                    self.known(&typed, &scope, name)
+                    self.known(&typed, &scope, name)?
                 }
             };
             known.push(ScopeColumn { called: item.called, ..column });
@@ -223,28 +228,34 @@ impl<'q> Builder<'q> {
     }
 
     /// What is known of a value, as a column of that name.
-    fn known(&mut self, typed: &Typed, scope: &Scope<'_>, name: Name) -> ScopeColumn {
+    fn known(
+        &mut self,
+        typed: &Typed,
+        scope: &Scope<'_>,
+        name: Name,
+    ) -> Result<ScopeColumn, PlanError> {
+        let place = typed.place;
         if let Expr::Column { name: read } = &typed.expr
             && let Some(column) = scope.entry(read)
         {
             // A filter may list values of a column, fewer than the dictionary does or where it has none.
-            let is_listed = Pinned::of(scope.filter.as_ref()).values(&typed.expr).is_some();
+            let is_listed = scope.pinned.values(&typed.expr).is_some();
             let domain = match &column.domain {
                 Some(domain) if !is_listed => Some(domain.clone()),
-                _ => self.values(&typed.expr, scope),
+                _ => self.values(&typed.expr, scope, place)?,
             };
-            return ScopeColumn { name, is_hidden: false, domain, ..column.clone() };
+            return Ok(ScopeColumn { name, is_hidden: false, domain, ..column.clone() });
         }
-        ScopeColumn {
+        Ok(ScopeColumn {
             called: String::new(),
             name,
             column_type: typed.column_type,
             range: Range::of(&typed.expr, scope),
-            domain: self.values(&typed.expr, scope),
+            domain: self.values(&typed.expr, scope, place)?,
             never_null: scope.never_null(&typed.expr),
             role: Role::Plain,
             is_hidden: false,
-        }
+        })
     }
 
     fn measured(
@@ -252,7 +263,8 @@ impl<'q> Builder<'q> {
         NamedMeasure { name, measure }: &NamedMeasure,
         scope: &Scope<'_>,
         rows_max: u64,
-    ) -> ScopeColumn {
+        place: Place,
+    ) -> Result<ScopeColumn, PlanError> {
         let types = |name: &Name| scope.entry(name).map(|column| column.column_type);
         let column_type = measure.column_type(&types).unwrap_or(ColumnType::Float64);
         let range = measure.of().and_then(|of| Range::of(of, scope));
@@ -263,15 +275,15 @@ impl<'q> Builder<'q> {
             }
             Measure::Sum { .. } => (range.and_then(|range| range.summed(rows_max)), None),
             Measure::Avg { .. } => (range.map(Range::averaged), None),
-            Measure::Min { of } | Measure::Max { of } => (range, self.values(of, scope)),
+            Measure::Min { of } | Measure::Max { of } => (range, self.values(of, scope, place)?),
         };
         let never_null = matches!(
             measure,
             Measure::CountRows | Measure::CountNonNull { .. } | Measure::CountDistinct { .. }
         );
-        let (called, role) = (String::new(), Role::Plain);
+        let (called, role, is_hidden) = (String::new(), Role::Plain, false);
         let name = name.clone();
-        ScopeColumn { called, name, column_type, range, domain, never_null, role, is_hidden: false }
+        Ok(ScopeColumn { called, name, column_type, range, domain, never_null, role, is_hidden })
     }
 
     /// The numbers a count can be, where they are few.
@@ -288,28 +300,30 @@ impl<'q> Builder<'q> {
         NamedWindow { name, function }: &NamedWindow,
         scope: &Scope<'_>,
         rows_max: u64,
-    ) -> ScopeColumn {
+        place: Place,
+    ) -> Result<ScopeColumn, PlanError> {
         let name = name.clone();
         if let WindowFunction::Whole { measure } | WindowFunction::Running { measure } = function {
             let measure = measure.clone();
-            return self.measured(&NamedMeasure { name, measure }, scope, rows_max);
+            return self.measured(&NamedMeasure { name, measure }, scope, rows_max, place);
         }
         let types = |name: &Name| scope.entry(name).map(|column| column.column_type);
         let column_type = function.column_type(&types).unwrap_or(ColumnType::Int64);
         let (range, domain) = match function.of() {
-            Some(of) => (Range::of(of, scope), self.values(of, scope)),
+            Some(of) => (Range::of(of, scope), self.values(of, scope, place)?),
             None => (Some(Range::whole(1, rows_max)), self.counts(1, rows_max)),
         };
         let never_null = matches!(function, WindowFunction::RowNumber);
-        let (called, role) = (String::new(), Role::Plain);
-        ScopeColumn { called, name, column_type, range, domain, never_null, role, is_hidden: false }
+        let (called, role, is_hidden) = (String::new(), Role::Plain, false);
+        Ok(ScopeColumn { called, name, column_type, range, domain, never_null, role, is_hidden })
     }
 }
 
 impl Steps {
     fn scope(&self) -> Scope<'static> {
         let sources = vec![Source { called: None, columns: self.columns.clone() }];
-        Scope { sources, calls: None, filter: self.filter.clone() }
+        let (pinned, work) = (Rc::clone(&self.pinned), self.work.clone());
+        Scope { sources, calls: None, pinned, work }
     }
 }
 
@@ -349,12 +363,13 @@ fn items(
             }
             SelectItem::QualifiedWildcard(kind, options) if is_plain_wildcard(options) => {
                 let source = qualified(scope, kind);
-                let source =
-                    source.ok_or_else(|| PlanError::refused(Construct::Wildcard, parts.place))?;
+                let at = place_of_wildcard(options, parts.place);
+                let source = source.ok_or_else(|| PlanError::refused(Construct::Wildcard, at))?;
                 items.extend(all_of(source, parts.place));
             }
-            SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(..) => {
-                return Err(PlanError::refused(Construct::Wildcard, parts.place));
+            SelectItem::Wildcard(options) | SelectItem::QualifiedWildcard(_, options) => {
+                let at = place_of_wildcard(options, parts.place);
+                return Err(PlanError::refused(Construct::Wildcard, at));
             }
         }
         if items.len() > RESULT_COLUMNS_MAX.saturating_mul(4) {

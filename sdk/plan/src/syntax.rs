@@ -8,7 +8,7 @@ use crate::limits::LIST_TERMS_MAX;
 use crate::text::place;
 use sqlparser::ast::{
     DuplicateTreatment, Expr as Ast, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList,
-    FunctionArguments, Ident, ObjectNamePart, OrderByExpr,
+    FunctionArguments, Ident, ObjectNamePart, OrderByExpr, WildcardAdditionalOptions,
 };
 
 /// Arguments of a call, all of them plain expressions.
@@ -65,6 +65,17 @@ pub(crate) fn place_of(mut ast: &Ast) -> Place {
             | Ast::Cast { expr: inner, .. }
             | Ast::Like { expr: inner, .. }
             | Ast::ILike { expr: inner, .. }
+            | Ast::SimilarTo { expr: inner, .. }
+            | Ast::RLike { expr: inner, .. }
+            | Ast::Collate { expr: inner, .. }
+            | Ast::AtTimeZone { timestamp: inner, .. }
+            | Ast::AnyOp { left: inner, .. }
+            | Ast::AllOp { left: inner, .. }
+            | Ast::InSubquery { expr: inner, .. }
+            | Ast::InUnnest { expr: inner, .. }
+            | Ast::IsNormalized { expr: inner, .. }
+            | Ast::Convert { expr: inner, .. }
+            | Ast::Overlay { expr: inner, .. }
             | Ast::IsTrue(inner)
             | Ast::IsNotTrue(inner)
             | Ast::IsFalse(inner)
@@ -79,10 +90,23 @@ pub(crate) fn place_of(mut ast: &Ast) -> Place {
             | Ast::Position { expr: inner, .. }
             | Ast::Substring { expr: inner, .. }
             | Ast::Trim { expr: inner, .. } => inner,
+            Ast::Wildcard(token) | Ast::QualifiedWildcard(_, token) => {
+                return place(token.0.span.start);
+            }
             Ast::Interval(interval) => &interval.value,
+            Ast::Tuple(parts) => match parts.first() {
+                Some(first) => first,
+                None => return Place::default(),
+            },
             _ => return Place::default(),
         };
     }
+}
+
+/// Where `*` stands; `otherwise` where the parser does not say.
+pub(crate) fn place_of_wildcard(options: &WildcardAdditionalOptions, otherwise: Place) -> Place {
+    let at = place(options.wildcard_token.0.span.start);
+    if at.line > 0 { at } else { otherwise }
 }
 
 /// The call of an aggregate, with what aggregates alone may have.

@@ -4,10 +4,13 @@
 
 use crate::construct::Construct;
 use crate::error::{Place, PlanError, excerpt};
-use crate::functions::{aggregate, refuse_function, row_function};
+use crate::functions::{aggregate, refuse_function, refuse_of_person, row_function};
 use crate::limits::{
     LITERAL_BYTES_MAX, NESTING_MAX, OPERATORS_MAX, PARSER_RECURSION_MAX, RETRIED_NESTING_MAX,
     TOKENS_MAX,
+};
+use crate::tokens::{
+    builds_no_tree, is_string, may_precede_parenthesis, refused_before_parenthesis, sign, tries,
 };
 use cloister_terms::limits::SQL_BYTES_MAX;
 use sqlparser::ast::Query;
@@ -23,9 +26,10 @@ pub(crate) fn parse(text: &str) -> Result<Box<Query>, PlanError> {
         return Err(PlanError::TextTooLong { bytes: text.len() });
     }
     forbid_characters(text)?;
-    let mut tokens = Tokenizer::new(&Surface, text)
-        .tokenize_with_location()
-        .map_err(|error| PlanError::Syntax { message: excerpt(&error.to_string()) })?;
+    let mut tokens = Tokenizer::new(&Surface, text).tokenize_with_location().map_err(|error| {
+        let message = excerpt(&error.message.to_lowercase());
+        PlanError::Syntax { message, place: place(error.location) }
+    })?;
     tokens.retain(|token| !matches!(token.token, Token::Whitespace(_)));
     while tokens.last().is_some_and(|last| last.token == Token::SemiColon) {
         tokens.pop();
@@ -38,8 +42,8 @@ pub(crate) fn parse(text: &str) -> Result<Box<Query>, PlanError> {
     let query = parser.parse_query().map_err(|error| syntax(error, end))?;
     let rest = parser.peek_token();
     if rest.token != Token::EOF {
-        let message = format!("unexpected `{}`{}", rest.token, place(rest.span.start));
-        return Err(PlanError::Syntax { message: excerpt(&message) });
+        let message = format!("unexpected `{}`", excerpt(&rest.token.to_string()));
+        return Err(PlanError::Syntax { message, place: place(rest.span.start) });
     }
     Ok(query)
 }
@@ -98,13 +102,44 @@ fn forbid_characters(text: &str) -> Result<(), PlanError> {
     Ok(())
 }
 
+/// What the parser says, without its own names for what it met. `end`: the last word or sign.
 fn syntax(error: ParserError, end: Place) -> PlanError {
-    match error {
-        ParserError::RecursionLimitExceeded => PlanError::TooDeep { place: end },
-        ParserError::ParserError(message) | ParserError::TokenizerError(message) => {
-            PlanError::Syntax { message: excerpt(&message) }
-        }
+    let message = match error {
+        ParserError::RecursionLimitExceeded => return PlanError::TooDeep { place: end },
+        ParserError::ParserError(message) | ParserError::TokenizerError(message) => message,
+    };
+    let (said, place) = located(&message);
+    // What ends too early has no place of its own.
+    let place = place.unwrap_or(end);
+    if said.starts_with("No infix parser") {
+        return PlanError::refused(Construct::Operator, place);
     }
+    let expected = said.strip_prefix("Expected: ").or_else(|| said.strip_prefix("Expected "));
+    let expected = expected.and_then(|rest| rest.split_once(", found: "));
+    let message = match expected {
+        Some((expected, "EOF")) => format!("it ends where {} should follow", wanted(expected)),
+        Some((expected, found)) => {
+            format!("`{}` stands where {} is expected", excerpt(found), wanted(expected))
+        }
+        None => excerpt(said),
+    };
+    PlanError::Syntax { message, place }
+}
+
+/// A message of the parser without the place at its end, and the place.
+fn located(message: &str) -> (&str, Option<Place>) {
+    let parts = message.rsplit_once(" at Line: ");
+    let found = parts.and_then(|(said, place)| {
+        let (line, column) = place.split_once(", Column: ")?;
+        Some((said, Place { line: line.parse().ok()?, column: column.parse().ok()? }))
+    });
+    found.map_or((message, None), |(said, place)| (said, Some(place)))
+}
+
+/// What the parser expects: signs and words of SQL stand in backticks.
+fn wanted(expected: &str) -> String {
+    let is_sql = !expected.bytes().any(|b| b.is_ascii_lowercase());
+    if is_sql { format!("`{}`", excerpt(expected)) } else { excerpt(expected) }
 }
 
 /// One open parenthesis or `CASE`.
@@ -124,6 +159,8 @@ enum Part {
     Tables,
     /// In the condition of a join.
     On,
+    /// After LIMIT.
+    Limit,
     /// Anywhere else.
     Other,
 }
@@ -182,7 +219,7 @@ fn screen(tokens: &[TokenWithSpan]) -> Result<(), PlanError> {
     let mut after = tokens.iter().skip(1);
     for token in tokens {
         screen.step(before, token, after.next().map(|next| &next.token))?;
-        before = Some(&token.token);
+        before = Some(token);
     }
     Ok(())
 }
@@ -190,7 +227,7 @@ fn screen(tokens: &[TokenWithSpan]) -> Result<(), PlanError> {
 impl Screen {
     fn step(
         &mut self,
-        before: Option<&Token>,
+        before: Option<&TokenWithSpan>,
         token: &TokenWithSpan,
         after: Option<&Token>,
     ) -> Result<(), PlanError> {
@@ -200,7 +237,9 @@ impl Screen {
             self.is_test = IsTest::No;
         }
         match &token.token {
-            Token::Word(word) => self.word(word, before, after, place)?,
+            Token::Word(word) => {
+                self.word(word, before.map(|before| &before.token), after, place)?;
+            }
             Token::Number(text, _) | Token::SingleQuotedString(text) => {
                 if text.len() > LITERAL_BYTES_MAX {
                     return Err(PlanError::LongLiteral { place });
@@ -215,6 +254,11 @@ impl Screen {
             Token::Comma if self.is_in(Part::Tables) || self.is_in(Part::On) => {
                 return refused(Construct::Join);
             }
+            Token::Comma | Token::Plus | Token::Minus | Token::Mul | Token::Div
+                if self.is_in(Part::Limit) =>
+            {
+                return refused(self.limit());
+            }
             Token::Comma => {}
             Token::Placeholder(_) | Token::Question | Token::Colon | Token::AtSign => {
                 return refused(Construct::Placeholder);
@@ -227,7 +271,12 @@ impl Screen {
                 self.operator(place)?;
             }
             other if is_string(other) => return refused(Construct::StringKind),
-            _ => return refused(Construct::Operator),
+            other => {
+                return Err(match sign(other) {
+                    Some((what, instead)) => PlanError::Sign { what, place, instead },
+                    None => PlanError::refused(Construct::Operator, place),
+                });
+            }
         }
         Ok(())
     }
@@ -276,6 +325,13 @@ impl Screen {
         if word.quote_style.is_some() || is_name {
             return Ok(());
         }
+        if word.keyword == Keyword::FROM && before == Some(&Token::Comma) {
+            let message = "a comma stands before `FROM`".to_owned();
+            return Err(PlanError::Syntax { message, place });
+        }
+        if let Some(construct) = self.refused_beside(word.keyword, before, after) {
+            return Err(PlanError::refused(construct, place));
+        }
         let is_before_text = matches!(after, Some(Token::SingleQuotedString(_)));
         let is_before_number = matches!(after, Some(Token::Number(..)));
         let tested = std::mem::take(&mut self.is_test);
@@ -302,6 +358,7 @@ impl Screen {
             Keyword::WHERE | Keyword::GROUP | Keyword::HAVING | Keyword::ORDER => {
                 self.enter(Part::Other);
             }
+            Keyword::LIMIT if is_before_number => self.enter(Part::Limit),
             Keyword::LIMIT | Keyword::QUALIFY | Keyword::WINDOW | Keyword::SELECT => {
                 self.enter(Part::Other);
             }
@@ -316,38 +373,61 @@ impl Screen {
             }
             _ => {}
         }
-        // Whatever builds no tree by chaining is free; every other keyword counts as an operator.
-        let is_plain = matches!(
-            word.keyword,
-            Keyword::NoKeyword
-                | Keyword::SELECT
-                | Keyword::FROM
-                | Keyword::WHERE
-                | Keyword::GROUP
-                | Keyword::BY
-                | Keyword::AS
-                | Keyword::CASE
-                | Keyword::WHEN
-                | Keyword::THEN
-                | Keyword::ELSE
-                | Keyword::END
-        );
-        if is_plain { Ok(()) } else { self.operator(place) }
+        if builds_no_tree(word.keyword) { Ok(()) } else { self.operator(place) }
+    }
+
+    /// Constructs that show themselves by a keyword and the words beside it.
+    fn refused_beside(
+        &self,
+        word: Keyword,
+        before: Option<&Token>,
+        after: Option<&Token>,
+    ) -> Option<Construct> {
+        use Keyword as K;
+        let (before, next) = (before.and_then(keyword), after.and_then(keyword));
+        let joins = self.is_in(Part::Tables) || self.is_in(Part::On);
+        let is_number = matches!(after, Some(Token::Number(..)));
+        match (word, next) {
+            (K::CROSS | K::SEMI | K::ANTI | K::ASOF, Some(K::JOIN))
+            | (K::FULL, Some(K::JOIN | K::OUTER))
+            | (K::NATURAL, Some(K::JOIN | K::INNER | K::LEFT | K::RIGHT | K::FULL))
+                if joins =>
+            {
+                Some(Construct::OtherJoin)
+            }
+            (K::ALL, _) if before == Some(K::BY) => Some(Construct::GroupingSets),
+            (K::TOP, _) if is_number && before == Some(K::SELECT) => Some(self.limit()),
+            (K::FETCH, Some(K::FIRST | K::NEXT)) => Some(self.limit()),
+            (K::INTERSECT | K::EXCEPT, Some(K::SELECT | K::ALL | K::DISTINCT))
+                if !self.outer.is_empty() =>
+            {
+                Some(Construct::Intersect)
+            }
+            _ => None,
+        }
+    }
+
+    /// What a LIMIT that is refused is: a subquery has none.
+    fn limit(&self) -> Construct {
+        if self.outer.is_empty() { Construct::Limit } else { Construct::InnerOrder }
     }
 
     fn open_parenthesis(
         &mut self,
-        before: Option<&Token>,
+        before: Option<&TokenWithSpan>,
         after: Option<&Token>,
         place: Place,
     ) -> Result<(), PlanError> {
-        let name = before.and_then(|token| match token {
+        let name = before.and_then(|before| match &before.token {
             Token::Word(word) if word.quote_style.is_none() => Some(word),
             _ => None,
         });
+        // A call is meant by its name.
+        let start = before.filter(|_| name.is_some());
+        let named = start.map_or(place, |before| self::place(before.span.start));
         let word = name.map_or(Keyword::NoKeyword, |word| word.keyword);
         if let Some(construct) = refused_before_parenthesis(word) {
-            return Err(PlanError::refused(construct, place));
+            return Err(PlanError::refused(construct, named));
         }
         let refused = |construct| Err(PlanError::refused(construct, place));
         let opens_query = matches!(after.and_then(keyword), Some(Keyword::SELECT | Keyword::WITH));
@@ -374,7 +454,10 @@ impl Screen {
             && !may_precede_parenthesis(word)
             && !is_called(name)
         {
-            return Err(refuse_function(&name.value, place));
+            return Err(match self.outer.as_slice() {
+                [] => refuse_function(&name.value, named),
+                _ => refuse_of_person(&name.value, named),
+            });
         }
         self.push(Open::Parenthesis { tries: tries(word) }, place)?;
         let tries = self.open.iter().map(|open| match open {
@@ -419,111 +502,4 @@ fn keyword(token: &Token) -> Option<Keyword> {
         Token::Word(word) if word.quote_style.is_none() => Some(word.keyword),
         _ => None,
     }
-}
-
-/// Constructs that show themselves by a keyword before a parenthesis.
-fn refused_before_parenthesis(word: Keyword) -> Option<Construct> {
-    Some(match word {
-        Keyword::WINDOW => Construct::NamedWindow,
-        Keyword::EXISTS => Construct::Subquery,
-        Keyword::ANY | Keyword::ALL | Keyword::SOME => Construct::Operator,
-        Keyword::SETS => Construct::GroupingSets,
-        Keyword::CONVERT => Construct::Cast,
-        Keyword::LIKE | Keyword::ILIKE | Keyword::RLIKE | Keyword::REGEXP | Keyword::TO => {
-            Construct::Like
-        }
-        Keyword::UNION | Keyword::INTERSECT | Keyword::EXCEPT => Construct::SetOperation,
-        Keyword::LIMIT | Keyword::OFFSET | Keyword::TOP => Construct::Limit,
-        Keyword::QUALIFY => Construct::Qualify,
-        Keyword::VALUES => Construct::Clause,
-        _ => return None,
-    })
-}
-
-/// Words after which a parenthesis groups, lists or calls something on the list of functions.
-fn may_precede_parenthesis(word: Keyword) -> bool {
-    matches!(
-        word,
-        Keyword::NoKeyword
-            | Keyword::SELECT
-            | Keyword::DISTINCT
-            | Keyword::WHERE
-            | Keyword::FILTER
-            | Keyword::GROUP
-            | Keyword::BY
-            | Keyword::AND
-            | Keyword::OR
-            | Keyword::NOT
-            | Keyword::IN
-            | Keyword::BETWEEN
-            | Keyword::CASE
-            | Keyword::WHEN
-            | Keyword::THEN
-            | Keyword::ELSE
-            | Keyword::ON
-            | Keyword::USING
-            | Keyword::HAVING
-            | Keyword::OVER
-            | Keyword::COUNT
-            | Keyword::SUM
-            | Keyword::AVG
-            | Keyword::CAST
-            | Keyword::TRY_CAST
-            | Keyword::SAFE_CAST
-            | Keyword::EXTRACT
-            | Keyword::DECIMAL
-            | Keyword::DEC
-            | Keyword::NUMERIC
-            | Keyword::VARCHAR
-            | Keyword::CHAR
-            | Keyword::FLOAT
-            | Keyword::TIMESTAMP
-            | Keyword::MIN
-            | Keyword::MAX
-            | Keyword::ROW_NUMBER
-            | Keyword::LAG
-            | Keyword::LEAD
-            | Keyword::COALESCE
-            | Keyword::NULLIF
-    )
-}
-
-/// How often the parser reads what is inside, as powers of two: it tries these words as operators and,
-/// when that fails, again as functions.
-fn tries(word: Keyword) -> usize {
-    match word {
-        Keyword::POSITION => 2,
-        Keyword::NOT
-        | Keyword::CASE
-        | Keyword::CAST
-        | Keyword::TRY_CAST
-        | Keyword::SAFE_CAST
-        | Keyword::EXTRACT
-        | Keyword::CEIL
-        | Keyword::FLOOR
-        | Keyword::SUBSTR
-        | Keyword::SUBSTRING
-        | Keyword::TRIM => 1,
-        _ => 0,
-    }
-}
-
-fn is_string(token: &Token) -> bool {
-    matches!(
-        token,
-        Token::DoubleQuotedString(_)
-            | Token::TripleSingleQuotedString(_)
-            | Token::TripleDoubleQuotedString(_)
-            | Token::DollarQuotedString(_)
-            | Token::SingleQuotedByteStringLiteral(_)
-            | Token::DoubleQuotedByteStringLiteral(_)
-            | Token::SingleQuotedRawStringLiteral(_)
-            | Token::DoubleQuotedRawStringLiteral(_)
-            | Token::NationalStringLiteral(_)
-            | Token::QuoteDelimitedStringLiteral(_)
-            | Token::NationalQuoteDelimitedStringLiteral(_)
-            | Token::EscapedStringLiteral(_)
-            | Token::UnicodeStringLiteral(_)
-            | Token::HexStringLiteral(_)
-    )
 }

@@ -1,27 +1,97 @@
 //! A relation in plain words, for the notes on a plan: what is joined, united, windowed and made one row
 //! a person. For people only, never part of a digest.
 
+use crate::expr::Expr;
 use crate::ir::ContributionPlan;
 use crate::relation::{
-    JoinKey, JoinKind, Measure, NamedExpr, NamedMeasure, Relation, WindowFunction,
+    JoinKey, JoinKind, Measure, NamedExpr, NamedMeasure, PublicRows, Relation, WindowFunction,
 };
 use cloister_terms::Name;
 
 /// Longest list of names in one note.
 const NAMES_TOLD_MAX: usize = 6;
 
+/// A public table that a query reads, by name: a plan holds its rows alone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct LookedUp {
+    /// Its name in the dictionary.
+    pub table: Name,
+    /// How many rows it has.
+    pub rows: usize,
+    /// The names of its columns in the plan, each with its own.
+    pub own: Vec<(Name, Name)>,
+}
+
 /// Notes on the steps of a relation, in the order in which rows go through them.
-pub(crate) fn told(plan: &ContributionPlan, relation: &Relation) -> Vec<String> {
+pub(crate) fn told(
+    plan: &ContributionPlan,
+    relation: &Relation,
+    looked_up: &[LookedUp],
+) -> Vec<String> {
+    let plan = Told { plan, looked_up };
     let mut notes = Vec::new();
     if matches!(relation, Relation::Table { .. }) {
         return notes;
     }
-    for rows in &plan.tables {
+    for rows in &plan.plan.tables {
         let cap = counted(rows.table_row_cap.into(), "row", "rows");
-        push(&mut notes, format!("at most {cap} of `{}` are read of one person", rows.dataset));
+        let are = if rows.table_row_cap == 1 { "is" } else { "are" };
+        push(&mut notes, format!("at most {cap} of `{}` {are} read of one person", rows.dataset));
     }
     step(plan, relation, &mut notes);
     notes
+}
+
+/// A plan with what is known of it besides.
+#[derive(Clone, Copy)]
+struct Told<'p> {
+    plan: &'p ContributionPlan,
+    looked_up: &'p [LookedUp],
+}
+
+impl LookedUp {
+    /// Whether these are its rows.
+    fn is(&self, public: &PublicRows) -> bool {
+        let has = |name: &Name| self.own.iter().any(|(in_plan, _)| in_plan == name);
+        public.rows.len() == self.rows && public.columns.iter().all(|column| has(&column.name))
+    }
+
+    /// What a join compares with, by the table's own names.
+    fn named(&self, right: &Expr) -> String {
+        let own = |name: &Name| {
+            let own = self.own.iter().find(|(in_plan, _)| in_plan == name);
+            own.map_or_else(|| name.clone(), |(_, own)| own.clone())
+        };
+        if let Expr::Column { name } = right {
+            return format!("{}.{}", self.table, own(name));
+        }
+        let (mut right, mut waiting) = (right.clone(), Vec::new());
+        waiting.push(&mut right);
+        while let Some(expr) = waiting.pop() {
+            if let Expr::Column { name } = expr {
+                *name = own(name);
+            } else {
+                waiting.extend(expr.parts_mut());
+            }
+        }
+        right.to_string()
+    }
+}
+
+impl Told<'_> {
+    fn lookup(self, public: &PublicRows, kind: JoinKind, on: &[JoinKey]) -> String {
+        let kept = match kind {
+            JoinKind::Inner => "rows without a match are dropped",
+            JoinKind::Left => "rows without a match are kept, with nothing added",
+        };
+        let size = counted(public.rows.len() as u64, "row", "rows");
+        let Some(known) = self.looked_up.iter().find(|known| known.is(public)) else {
+            return format!("a public table of {size} is looked up where {}; {kept}", keys(on));
+        };
+        let on = on.iter().map(|key| format!("{} = {}", key.left, known.named(&key.right)));
+        let on = listed(&on.collect::<Vec<_>>(), " and ");
+        format!("the public table `{}` of {size} is looked up where {on}; {kept}", known.table)
+    }
 }
 
 /// Equal notes say nothing twice.
@@ -31,7 +101,7 @@ fn push(notes: &mut Vec<String>, note: String) {
     }
 }
 
-fn step(plan: &ContributionPlan, relation: &Relation, notes: &mut Vec<String>) {
+fn step(plan: Told<'_>, relation: &Relation, notes: &mut Vec<String>) {
     match relation {
         Relation::Table { .. } => {}
         Relation::Project { of, .. } => step(plan, of, notes),
@@ -46,15 +116,7 @@ fn step(plan: &ContributionPlan, relation: &Relation, notes: &mut Vec<String>) {
         }
         Relation::Lookup { of, kind, on, public } => {
             step(plan, of, notes);
-            let kept = match kind {
-                JoinKind::Inner => "rows without a match are dropped",
-                JoinKind::Left => "rows without a match are kept, with nothing added",
-            };
-            let size = counted(public.rows.len() as u64, "row", "rows");
-            push(
-                notes,
-                format!("a public table of {size} is looked up where {}; {kept}", keys(on)),
-            );
+            push(notes, plan.lookup(public, *kind, on));
         }
         Relation::Union { of } => {
             of.iter().for_each(|part| step(plan, part, notes));
@@ -88,7 +150,7 @@ fn step(plan: &ContributionPlan, relation: &Relation, notes: &mut Vec<String>) {
 }
 
 fn join(
-    plan: &ContributionPlan,
+    plan: Told<'_>,
     left: &Relation,
     right: &Relation,
     kind: JoinKind,
@@ -161,13 +223,13 @@ fn keys(on: &[JoinKey]) -> String {
 }
 
 /// The datasets below a step, each once.
-fn sources(plan: &ContributionPlan, relation: &Relation) -> String {
+fn sources(plan: Told<'_>, relation: &Relation) -> String {
     let mut found: Vec<&Name> = Vec::new();
     let mut waiting = vec![relation];
     while let Some(relation) = waiting.pop() {
         match relation {
             Relation::Table { table } => {
-                let dataset = plan.tables.get(*table as usize).map(|rows| &rows.dataset);
+                let dataset = plan.plan.tables.get(*table as usize).map(|rows| &rows.dataset);
                 found.extend(dataset.filter(|dataset| !found.contains(dataset)));
             }
             Relation::Filter { of, .. }

@@ -1,9 +1,10 @@
-//! Expressions with their types, and values made one type. Only whole numbers become floats; no
-//! other conversion may be made for the reader of a query.
+//! Expressions with their types, and values made one type. Only whole numbers become floats, and constant
+//! texts beside times become times; no other conversion may be made for the reader of a query.
 
 use crate::construct::Construct;
 use crate::error::{Place, PlanError};
 use crate::expr::{Expr, FloatBits, Literal};
+use crate::literal::time_in;
 use cloister_terms::ColumnType;
 
 /// A lowered expression with its type and place.
@@ -38,10 +39,21 @@ impl Typed {
         }
     }
 
-    /// The value of exactly that type. Errors when it is of another.
+    /// The time that a constant text spells; any other value as it is. Errors on a text that spells none.
+    fn timed(self) -> Result<Self, PlanError> {
+        let Expr::Literal { value: Literal::Text(text) } = &self.expr else { return Ok(self) };
+        let expr = Expr::literal(time_in(text, self.place)?);
+        Ok(Self { expr, column_type: ColumnType::Timestamp, place: self.place })
+    }
+
+    /// The value of exactly that type; a constant text is a time where one is wanted. Errors when it is of
+    /// another.
     pub fn exactly(self, wanted: ColumnType) -> Result<Expr, PlanError> {
         if self.column_type == wanted {
             return Ok(self.expr);
+        }
+        if wanted == ColumnType::Timestamp && self.is_text_constant() {
+            return self.timed().map(|typed| typed.expr);
         }
         Err(match wanted {
             ColumnType::Text => self.wrong("a text", "write CAST(x AS TEXT)"),
@@ -54,6 +66,10 @@ impl Typed {
         })
     }
 
+    fn is_text_constant(&self) -> bool {
+        matches!(self.expr, Expr::Literal { value: Literal::Text(_) })
+    }
+
     /// Whether it is int64 or float64.
     pub fn is_number(&self) -> bool {
         matches!(self.column_type, ColumnType::Int64 | ColumnType::Float64)
@@ -64,8 +80,14 @@ impl Typed {
     }
 }
 
-/// Makes values one type: all the same, or numbers, which become floats. `None` when they differ.
+/// Makes values one type: all the same, numbers, which become floats, or times with constant texts, which
+/// become times. Errors when they differ.
 pub(crate) fn unify(values: Vec<Typed>) -> Result<(Vec<Expr>, ColumnType), PlanError> {
+    let has_times = values.iter().any(|value| value.column_type == ColumnType::Timestamp);
+    let values: Vec<Typed> = match has_times {
+        true => values.into_iter().map(Typed::timed).collect::<Result<_, _>>()?,
+        false => values,
+    };
     let Some(first) = values.first().map(|value| value.column_type) else {
         return Err(PlanError::refused(Construct::Argument, Place::default()));
     };

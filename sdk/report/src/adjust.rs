@@ -7,7 +7,7 @@ use crate::lane_error::{LaneError, deviation};
 use crate::linear::{Linear, Quotient};
 use crate::quantile::Confidence;
 use crate::table::{HeadingKind, Report, ReportError};
-use cloister_terms::{Formula, OutputShape};
+use cloister_terms::{FigureOp, Formula, OutputShape};
 use std::collections::BTreeSet;
 
 /// What holds of adjusted figures; told with every answer that has some.
@@ -32,7 +32,7 @@ pub enum Adjustment {
         column: String,
     },
     /// A figure outside [0, 1] moves to the nearer end, with what of its interval is inside; where nothing
-    /// is, with the half-width it had.
+    /// is, with the half-width it had. Only for figures that are divided by another.
     Share {
         /// The figure.
         column: String,
@@ -82,6 +82,11 @@ impl ReportOptions {
             if let Some(name) = names.iter().find(|name| !is_figure(name)) {
                 return Err(ReportError::NoFigure((*name).clone()));
             }
+            if let Adjustment::Share { column } = adjustment
+                && !shape.columns.iter().any(|c| c.name == *column && c.formula.any(&divides))
+            {
+                return Err(ReportError::NotAShare(column.clone()));
+            }
             let Adjustment::Total { total, parts } = adjustment else { continue };
             for name in &names {
                 sum_of_lanes(shape, name)?;
@@ -95,7 +100,19 @@ impl ReportOptions {
     }
 }
 
-/// Adjusts every row of a report. Errors on figures that are not there, or that do not add up at all.
+/// Whether a formula divides by a noised figure, as every share does; sums divided by a constant are sums.
+fn divides(formula: &Formula) -> bool {
+    match formula {
+        Formula::Ratio { .. } => true,
+        Formula::Arithmetic { op: FigureOp::Divide, right, .. } => {
+            right.any(&|part| !matches!(part, Formula::Constant { .. }) && part.parts().is_empty())
+        }
+        _ => false,
+    }
+}
+
+/// Adjusts every row of a report. Errors on figures that are not there, that are no share, or that do not add
+/// up at all.
 pub(crate) fn adjust(
     report: &mut Report,
     shape: &OutputShape,
@@ -160,6 +177,10 @@ fn each(report: &mut Report, at: usize, of: impl Fn(Estimate) -> Option<Estimate
         let moved = cell.estimate().copied().and_then(&of);
         *cell = match (*cell, moved) {
             (Cell::Said(_), Some(estimate)) => Cell::Said(estimate),
+            (Cell::Otherwise(value), _) => {
+                let point = Estimate::new(value, value, value).and_then(&of);
+                Cell::Otherwise(point.map_or(value, |point| point.value))
+            }
             (_, estimate) => Cell::TooNoisy(estimate),
         };
     }

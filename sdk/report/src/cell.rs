@@ -22,7 +22,7 @@ pub struct Estimate {
     pub standard_error: Option<f64>,
 }
 
-/// One figure of one row. In JSON both kinds have the fields `value`, `plus_minus`, `low`, `high`,
+/// One figure of one row. In JSON all kinds have the fields `value`, `plus_minus`, `low`, `high`,
 /// `standard_error` (null where undefined) and `too_noisy`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Cell {
@@ -30,6 +30,9 @@ pub enum Cell {
     Said(Estimate),
     /// The figure is mostly noise; it is given where it is defined at all, for adding up only.
     TooNoisy(Option<Estimate>),
+    /// A constant that the question names for where the noised figure is not defined (`COALESCE`), or a figure
+    /// computed from one; finite. It has no interval, since the noise alone may leave a figure undefined.
+    Otherwise(f64),
 }
 
 impl Estimate {
@@ -50,6 +53,15 @@ impl Cell {
         match self {
             Self::Said(estimate) => Some(estimate),
             Self::TooNoisy(estimate) => estimate.as_ref(),
+            Self::Otherwise(_) => None,
+        }
+    }
+
+    /// The figure's value, where it is defined or the question names another.
+    pub fn value(&self) -> Option<f64> {
+        match self {
+            Self::Otherwise(value) => Some(*value),
+            _ => self.estimate().map(|estimate| estimate.value),
         }
     }
 
@@ -65,6 +77,7 @@ impl Cell {
         match self {
             Self::Said(estimate) => Self::Said(told(estimate)),
             Self::TooNoisy(estimate) => Self::TooNoisy(estimate.map(told)),
+            Self::Otherwise(value) => Self::Otherwise(value),
         }
     }
 
@@ -90,7 +103,7 @@ impl Serialize for Cell {
         }
         let part = |of: fn(&Estimate) -> f64| self.estimate().map(of);
         let flat = Flat {
-            value: part(|e| e.value),
+            value: self.value(),
             plus_minus: part(|e| e.plus_minus),
             low: part(|e| e.low),
             high: part(|e| e.high),
@@ -130,5 +143,8 @@ mod tests {
         assert!(json["value"].is_null() && json["too_noisy"] == true);
         let json = serde_json::to_value(Cell::total(25.0, 24.0)).unwrap();
         assert_eq!((json["low"].as_f64(), json["high"].as_f64()), (Some(1.0), Some(49.0)));
+        let json = serde_json::to_value(Cell::Otherwise(2.5)).unwrap();
+        assert!(json["value"] == 2.5 && json["low"].is_null() && json["plus_minus"].is_null());
+        assert_eq!(json["too_noisy"], false);
     }
 }

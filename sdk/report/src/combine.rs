@@ -110,7 +110,11 @@ impl Combined {
             }
         }
         let is_asked = shape.private_keys.is_some() && shape.key_threshold().is_none();
-        let found = if is_asked { shape.clone() } else { shape.found_in(releases.clone()) };
+        let found = if is_asked {
+            shape.clone()
+        } else {
+            shape.found_in(releases.clone()).map_err(ShapeError::from)?
+        };
         let Some(private) = &found.private_keys else {
             let values =
                 |release: &ReleaseRecord| release.values.iter().map(|value| value.0).collect();
@@ -324,7 +328,13 @@ fn checked_nodes(asked: &[Name], mut nodes: Vec<Name>) -> Result<Vec<Name>, Comb
 #[cfg(test)]
 mod tests {
     use super::*;
-    use cloister_terms::{LaneShape, Noise, Ratio};
+    use cloister_terms::limits::{CELLS_MAX, KEYS_SHOWN_MAX};
+    use cloister_terms::private_keys::PrivateKeysError;
+    use cloister_terms::release::Int;
+    use cloister_terms::{
+        ColumnType, Cost, Digest, KeyDimension, KeyThreshold, KeyValue, LaneShape, Noise,
+        PrivateKeys, Ratio,
+    };
 
     fn shape(lanes: usize) -> OutputShape {
         let noise = Noise::DiscreteLaplace { scale: Ratio::new(1, 1).unwrap() };
@@ -414,5 +424,44 @@ mod tests {
             Combined::new(&shape(0), &asked(&["a"]), &[from("a", &[])]),
             Err(CombineError::Shape(_))
         ));
+    }
+
+    /// A hundred and one partners with groups of their own, as many each as one may show.
+    #[test]
+    fn more_groups_than_an_answer_may_have_are_refused_before_any_is_added_up() {
+        let threshold = KeyThreshold { persons_lane: 0, people: 1, delta: "0.1".parse().unwrap() };
+        let (types, found) = (vec![ColumnType::Int64], vec![]);
+        let shape = OutputShape {
+            keys: vec![KeyDimension { name: "k".into(), values: vec![] }],
+            private_keys: Some(PrivateKeys { types, threshold: Some(threshold), found }),
+            ..shape(1)
+        };
+        let digest = Digest::new([0; 32]);
+        let release = |partner: usize| {
+            let node = Name::new(format!("p{partner:03}")).unwrap();
+            let numbers = partner * KEYS_SHOWN_MAX..(partner + 1) * KEYS_SHOWN_MAX;
+            ReleaseRecord {
+                version: 1,
+                unit_namespace: node.clone(),
+                node,
+                agreement: digest,
+                analysis: digest,
+                plan: digest,
+                parameters: digest,
+                round: 1,
+                epoch: 0,
+                cost: Cost::ZERO,
+                charge: digest,
+                keys: numbers.map(|number| vec![KeyValue::Int(number as i64)]).collect(),
+                values: vec![Int(1); KEYS_SHOWN_MAX],
+            }
+        };
+        let releases: Vec<ReleaseRecord> = (0..101).map(release).collect();
+        let names: Vec<Name> = releases.iter().map(|release| release.node.clone()).collect();
+        let too_many = PrivateKeysError::TooMany(CELLS_MAX as usize);
+        let refused = Combined::of_releases(&shape, &names, &releases);
+        assert_eq!(refused, Err(CombineError::Shape(too_many.into())));
+        let few = Combined::of_releases(&shape, &names, &releases[..2]).unwrap();
+        assert_eq!(few.lanes().len(), 2 * KEYS_SHOWN_MAX);
     }
 }

@@ -3,6 +3,7 @@
 
 use crate::cell::Cell;
 use crate::escape::csv_text;
+use crate::keys::key_text;
 use crate::table::{HeadingKind, Report, Row};
 use cloister_terms::KeyValue;
 
@@ -27,8 +28,9 @@ impl Report {
             heading.push("adjusted".to_owned());
         }
         line(&heading, &mut out);
+        let clocks = self.clocks();
         for row in &self.rows {
-            let mut fields = self.csv_fields(row);
+            let mut fields = self.csv_fields(row, &clocks);
             if !self.adjusted.is_empty() {
                 fields.push(adjusted.clone());
             }
@@ -37,7 +39,7 @@ impl Report {
         out
     }
 
-    fn csv_fields(&self, row: &Row) -> Vec<String> {
+    fn csv_fields(&self, row: &Row, clocks: &[bool]) -> Vec<String> {
         let mut figures = row.figures.iter();
         let mut fields = Vec::new();
         for column in &self.columns {
@@ -47,7 +49,7 @@ impl Report {
                         KeyValue::Text(text) => csv_text(text),
                         // A negative number is a number, not a formula.
                         KeyValue::Int(_) | KeyValue::Bool(_) | KeyValue::Timestamp(_) => {
-                            key.to_string()
+                            key_text(key, clocks.get(dimension).copied().unwrap_or(false))
                         }
                     }))
                 }
@@ -75,8 +77,9 @@ fn figure_fields(cell: Option<&Cell>) -> [String; 6] {
             too_noisy,
         ],
         None => {
+            let value = cell.and_then(Cell::value).map(number).unwrap_or_default();
             let nothing = String::new;
-            [nothing(), nothing(), nothing(), nothing(), nothing(), too_noisy]
+            [value, nothing(), nothing(), nothing(), nothing(), too_noisy]
         }
     }
 }

@@ -23,9 +23,10 @@ pub(crate) struct Shown {
 }
 
 impl Shown {
-    /// Rounds `estimate` to two digits of its error; `whole` figures never get decimals.
-    pub(crate) fn new(estimate: &Estimate, whole: bool) -> Self {
-        let place = place(estimate, whole);
+    /// Rounds `estimate` to two digits of its error, and no finer than the decimal place `finest`: 0 for whole
+    /// numbers, -1 for tenths.
+    pub(crate) fn new(estimate: &Estimate, finest: Option<i32>) -> Self {
+        let place = place(estimate, finest);
         Self {
             value: at_place(estimate.value, place, f64::round),
             plus_minus: at_place(estimate.plus_minus, place, f64::ceil),
@@ -40,6 +41,11 @@ impl Shown {
     }
 }
 
+/// A number without an error, no finer than a decimal place.
+pub(crate) fn exact_text(value: f64, finest: Option<i32>) -> String {
+    at_place(value, exact_place(value, finest), f64::round)
+}
+
 /// One error alone, rounded outward: `24`.
 pub(crate) fn error_text(error: f64) -> String {
     at_place(error, error_place(error), f64::ceil)
@@ -50,15 +56,17 @@ pub(crate) fn grouped(number: f64) -> String {
     at_place(number, 0, f64::floor)
 }
 
-fn place(estimate: &Estimate, whole: bool) -> i32 {
-    let place = if estimate.plus_minus > 0.0 {
-        error_place(estimate.plus_minus)
-    } else if estimate.value != 0.0 {
-        (magnitude(estimate.value) - EXACT_DIGITS + 1).min(0)
-    } else {
-        0
-    };
-    if whole { place.max(0) } else { place }
+fn place(estimate: &Estimate, finest: Option<i32>) -> i32 {
+    if estimate.plus_minus > 0.0 {
+        let place = error_place(estimate.plus_minus);
+        return finest.map_or(place, |finest| place.max(finest));
+    }
+    exact_place(estimate.value, finest)
+}
+
+fn exact_place(value: f64, finest: Option<i32>) -> i32 {
+    let place = if value == 0.0 { 0 } else { (magnitude(value) - EXACT_DIGITS + 1).min(0) };
+    finest.map_or(place, |finest| place.max(finest))
 }
 
 fn error_place(error: f64) -> i32 {
@@ -112,7 +120,11 @@ mod tests {
     use super::*;
 
     fn shown(value: f64, half: f64, whole: bool) -> String {
-        let shown = Shown::new(&Estimate::new(value, value - half, value + half).unwrap(), whole);
+        shown_to(value, half, whole.then_some(0))
+    }
+
+    fn shown_to(value: f64, half: f64, finest: Option<i32>) -> String {
+        let shown = Shown::new(&Estimate::new(value, value - half, value + half).unwrap(), finest);
         format!("{} ± {} ({} to {})", shown.value, shown.plus_minus, shown.low, shown.high)
     }
 
@@ -128,6 +140,14 @@ mod tests {
         assert_eq!(shown(0.0, 0.0, false), "0 ± 0 (0 to 0)");
         assert_eq!(shown(1.0 / 3.0, 0.0, false).split(' ').next(), Some("0.333333"));
         assert_eq!(shown(1e38, 1e30, true), "1.000e38 ± 1.000e30 (1.000e38 to 1.000e38)");
+        // Rounded by the question: no finer than it asks.
+        assert_eq!(shown_to(17.3, 0.2, Some(-1)), "17.3 ± 0.2 (17.1 to 17.5)");
+        assert_eq!(shown_to(17.3, 0.0, Some(-1)), "17.3 ± 0.0 (17.3 to 17.3)");
+        assert_eq!(shown_to(12_300.0, 100.0, Some(2)), "12,300 ± 100 (12,200 to 12,400)");
+        assert_eq!(
+            (exact_text(2.5, None), exact_text(0.0, Some(-1))),
+            ("2.50000".into(), "0".into())
+        );
     }
 
     #[test]

@@ -1,13 +1,15 @@
-//! How precise an answer will be, told before anything is spent: it depends on the approved shape and
-//! the number of partners alone, so asking costs nothing.
+//! How precise an answer will be, told before anything is spent: it depends on the approved shape, the
+//! number of partners and on what a cell is taken to hold, so asking costs nothing.
 
-use crate::digits::error_text;
+use crate::across::Across;
+use crate::digits::{error_text, grouped};
 use crate::histogram::{DistinctFigure, QuantileFigure};
 use crate::lane_error::{LaneError, half_width};
 use crate::linear::Quotient;
 use crate::quantile::Confidence;
 use crate::table::{ReportError, check_columns};
-use cloister_terms::{Formula, OutputShape};
+use crate::typical::{Held, Typical, TypicalCell};
+use cloister_terms::{FigureFunction, FigureOp, Formula, OutputShape};
 use serde::Serialize;
 use std::fmt;
 
@@ -18,6 +20,8 @@ pub struct Expected {
     pub column: String,
     /// Its error.
     pub accuracy: Accuracy,
+    /// The figure and its error in a typical cell, where that was asked for and is told.
+    pub typical: Option<Typical>,
 }
 
 /// The error that noise will put on a column, at 95 % confidence.
@@ -70,17 +74,41 @@ pub fn expected_plus_minus(
     shape: &OutputShape,
     nodes: usize,
 ) -> Result<Vec<Expected>, ReportError> {
+    expected(shape, nodes, None)
+}
+
+/// As [`expected_plus_minus`], with the errors of averages, shares, quantiles and statistics in a cell that
+/// holds what `cell` says: to first order, quantiles with values spread evenly over their range.
+pub fn expected_in(
+    shape: &OutputShape,
+    nodes: usize,
+    cell: TypicalCell<'_>,
+) -> Result<Vec<Expected>, ReportError> {
+    expected(shape, nodes, Some(cell))
+}
+
+fn expected(
+    shape: &OutputShape,
+    nodes: usize,
+    cell: Option<TypicalCell<'_>>,
+) -> Result<Vec<Expected>, ReportError> {
     shape.check()?;
     check_columns(shape)?;
     let (_, nodes) = shape.partners_behind(nodes)?;
-    let errors = shape
-        .lanes
-        .iter()
-        .map(|lane| Ok(LaneError::new(lane, nodes, Confidence::DEFAULT)?))
-        .collect::<Result<Vec<_>, ReportError>>()?;
-    let expected = shape.columns.iter().map(|column| Expected {
-        column: column.name.clone(),
-        accuracy: accuracy(&column.formula, &errors),
+    let across = Across::new(shape);
+    let others = across.expected(shape, nodes);
+    let copies = others.as_deref().unwrap_or_default();
+    let errors = across.errors(shape, nodes, copies, Confidence::DEFAULT)?;
+    let held = cell.map(|cell| {
+        let rows = copies.iter().map(|copies| *copies as f64 / nodes.max(1) as f64);
+        Held::new(cell, across.summed().zip(rows), &errors)
+    });
+    let expected = shape.columns.iter().map(|column| {
+        let in_row = others.as_ref().map(|others| across.in_row(&column.formula, others));
+        let formula = in_row.as_ref().unwrap_or(&column.formula);
+        let accuracy = accuracy(formula, &errors);
+        let typical = held.as_ref().and_then(|held| held.typical(formula));
+        Expected { column: column.name.clone(), accuracy, typical }
     });
     Ok(expected.collect())
 }
@@ -117,10 +145,15 @@ fn accuracy(formula: &Formula, errors: &[LaneError]) -> Accuracy {
             let people = DistinctFigure::new(*first_lane, *values, errors, level).threshold();
             Accuracy::Distinct { people }
         }
+        // Rows that are not known before: so is the number of draws.
+        Formula::Across { .. } => Accuracy::Computed { sums: 1 },
+        Formula::Call { function, of } => {
+            of_function(*function, accuracy(of, errors)).unwrap_or_else(|| computed(formula))
+        }
+        Formula::Coalesce { of, .. } => accuracy(of, errors),
         Formula::Constant { .. } | Formula::Arithmetic { .. } => {
             let Some(quotient) = Quotient::of(formula) else {
-                let sums = u32::try_from(formula.lanes().len()).unwrap_or(u32::MAX);
-                return Accuracy::Computed { sums };
+                return of_one_quantile(formula, errors).unwrap_or_else(|| computed(formula));
             };
             let width = |linear| half_width(linear, errors, level);
             match quotient.as_linear() {
@@ -132,6 +165,43 @@ fn accuracy(formula: &Formula, errors: &[LaneError]) -> Accuracy {
             }
         }
     }
+}
+
+/// The accuracy of a figure that a function was applied to; `None` where it is not known from the figure's own.
+fn of_function(function: FigureFunction, of: Accuracy) -> Option<Accuracy> {
+    match (function, of) {
+        // The distance of two rounded numbers is a multiple of the unit, less than one unit above that before.
+        (FigureFunction::Round { digits }, Accuracy::Total { plus_minus }) => {
+            let unit = 10f64.powi(-i32::from(digits));
+            Some(Accuracy::Total { plus_minus: (plus_minus / unit).ceil() * unit })
+        }
+        (FigureFunction::Round { .. } | FigureFunction::Absolute, of) => Some(of),
+        (FigureFunction::SquareRoot, _) => None,
+    }
+}
+
+/// A quantile times and plus constants; `None` of anything else.
+fn of_one_quantile(formula: &Formula, errors: &[LaneError]) -> Option<Accuracy> {
+    let Formula::Arithmetic { op, left, right } = formula else { return None };
+    let (of, factor) = match (op, left.as_ref(), right.as_ref()) {
+        (FigureOp::Multiply, Formula::Constant { value }, of)
+        | (FigureOp::Multiply, of, Formula::Constant { value }) => (of, value.value()),
+        (FigureOp::Divide, of, Formula::Constant { value }) => (of, 1.0 / value.value()),
+        (FigureOp::Add | FigureOp::Subtract, Formula::Constant { .. }, of)
+        | (FigureOp::Add | FigureOp::Subtract, of, Formula::Constant { .. }) => (of, 1.0),
+        _ => return None,
+    };
+    match accuracy(of, errors) {
+        Accuracy::Quantile { rows_plus_minus, band } => {
+            Some(Accuracy::Quantile { rows_plus_minus, band: band * factor.abs() })
+        }
+        _ => None,
+    }
+}
+
+fn computed(formula: &Formula) -> Accuracy {
+    let sums = u32::try_from(formula.lanes().len()).unwrap_or(u32::MAX);
+    Accuracy::Computed { sums }
 }
 
 impl fmt::Display for Accuracy {
@@ -152,7 +222,7 @@ impl fmt::Display for Accuracy {
                 error_text(*band)
             ),
             Self::Distinct { people } => {
-                write!(f, "counts values that at least {} people have", error_text(*people))
+                write!(f, "counts values that at least {} people have", grouped(people.ceil()))
             }
             Self::Statistic { sum_plus_minus, count_plus_minus } => write!(
                 f,

@@ -8,9 +8,11 @@
 //! | a sum divided by a sum | Fieller, shared lanes by their covariance; joined with the box below where noise is a few steps only | about 95 %, never less but by rounding |
 //! | quantile | leaves that a test of the cumulative counts does not rule out | at least 95 % |
 //! | distinct values | values surely there to values maybe there, all counts at once | at least 95 % |
+//! | computed from these, or with a function | interval arithmetic over parts that hold at once, see [`crate::computed`] | at least 95 %, usually more |
 //! | anything else | every value over the box in which all lanes are at once | at least 95 %, usually more |
 
 use crate::cell::{Cell, Estimate};
+use crate::computed::{Computed, is_whole};
 use crate::histogram::{DistinctFigure, QuantileFigure};
 use crate::interval::Interval;
 use crate::lane_error::{Joint, LaneError, deviation, half_width};
@@ -39,6 +41,8 @@ pub(crate) enum Figure {
     Quantile(QuantileFigure),
     /// Distinct values.
     Distinct(DistinctFigure),
+    /// Computed from parts with intervals of their own.
+    Computed(Computed),
     /// Anything else.
     Box(Formula, Joint),
 }
@@ -68,6 +72,9 @@ impl Figure {
             Formula::Distinct { first_lane, values } => {
                 let figure = DistinctFigure::new(*first_lane, *values, errors, confidence);
                 return Self::Distinct(figure);
+            }
+            other if !is_whole(other) => {
+                return Self::Computed(Computed::new(other, errors, confidence));
             }
             _ => {}
         }
@@ -116,6 +123,7 @@ impl Figure {
             }
             Self::Quantile(quantile) => quantile.cell(&value),
             Self::Distinct(distinct) => distinct.cell(&value),
+            Self::Computed(computed) => computed.cell(errors, steps),
             Self::Box(formula, joint) => boxed(formula, joint, &value),
         })
     }

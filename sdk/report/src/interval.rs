@@ -59,6 +59,11 @@ impl Interval {
         Self::outward(self.low.max(0.0).sqrt(), self.high.max(0.0).sqrt())
     }
 
+    /// The absolute values.
+    pub(crate) fn absolute(self) -> Option<Self> {
+        Self::new(self.mignitude(), self.magnitude())
+    }
+
     /// Both ends brought into `[low, high]`.
     pub(crate) fn within(self, low: f64, high: f64) -> Self {
         Self { low: self.low.clamp(low, high), high: self.high.clamp(low, high) }
@@ -123,6 +128,7 @@ mod tests {
                         assert!(holds(a.add(*b), x + y) && holds(a.subtract(*b), x - y));
                         assert!(holds(a.multiply(*b), x * y) && holds(a.divide(*b), x / y));
                         assert!(a.mignitude() <= x.abs() && x.abs() <= a.magnitude());
+                        assert!(a.absolute().is_some() && holds(a.absolute(), x.abs()));
                     }
                 }
             }

@@ -14,6 +14,7 @@ const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
 const SMOOTH_STEPS_MIN: f64 = 3.0;
 
 /// Error of one combined lane, in units.
+#[derive(Clone, Copy)]
 pub(crate) struct LaneError {
     sum: NoiseSum,
     unit: f64,
@@ -34,15 +35,23 @@ impl LaneError {
         copies: usize,
         confidence: Confidence,
     ) -> Result<Self, NoiseError> {
-        let sum = NoiseSum::new(lane.noise, copies)?;
+        Ok(Self::with(lane, NoiseSum::new(lane.noise, copies)?, confidence))
+    }
+
+    /// For any number of draws, at least 1, of noise on `lane`: several rows of several partners.
+    pub(crate) fn of_rows(lane: &LaneShape, copies: usize, confidence: Confidence) -> Self {
+        Self::with(lane, NoiseSum::of_rows(lane.noise, copies), confidence)
+    }
+
+    fn with(lane: &LaneShape, sum: NoiseSum, confidence: Confidence) -> Self {
         let unit = 2f64.powi(-i32::from(lane.grid_bits));
         let sub_gaussian = match lane.noise {
             Noise::DiscreteGaussian { sigma_sq } => {
-                Some((sigma_sq.to_f64() * copies as f64).sqrt() * unit)
+                Some((sigma_sq.to_f64() * sum.copies() as f64).sqrt() * unit)
             }
             Noise::DiscreteLaplace { .. } => None,
         };
-        Ok(Self {
+        Self {
             unit,
             deviation: sum.standard_deviation_steps() * unit,
             half_width: sum.half_width_steps(confidence) * unit,
@@ -50,7 +59,17 @@ impl LaneError {
             smooth_factor: sum.smooth_factor(confidence),
             sub_gaussian,
             sum,
-        })
+        }
+    }
+
+    /// The same noise at another confidence.
+    fn at(&self, confidence: Confidence) -> Self {
+        Self {
+            half_width: self.sum.half_width_steps(confidence) * self.unit,
+            factor: self.sum.factor(confidence),
+            smooth_factor: self.sum.smooth_factor(confidence),
+            ..*self
+        }
     }
 
     pub(crate) fn note(&self, lane: &LaneShape) -> LaneNote {
@@ -97,6 +116,29 @@ impl LaneError {
     }
 }
 
+/// All errors, those of `lanes` (sorted) at another confidence.
+pub(crate) fn at_confidence(
+    errors: &[LaneError],
+    lanes: &[u32],
+    confidence: Confidence,
+) -> Vec<LaneError> {
+    // Lanes of a group have one noise: its quantiles are worked out once.
+    let mut known: Vec<LaneError> = Vec::new();
+    let at = |(index, error): (u32, &LaneError)| {
+        if lanes.binary_search(&index).is_err() {
+            return *error;
+        }
+        let is_alike = |other: &&LaneError| other.sum == error.sum && other.unit == error.unit;
+        if let Some(found) = known.iter().find(is_alike) {
+            return *found;
+        }
+        let found = error.at(confidence);
+        known.push(found);
+        found
+    };
+    (0u32..).zip(errors).map(at).collect()
+}
+
 /// Half-widths of lanes that hold together: with the confidence asked, every lane is within its own at
 /// once. The noises are independent, so each needs `confidence^(1/n)` (Sidak 1967).
 pub(crate) struct Joint {
@@ -137,7 +179,7 @@ pub(crate) fn deviation(linear: &Linear, errors: &[LaneError]) -> f64 {
 
 /// Half-width of a weighted sum of lanes, in units.
 ///
-/// - One lane: exact.
+/// - One lane, or lanes of one law and one weight: exact.
 /// - Lanes that each spread over 3 steps or more: the largest quantile of theirs and the normal law's, in
 ///   standard deviations (the law of the sum lies between), times the sum's own deviation, plus half a
 ///   step of the coarsest part, by which a lattice may be off.
@@ -152,6 +194,9 @@ pub(crate) fn half_width(linear: &Linear, errors: &[LaneError], confidence: Conf
         .collect();
     if let [(error, factor, _)] = parts.as_slice() {
         return error.half_width * factor;
+    }
+    if let Some(half_width) = of_one_law(&parts, confidence) {
+        return half_width;
     }
     let deviation = deviation(linear, errors);
     if parts.iter().all(|(error, _, _)| error.is_smooth()) {
@@ -173,6 +218,15 @@ pub(crate) fn half_width(linear: &Linear, errors: &[LaneError], confidence: Conf
         return bound.min(size * (2.0 * (2.0 / missed).ln()).sqrt());
     }
     bound
+}
+
+/// Half-width of lanes with one weight whose noise is of one law: that of more draws of it.
+fn of_one_law(parts: &[(&LaneError, f64, u32)], confidence: Confidence) -> Option<f64> {
+    let ((first, weight, _), rest) = parts.split_first()?;
+    let all = rest.iter().try_fold(first.sum, |all, (error, factor, _)| {
+        if error.unit == first.unit && factor == weight { all.with(&error.sum) } else { None }
+    })?;
+    Some(all.half_width_steps(confidence) * first.unit * weight)
 }
 
 fn root_sum_square(linear: &Linear, errors: &[LaneError], of: fn(&LaneError) -> f64) -> f64 {

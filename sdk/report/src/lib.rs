@@ -2,6 +2,8 @@
 //! understands. Everything here is post-processing of what was already released: this crate never
 //! reads a record, never draws noise, never decides a charge, and lets no NaN or infinity out.
 
+/// Sums over several rows of the answer.
+mod across;
 /// Free post-processing of figures, on request.
 mod adjust;
 /// Columns of text, lined up.
@@ -10,6 +12,8 @@ mod aligned;
 mod cell;
 /// Lanes of several nodes, added up with checked integers.
 mod combine;
+/// Figures computed from parts with intervals of their own.
+mod computed;
 /// The answer as CSV.
 mod csv;
 /// Numbers rounded to what their error supports.
@@ -24,6 +28,8 @@ mod figure;
 mod histogram;
 /// Arithmetic that never loses a point.
 mod interval;
+/// Keys in words.
+mod keys;
 /// The error of lanes, alone and in weighted sums.
 mod lane_error;
 /// The exact tail of a sum of continuous Laplace draws.
@@ -56,12 +62,14 @@ mod statistics;
 mod table;
 /// The answer as a table for people.
 mod text;
+/// Errors in a cell that holds what cells are taken to hold.
+mod typical;
 
 pub use adjust::{Adjustment, ReportOptions};
 pub use cell::{Cell, Estimate};
 pub use combine::{Behind, CombineError, Combined};
 pub use escape::printable;
-pub use expected::{Accuracy, Expected, expected_plus_minus};
+pub use expected::{Accuracy, Expected, expected_in, expected_plus_minus};
 pub use meaning::{DELTA_STATED, Meaning, approximate_epsilon, meaning, zcdp_loss_bound};
 pub use people::PeopleFigure;
 pub use quantile::{Confidence, NoiseError, NoiseSum, NotAConfidence};
@@ -70,3 +78,4 @@ pub use table::{
     Heading, HeadingKind, LaneNote, Report, ReportError, Row, report, report_at, report_with,
 };
 pub use text::TextOptions;
+pub use typical::{Typical, TypicalCell, TypicalLane};

@@ -30,7 +30,9 @@ impl Report {
             return Err(not);
         }
         let lines: Vec<_> = self.rows.chunks(across_size).collect();
-        let label = |row: &[Row]| row.first().map_or_else(String::new, |r| shown_key(r, 0));
+        let clocks = self.clocks();
+        let label =
+            |row: &[Row]| row.first().map_or_else(String::new, |r| shown_key(r, 0, &clocks));
         let corner = format!("{} \\ {}", shown_name(down), shown_name(across));
         let labels = TextColumn::words(corner, lines.iter().map(|line| label(line)).collect());
         let columns: Vec<TextColumn> = (0..across_size)
@@ -38,7 +40,7 @@ impl Report {
                 let cells = lines.iter().map(|line| line.get(place));
                 let entries = cells.map(|row| entry(row, heading));
                 let first = lines.first().and_then(|line| line.get(place));
-                let name = first.map_or_else(String::new, |row| shown_key(row, 1));
+                let name = first.map_or_else(String::new, |row| shown_key(row, 1, &clocks));
                 TextColumn::numbers(cut(&name, HEADING_WIDTH_MAX), entries.collect())
             })
             .collect();
@@ -56,7 +58,7 @@ fn entry(row: Option<&Row>, heading: &Heading) -> String {
     }
     let cell = row.and_then(|row| row.figures.first());
     match cell {
-        Some(Cell::Said(_)) => figure_text(cell, heading.is_whole()),
+        Some(Cell::Said(_) | Cell::Otherwise(_)) => figure_text(cell, heading.finest_place()),
         Some(Cell::TooNoisy(_)) | None => NOISY.to_owned(),
     }
 }

@@ -16,10 +16,17 @@ pub(crate) fn not_included(formula: &Formula) -> Vec<&'static str> {
     if matches!(formula, Formula::Key { .. }) {
         return Vec::new();
     }
+    let is_distinct = |part: &Formula| matches!(part, Formula::Distinct { .. });
+    // What is computed from distinct counts alone clips no values.
+    let is_other = |part: &Formula| {
+        part.parts().is_empty() && !is_distinct(part) && !matches!(part, Formula::Constant { .. })
+    };
     let mut reasons = vec![SAMPLING, CAPS, NODES];
-    match formula {
-        Formula::Distinct { .. } => reasons.push(DISTINCT),
-        _ => reasons.push(CLIPPING),
+    if formula.any(&is_distinct) {
+        reasons.push(DISTINCT);
+    }
+    if formula.any(&is_other) {
+        reasons.push(CLIPPING);
     }
     reasons
 }
@@ -34,6 +41,13 @@ pub(crate) fn notes_on_rows(report: &Report) -> Vec<String> {
         notes.push(format!(
             "of the intervals beside figures that are said, fewer than {percent} of 100 may hold: {percent} of 100 do over all figures, those that are `{TOO_NOISY}` included"
         ));
+    }
+    let is_constant = |row: &Row| row.figures.iter().any(|cell| matches!(cell, Cell::Otherwise(_)));
+    if report.rows_with_partners().any(is_constant) {
+        notes.push(
+            "figures without ± are not defined, as far as the noise tells: the question names a constant for them"
+                .to_owned(),
+        );
     }
     let without = report.rows.len().saturating_sub(report.rows_with_partners().count());
     if without > 0 {

@@ -55,7 +55,7 @@ pub(crate) fn people_text(figures: &[PeopleFigure]) -> String {
             DiagnosticKind::Clipped => "people with a value out of its range",
             DiagnosticKind::Trapped => "people for whom the module gave up",
         };
-        format!("{what}: {}.\n", figure_text(Some(people), true))
+        format!("{what}: {}.\n", figure_text(Some(people), Some(0)))
     });
     told.collect()
 }

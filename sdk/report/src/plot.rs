@@ -27,10 +27,12 @@ impl Report {
         let bars = self.rows_with_partners().filter_map(|row| said(row, place));
         let (low, high) =
             bars.fold((0f64, 0f64), |(low, high), e| (low.min(e.low), high.max(e.high)));
-        let labels: Vec<String> = self.rows_with_partners().map(|row| self.label(row)).collect();
+        let clocks = self.clocks();
+        let labels = self.rows_with_partners().map(|row| self.label(row, &clocks));
+        let labels: Vec<String> = labels.collect();
         let figures: Vec<String> = self
             .rows_with_partners()
-            .map(|row| figure_text(row.figures.get(place), heading.is_whole()))
+            .map(|row| figure_text(row.figures.get(place), heading.finest_place()))
             .collect();
         let widest = |texts: &[String]| texts.iter().map(|t| terminal_width(t)).max().unwrap_or(0);
         let width = options.width.max(WIDTH_MIN);
@@ -49,9 +51,9 @@ impl Report {
         }
     }
 
-    fn label(&self, row: &Row) -> String {
+    fn label(&self, row: &Row, clocks: &[bool]) -> String {
         let keys = self.columns.iter().filter_map(|column| match column.kind {
-            HeadingKind::Key(dimension) => Some(shown_key(row, dimension)),
+            HeadingKind::Key(dimension) => Some(shown_key(row, dimension, clocks)),
             HeadingKind::Total { .. } | HeadingKind::Ratio | HeadingKind::Computed => None,
         });
         keys.collect::<Vec<_>>().join(" · ")
@@ -65,7 +67,7 @@ fn title(heading: &Heading) -> String {
 fn said(row: &Row, place: usize) -> Option<&Estimate> {
     match row.figures.get(place)? {
         Cell::Said(estimate) => Some(estimate),
-        Cell::TooNoisy(_) => None,
+        Cell::TooNoisy(_) | Cell::Otherwise(_) => None,
     }
 }
 

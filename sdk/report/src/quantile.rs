@@ -18,6 +18,10 @@ const OUTWARD: f64 = 1.0 + 1e-12;
 /// The least share that an interval may miss: quantiles are not worked out beyond.
 const EACH_MISSED_MIN: f64 = 1e-9;
 
+/// Most Laplace draws whose sum's quantile is worked out term by term. That of more lies between theirs and the
+/// normal law's, in standard deviations; both differ by less than 1 in 1,000.
+const LAPLACE_COPIES_MAX: usize = 4_096;
+
 /// How often an interval must hold the true figure.
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
 pub struct Confidence(f64);
@@ -83,6 +87,13 @@ impl Confidence {
         let missed = -((-(1.0 - self.0)).ln_1p() / count.max(1) as f64).exp_m1();
         Self(1.0 - missed.max(EACH_MISSED_MIN))
     }
+
+    /// As [`Self::each_of`] for intervals that may depend on one another, such as those of figures that share
+    /// lanes (Bonferroni).
+    pub(crate) fn each_of_dependent(self, count: usize) -> Self {
+        let missed = (1.0 - self.0) / count.max(1) as f64;
+        Self(1.0 - missed.max(EACH_MISSED_MIN))
+    }
 }
 
 impl Default for Confidence {
@@ -98,6 +109,11 @@ impl NoiseSum {
         if !(1..=PARTIES_MAX).contains(&copies) {
             return Err(NoiseError::Copies { found: copies });
         }
+        Ok(Self::of_rows(noise, copies))
+    }
+
+    /// The sum of any number of draws, at least 1: those of several rows.
+    pub(crate) fn of_rows(noise: Noise, copies: usize) -> Self {
         let law = match noise {
             Noise::DiscreteLaplace { scale } => Law::Laplace { scale: scale.to_f64() },
             Noise::DiscreteGaussian { sigma_sq } => Law::Gaussian { sigma_sq: sigma_sq.to_f64() },
@@ -108,7 +124,18 @@ impl NoiseSum {
             }
             noisy => noisy,
         };
-        Ok(Self { law, copies })
+        Self { law, copies: copies.max(1) }
+    }
+
+    /// The sum of both, which are independent; `None` where they are draws of different laws.
+    pub(crate) fn with(&self, other: &Self) -> Option<Self> {
+        let copies = self.copies.checked_add(other.copies)?;
+        (self.law == other.law).then_some(Self { law: self.law, copies })
+    }
+
+    /// Draws in it.
+    pub(crate) fn copies(&self) -> usize {
+        self.copies
     }
 
     /// Standard deviation, in steps.
@@ -132,7 +159,7 @@ impl NoiseSum {
         if deviation > LATTICE_DEVIATION_MAX {
             return (self.continuous_half_width(level) * OUTWARD - 0.5).ceil().max(0.0);
         }
-        // At most PARTIES_MAX copies.
+        // At most one draw of every partner a row.
         let copies = i32::try_from(self.copies).unwrap_or(i32::MAX);
         match self.law {
             Law::None => 0.0,
@@ -161,7 +188,7 @@ impl NoiseSum {
         let continuous = match self.law {
             Law::None => 0.0,
             Law::Laplace { .. } => {
-                let sum = LaplaceSum::new(self.copies);
+                let sum = LaplaceSum::new(self.copies.min(LAPLACE_COPIES_MAX));
                 sum.half_width(confidence.value()) / sum.standard_deviation()
             }
             Law::Gaussian { .. } => two_sided_quantile(confidence.value()),
@@ -174,7 +201,16 @@ impl NoiseSum {
     fn continuous_half_width(&self, level: f64) -> f64 {
         match self.law {
             Law::None => 0.0,
-            Law::Laplace { scale } => LaplaceSum::new(self.copies).half_width(level) * scale,
+            Law::Laplace { scale } => {
+                let exact = self.copies.min(LAPLACE_COPIES_MAX);
+                let sum = LaplaceSum::new(exact);
+                let (half_width, deviation) = (sum.half_width(level), sum.standard_deviation());
+                if exact == self.copies {
+                    return half_width * scale;
+                }
+                let widest = (half_width / deviation).max(two_sided_quantile(level));
+                widest * scale * (2.0 * self.copies as f64).sqrt()
+            }
             Law::Gaussian { sigma_sq } => {
                 two_sided_quantile(level) * (sigma_sq * self.copies as f64).sqrt()
             }

@@ -1,5 +1,5 @@
 //! Which rows of the answer are shown, and in which order: HAVING, ORDER BY and LIMIT over the noised
-//! figures, after everything else. Without a recipe the rows stand in the order of the public keys; no
+//! figures and the keys, after everything else. Without a recipe the rows stand in the order of the public keys; no
 //! order here can depend on anything but released figures.
 
 use crate::figure::Figure;
@@ -43,15 +43,16 @@ impl Choice {
         errors: &[LaneError],
         steps: &dyn Fn(u32) -> Option<i128>,
     ) -> Placed {
+        let is_answered = row.behind.answered > 0;
         let value = |figure: &Figure| {
-            figure.cell(errors, steps).and_then(|cell| cell.estimate().map(|e| e.value))
+            figure.cell(errors, steps).filter(|_| is_answered).and_then(|cell| cell.value())
         };
         let places = self.order.iter().map(|by| match by {
             SortBy::Key(dimension) => Place::Key(row.keys.get(*dimension as usize).cloned()),
             SortBy::Figure(figure) => Place::Figure(value(figure)),
         });
         let places = places.collect();
-        let is_shown = self.having.as_ref().is_none_or(|having| having.holds(&value));
+        let is_shown = self.having.as_ref().is_none_or(|having| having.holds(&row.keys, &value));
         Placed { row, is_shown, places }
     }
 }
@@ -59,6 +60,10 @@ impl Choice {
 /// The rows that are shown, in order.
 pub(crate) fn chosen(recipe: &Recipe, mut rows: Vec<Placed>) -> Vec<Row> {
     rows.retain(|placed| placed.is_shown);
+    if recipe.limit.is_some() || recipe.offset.is_some() {
+        // A key that nobody who answered holds takes no row's place.
+        rows.retain(|placed| placed.row.behind.answered > 0);
+    }
     // The sort is stable: ties stay in the order of the public keys.
     rows.sort_by(|left, right| compare(recipe, &left.places, &right.places));
     let skipped = recipe.offset.map_or(0, |offset| offset as usize);
@@ -94,6 +99,8 @@ enum Having {
     Compare(FigureCompare, Box<[Figure; 2]>),
     And(Vec<Having>),
     Or(Vec<Having>),
+    Key(FigureCompare, u32, KeyValue),
+    Defined(Box<Figure>, bool),
 }
 
 impl Having {
@@ -105,17 +112,23 @@ impl Having {
             }
             Condition::And { all } => Self::And(each(all)),
             Condition::Or { any } => Self::Or(each(any)),
+            Condition::Key { op, dimension, value } => Self::Key(*op, *dimension, value.clone()),
+            Condition::Defined { of, defined } => Self::Defined(Box::new(figure(of)), *defined),
         }
     }
 
-    fn holds(&self, value: &dyn Fn(&Figure) -> Option<f64>) -> bool {
+    fn holds(&self, keys: &[KeyValue], value: &dyn Fn(&Figure) -> Option<f64>) -> bool {
         match self {
             Self::Compare(op, sides) => {
                 let [left, right] = sides.as_ref();
                 value(left).zip(value(right)).is_some_and(|(left, right)| op.holds(left, right))
             }
-            Self::And(all) => all.iter().all(|part| part.holds(value)),
-            Self::Or(any) => any.iter().any(|part| part.holds(value)),
+            Self::And(all) => all.iter().all(|part| part.holds(keys, value)),
+            Self::Or(any) => any.iter().any(|part| part.holds(keys, value)),
+            Self::Key(op, dimension, right) => {
+                keys.get(*dimension as usize).is_some_and(|key| op.holds_of_keys(key, right))
+            }
+            Self::Defined(of, defined) => value(of).is_some() == *defined,
         }
     }
 }

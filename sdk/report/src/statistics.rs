@@ -16,13 +16,7 @@ pub(crate) fn over(formula: &Formula, at: Lanes<'_>) -> Option<Interval> {
         Formula::Constant { value } => Interval::point(value.value()),
         Formula::Ratio { numerator, denominator } => at(*numerator)?.divide(at(*denominator)?),
         Formula::Arithmetic { op, left, right } => {
-            let (left, right) = (over(left, at)?, over(right, at)?);
-            match op {
-                FigureOp::Add => left.add(right),
-                FigureOp::Subtract => left.subtract(right),
-                FigureOp::Multiply => left.multiply(right),
-                FigureOp::Divide => left.divide(right),
-            }
+            arithmetic(*op, over(left, at)?, over(right, at)?)
         }
         Formula::Variance { count, sum, squares, scale_bits, spread } => {
             let (n, sum, squares) = (at(*count)?, at(*sum)?, at(*squares)?);
@@ -35,7 +29,21 @@ pub(crate) fn over(formula: &Formula, at: Lanes<'_>) -> Option<Interval> {
             }
         }
         Formula::Pair { statistic, lanes } => pair(*statistic, lanes, at),
+        // Read in a row's own lanes and those of the other rows.
+        Formula::Across { .. } => None,
+        // Computed from parts with intervals of their own.
+        Formula::Call { .. } | Formula::Coalesce { .. } => None,
         Formula::Key { .. } | Formula::Quantile(_) | Formula::Distinct { .. } => None,
+    }
+}
+
+/// Arithmetic on intervals; `None` where it is unbounded.
+pub(crate) fn arithmetic(op: FigureOp, left: Interval, right: Interval) -> Option<Interval> {
+    match op {
+        FigureOp::Add => left.add(right),
+        FigureOp::Subtract => left.subtract(right),
+        FigureOp::Multiply => left.multiply(right),
+        FigureOp::Divide => left.divide(right),
     }
 }
 

@@ -1,6 +1,7 @@
 //! The answer: one row a cell, one figure a result column, each with its interval and the partners
 //! behind it. What is mostly noise is marked so; nothing here sorts, drops or fills in rows.
 
+use crate::across::{Across, Sum};
 use crate::adjust::{ReportOptions, adjust};
 use crate::cell::Cell;
 use crate::combine::{Behind, Combined};
@@ -11,7 +12,7 @@ use crate::people::{PeopleFigure, people};
 use crate::quantile::{Confidence, NoiseError};
 use crate::rows::{Choice, Placed, chosen};
 use cloister_terms::shape::ShapeError;
-use cloister_terms::{Formula, KeyValue, Name, OutputShape, ResultColumn};
+use cloister_terms::{FigureFunction, Formula, KeyValue, Name, OutputShape, ResultColumn};
 use serde::{Serialize, Serializer};
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -20,6 +21,9 @@ use std::collections::btree_map::Entry;
 pub(crate) const COLUMNS_SHOWN_MAX: usize = 256;
 /// Most figures of an answer, over all rows.
 pub(crate) const FIGURES_MAX: u64 = 8_000_000;
+/// Most rows that differ in the partners behind them whose preparation is kept.
+const PREPARED_MAX: usize = 256;
+
 /// An answer with intervals, ready to be shown or serialised.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Report {
@@ -37,7 +41,7 @@ pub struct Report {
     pub columns: Vec<Heading>,
     /// Rows, last key dimension fastest, unless the question chooses or orders them.
     pub rows: Vec<Row>,
-    /// Rows that are not shown, because the question chooses by noised figures or has a LIMIT.
+    /// Rows that are not shown, because the question chooses among those of the noised answer.
     pub left_out: u64,
     /// Where groups are private: the noised count of people from which a partner shows one.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -69,6 +73,9 @@ pub struct Heading {
     pub kind: HeadingKind,
     /// What its intervals do not include; empty for keys, which are exact.
     pub not_included: Vec<&'static str>,
+    /// Digits after the point that the question rounds its figures to.
+    #[serde(skip)]
+    pub(crate) digits: Option<i8>,
 }
 
 /// What stands below a heading.
@@ -162,6 +169,11 @@ pub enum ReportError {
     /// An adjustment that this figure cannot have.
     #[error("`{0}` is not a count or a sum, so it cannot be made to add up: name counts and sums")]
     NotASum(String),
+    /// A figure that is no share.
+    #[error(
+        "`{0}` is no share: name a figure that divides one count or sum by another, or keep it from falling below 0 (`--non-negative`)"
+    )]
+    NotAShare(String),
     /// A total in other words.
     #[error(
         "`{0}` is no total: write it as `total=part+part`, with the headings of counts and sums"
@@ -200,22 +212,34 @@ pub fn report_with(
     let shape = &combined.shape_of(shape);
     let confidence = options.confidence;
     let cells = check(shape, combined)?;
-    let whole = Prepared::new(shape, combined.nodes().len(), confidence)?;
-    let mut by_copies = BTreeMap::from([(combined.nodes().len(), whole)]);
+    let across = Across::new(shape);
+    let lanes = across.errors(shape, combined.nodes().len(), &[], confidence)?;
+    let found = cells.saturating_mul(across.sums_a_row().saturating_add(1));
+    if found > FIGURES_MAX {
+        return Err(ReportError::Figures { found });
+    }
+    let sums = across.sums(shape, combined, cells);
+    let mut by_copies: BTreeMap<Vec<usize>, Prepared> = BTreeMap::new();
     let columns: Vec<Heading> = shape.columns.iter().map(|c| heading(shape, c)).collect();
     let mut rows: Vec<Placed> = Vec::new();
     for cell in 0..cells {
         let Some(behind) = combined.behind(cell) else { continue };
+        let others = sums.others(combined, cell, behind);
         // Partners may hold keys of their own: noise is that of those who stand behind the cell.
-        let copies = behind.answered.max(1);
+        let mut copies = vec![behind.answered.max(1)];
+        copies.extend(others.iter().map(|sum| sum.copies));
+        if by_copies.len() > PREPARED_MAX {
+            by_copies.clear();
+        }
         let prepared = match by_copies.entry(copies) {
             Entry::Occupied(known) => known.into_mut(),
-            Entry::Vacant(new) => new.insert(Prepared::new(shape, copies, confidence)?),
+            Entry::Vacant(new) => {
+                let prepared = Prepared::new(shape, &across, new.key(), confidence)?;
+                new.insert(prepared)
+            }
         };
-        rows.extend(placed(shape, combined, prepared, cell, behind));
+        rows.extend(placed(shape, combined, prepared, cell, (behind, &others)));
     }
-    let lanes = by_copies.remove(&combined.nodes().len()).map(|whole| whole.errors);
-    let lanes = lanes.unwrap_or_default();
     let notes = shape.lanes.iter().zip(&lanes).map(|(lane, error)| error.note(lane)).collect();
     let all = rows.len();
     let mut report = Report {
@@ -241,7 +265,7 @@ pub fn report_with(
     Ok(report)
 }
 
-/// Everything that all rows with as many partners behind them share.
+/// Everything that all rows with as many partners behind them, and behind what they are divided by, share.
 struct Prepared {
     errors: Vec<LaneError>,
     figures: Vec<Figure>,
@@ -251,12 +275,14 @@ struct Prepared {
 impl Prepared {
     fn new(
         shape: &OutputShape,
-        copies: usize,
+        across: &Across,
+        copies: &[usize],
         confidence: Confidence,
     ) -> Result<Self, ReportError> {
-        let errors = shape.lanes.iter().map(|lane| LaneError::new(lane, copies, confidence));
-        let errors = errors.collect::<Result<Vec<_>, _>>()?;
-        let figure = |formula: &Formula| Figure::new(formula, &errors, confidence);
+        let (own, others) = copies.split_first().unwrap_or((&1, &[]));
+        let errors = across.errors(shape, *own, others, confidence)?;
+        let figure =
+            |formula: &Formula| Figure::new(&across.in_row(formula, others), &errors, confidence);
         let figures = shape.columns.iter().map(|column| figure(&column.formula)).collect();
         let choice = Choice::new(&shape.recipe, &figure);
         Ok(Self { figures, choice, errors })
@@ -284,9 +310,13 @@ impl Report {
 }
 
 impl Heading {
-    /// Whether figures below it are whole numbers.
-    pub(crate) fn is_whole(&self) -> bool {
-        matches!(self.kind, HeadingKind::Total { whole: true })
+    /// The finest decimal place of figures below it, where they are whole or rounded: 0 for whole numbers, -1
+    /// for tenths.
+    pub(crate) fn finest_place(&self) -> Option<i32> {
+        match self.kind {
+            HeadingKind::Total { whole: true } => Some(0),
+            _ => self.digits.map(|digits| -i32::from(digits)),
+        }
     }
 }
 
@@ -318,7 +348,7 @@ pub(crate) fn check_columns(shape: &OutputShape) -> Result<(), ReportError> {
 fn heading(shape: &OutputShape, column: &ResultColumn) -> Heading {
     let kind = match &column.formula {
         Formula::Key { dimension } => HeadingKind::Key(*dimension as usize),
-        Formula::Total { lane } => {
+        Formula::Total { lane } | Formula::Across { lane, .. } => {
             let whole = shape.lanes.get(*lane as usize).is_some_and(|lane| lane.grid_bits == 0);
             HeadingKind::Total { whole }
         }
@@ -326,8 +356,12 @@ fn heading(shape: &OutputShape, column: &ResultColumn) -> Heading {
         Formula::Ratio { .. } => HeadingKind::Ratio,
         _ => HeadingKind::Computed,
     };
+    let digits = match &column.formula {
+        Formula::Call { function: FigureFunction::Round { digits }, .. } => Some(*digits),
+        _ => None,
+    };
     let not_included = not_included(&column.formula);
-    Heading { name: column.name.clone(), kind, not_included }
+    Heading { name: column.name.clone(), kind, not_included, digits }
 }
 
 /// One row with its place in the order asked for; `None` when there is no such cell.
@@ -336,14 +370,23 @@ fn placed(
     combined: &Combined,
     prepared: &Prepared,
     cell: u64,
-    behind: Behind,
+    (behind, others): (Behind, &[Sum]),
 ) -> Option<Placed> {
     let Prepared { errors, figures, choice } = prepared;
     // A cell without a partner has no figure, never a zero.
-    let steps = |index: u32| combined.lane(cell, index).filter(|_| behind.answered > 0);
+    let steps = |index: u32| {
+        let own = combined.lane(cell, index);
+        let other = || others.get((index as usize).checked_sub(shape.lanes.len())?)?.steps;
+        own.or_else(other).filter(|_| behind.answered > 0)
+    };
     let row = Row {
         keys: shape.key_of(cell)?.into_iter().cloned().collect(),
-        figures: figures.iter().filter_map(|figure| figure.cell(errors, &steps)).collect(),
+        // Lanes may cancel out: what nobody answered for is no figure all the same.
+        figures: figures
+            .iter()
+            .filter_map(|figure| figure.cell(errors, &steps))
+            .map(|cell| if behind.answered > 0 { cell } else { Cell::TooNoisy(None) })
+            .collect(),
         behind,
     };
     Some(choice.place(row, errors, &steps))

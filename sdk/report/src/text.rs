@@ -3,8 +3,9 @@
 
 use crate::aligned::{TextColumn, cut, line_width, render};
 use crate::cell::{Cell, TOO_NOISY};
-use crate::digits::{Shown, error_text};
+use crate::digits::{Shown, error_text, exact_text};
 use crate::escape::printable;
+use crate::keys::key_text;
 use crate::people::people_text;
 use crate::table::{Heading, HeadingKind, Report, Row};
 
@@ -59,7 +60,8 @@ impl Report {
         }
         let mut out = String::new();
         render(&columns.iter().collect::<Vec<_>>(), &mut out);
-        if options.plot {
+        // Without a row there is nothing to draw, and the notes say why.
+        if options.plot && self.rows_with_partners().next().is_some() {
             out.push('\n');
             self.plot(options, &mut out);
         }
@@ -136,7 +138,9 @@ impl Report {
     }
 
     fn key_column(&self, heading: &Heading, dimension: usize) -> TextColumn {
-        let entries = self.rows_with_partners().map(|row| shown_key(row, dimension)).collect();
+        let clocks = self.clocks();
+        let rows = self.rows_with_partners();
+        let entries = rows.map(|row| shown_key(row, dimension, &clocks)).collect();
         TextColumn::words(shown_name(&heading.name), entries)
     }
 
@@ -176,7 +180,7 @@ impl Report {
         if self.left_out > 0 {
             let (count, rows) = (self.left_out, if self.left_out == 1 { "row" } else { "rows" });
             out.push_str(&format!(
-                "{count} {rows} not shown: the question chooses rows by their noised figures.\n"
+                "{count} {rows} not shown: the question chooses rows of the noised answer.\n"
             ));
         }
         out.push_str(&people_text(&self.diagnostics));
@@ -214,15 +218,17 @@ pub(crate) fn shown_name(name: &str) -> String {
     cut(&printable(name), WORDS_WIDTH_MAX)
 }
 
-/// A row's key, printable and cut; empty where there is none.
-pub(crate) fn shown_key(row: &Row, dimension: usize) -> String {
-    row.keys.get(dimension).map_or_else(String::new, |key| shown_name(&key.to_string()))
+/// A row's key, printable and cut; empty where there is none. `clocks` as [`Report::clocks`] has them.
+pub(crate) fn shown_key(row: &Row, dimension: usize, clocks: &[bool]) -> String {
+    let has_clock = clocks.get(dimension).copied().unwrap_or(false);
+    row.keys.get(dimension).map_or_else(String::new, |key| shown_name(&key_text(key, has_clock)))
 }
 
-/// `1,750 ± 24`, or that it is too noisy.
-pub(crate) fn figure_text(cell: Option<&Cell>, whole: bool) -> String {
+/// `1,750 ± 24`, no finer than a decimal place, or that it is too noisy.
+pub(crate) fn figure_text(cell: Option<&Cell>, finest: Option<i32>) -> String {
     match cell {
-        Some(Cell::Said(estimate)) => Shown::new(estimate, whole).with_error(),
+        Some(Cell::Said(estimate)) => Shown::new(estimate, finest).with_error(),
+        Some(Cell::Otherwise(value)) => exact_text(*value, finest),
         Some(Cell::TooNoisy(_)) | None => TOO_NOISY.to_owned(),
     }
 }
@@ -233,14 +239,16 @@ fn figure_texts(
     heading: &Heading,
     verbose: bool,
 ) -> (String, String, String) {
+    let finest = heading.finest_place();
     match row.figures.get(place) {
         Some(Cell::Said(estimate)) => {
-            let shown = Shown::new(estimate, heading.is_whole());
+            let shown = Shown::new(estimate, finest);
             let interval = format!("{} to {}", shown.low, shown.high);
             (shown.value, shown.plus_minus, interval)
         }
+        Some(Cell::Otherwise(value)) => (exact_text(*value, finest), String::new(), String::new()),
         Some(Cell::TooNoisy(Some(estimate))) if verbose => {
-            let shown = Shown::new(estimate, heading.is_whole());
+            let shown = Shown::new(estimate, finest);
             let interval = format!("{} to {}", shown.low, shown.high);
             (format!("{TOO_NOISY} ({})", shown.value), shown.plus_minus, interval)
         }

@@ -81,6 +81,9 @@ fn main() {
     println!("\nfailures (the whole person, the next one's instance included)");
     module(TRAP, "trap, 64 KiB", Tier::Window, &people, 1);
     module(RECURSION, "stack exhaustion, 64 KiB", Tier::Window, &people, 1);
+    println!("\nthe dearest fuel: units a millisecond, by which nodes reckon slots and watchdogs");
+    dearest("a chain of loads through 8 MiB", CHAIN, None, CHAIN_FUEL);
+    dearest("first touches of 4,095 pages, fresh instance", TOUCH, Some(Tier::Fresh), FUEL);
     println!("\ngrowth");
     for persons in [1_000, 10_000, 60_000] {
         let people = People::new(persons);
@@ -91,6 +94,26 @@ fn main() {
         return;
     }
     admission();
+}
+
+/// What one person's fuel gives who uses it on the dearest instructions there are.
+fn dearest(name: &str, text: &str, tier: Option<Tier>, fuel: u64) {
+    if !is_asked(name) {
+        return;
+    }
+    let compiled = compiled(&wat::parse_str(text).unwrap(), tier);
+    let people = People::new(8);
+    let batch = people.batch(1, 1);
+    let mut job = Job::new(compiled, batch.shape().clone(), fuel, limits::WATCHDOG_MS).unwrap();
+    let (persons, mut outputs) = (batch.persons(), Outputs::default());
+    let time = measure(|| {
+        outputs.clear();
+        job.run_batch(&persons, &mut outputs).unwrap();
+    })
+    .each(persons.len());
+    let used = if job.counters().out_of_fuel > 0 { fuel } else { TOUCH_FUEL };
+    let per_ms = used as f64 / (time.median_ns / 1e6);
+    println!("{name:<56} {per_ms:>12.0} units/ms, {:>8.1} ms a person", time.median_ns / 1e6);
 }
 
 fn admission() {
@@ -365,3 +388,37 @@ const SCATTERED: &str = skeleton!(
 const TRAP: &str = skeleton!("1", "(unreachable)");
 
 const RECURSION: &str = skeleton!("1", "(drop (call $down (local.get $rows)))");
+
+/// Fuel for the chain: its making is a small part of it.
+const CHAIN_FUEL: u64 = 40_000_000;
+/// Fuel that [`TOUCH`] uses: nine instructions a page.
+const TOUCH_FUEL: u64 = 9 * 4_095;
+
+/// Makes a chain of lines, each naming one far away, and follows it until the fuel ends: every load waits for the
+/// one before, and misses.
+const CHAIN: &str = skeleton!(
+    "256",
+    "(local.set $rows (i32.const 0))
+     (loop $made
+       (i32.store offset=8388608 (local.get $rows) (i32.add (i32.const 8388608)
+         (i32.and (i32.add (local.get $rows) (i32.const 3342400)) (i32.const 8388607))))
+       (br_if $made (i32.lt_u (local.tee $rows (i32.add (local.get $rows) (i32.const 64))) (i32.const 8388608))))
+     (local.set $rows (i32.const 8388608))
+     (loop $more
+       (local.set $rows
+         (i32.load (i32.load (i32.load (i32.load (i32.load (i32.load (i32.load (i32.load
+         (i32.load (i32.load (i32.load (i32.load (i32.load (i32.load (i32.load (i32.load
+         (i32.load (i32.load (i32.load (i32.load (i32.load (i32.load (i32.load (i32.load
+         (i32.load (i32.load (i32.load (i32.load (i32.load (i32.load (i32.load (i32.load
+         (local.get $rows))))))))))))))))))))))))))))))))))
+       (br $more))"
+);
+
+/// Writes into each page of 16 MiB.
+const TOUCH: &str = skeleton!(
+    "256",
+    "(local.set $rows (i32.const 4096))
+     (loop $more
+       (i32.store8 offset=3000 (local.get $rows) (i32.const 1))
+       (br_if $more (i32.lt_u (local.tee $rows (i32.add (local.get $rows) (i32.const 4096))) (i32.const 16773120))))"
+);

@@ -14,7 +14,7 @@ use crate::limits::{
 };
 use crate::recheck::{RecheckError, recheck};
 use crate::rewrite::{GLOBAL, MARKS, RewriteError, rewrite};
-use crate::shape::Shape;
+use crate::shape::{OutputLayout, Shape};
 use crate::tier::Tier;
 use crate::vet::{FEATURES, MEMORY, PERSON_MAP, Vetted};
 
@@ -127,7 +127,7 @@ pub enum CompileError {
     },
     /// The module says that it was built for columns of other kinds, or another way of writing outputs.
     #[error(
-        "the module was built for columns of other kinds, or for the other way of writing outputs (its signature is `{found:08x}`, the analysis makes `{want:08x}`): select the columns it was built for, in their order, or build it again"
+        "the module was built for columns of other kinds, or to write its outputs in another way (its signature is `{found:08x}`, the analysis makes `{want:08x}`): select the columns it was built for, in their order, set `numbers` and `outputs` to what it writes, or build it again"
     )]
     Signature {
         /// Fourth layout word.
@@ -158,7 +158,17 @@ pub enum CompileError {
         /// The shape's.
         want: usize,
     },
-    /// The output buffer is smaller than the declared outputs.
+    /// The output buffer is not what values in order make: the module was built for other keys or lanes.
+    #[error(
+        "the output buffer has {found} bytes, values in order for these keys and lanes make {want}: declare the keys and lanes that the module was built for, or build it for these"
+    )]
+    OutputSize {
+        /// The module's.
+        found: usize,
+        /// The shape's.
+        want: usize,
+    },
+    /// The output buffer is smaller than the declared outputs as pairs.
     #[error(
         "the output buffer has {found} bytes, the declared outputs need {want}: enlarge it, or declare fewer"
     )]
@@ -185,6 +195,7 @@ impl CompileError {
             CompileError::BufferOutside { .. } => "buffer_outside",
             CompileError::BuffersOverlap => "buffers_overlap",
             CompileError::InputSize { .. } => "input_size",
+            CompileError::OutputSize { .. } => "output_size",
             CompileError::OutputTooSmall { .. } => "output_too_small",
         }
     }
@@ -203,27 +214,57 @@ pub fn compile(vetted: &Vetted) -> Result<Compiled, CompileError> {
 /// # Errors
 /// As [`compile`]; [`CompileError::Tier`] when the tier does not undo everything that the module can do.
 pub fn compile_in(vetted: &Vetted, tier: Tier) -> Result<Compiled, CompileError> {
-    compile_by(vetted, tier, |engine, bytes| Module::new(engine, bytes))
-}
-
-/// As [`compile_in`], with another way from bytes to machine code: the compile cache's.
-pub(crate) fn compile_by(
-    vetted: &Vetted,
-    tier: Tier,
-    make: impl FnOnce(&Engine, &[u8]) -> wasmtime::Result<Module>,
-) -> Result<Compiled, CompileError> {
     if !vetted.can_run_in(tier) {
         return Err(CompileError::Tier { tier });
     }
+    compile_by(vetted, tier, |_, _| None, |_, _| {})
+}
+
+/// As [`compile_in`], but for machine code that `cached` has for an engine and a tier; `fresh` sees what had to be
+/// compiled. Both are the compile cache's. The tier undoes everything that the module can do.
+pub(crate) fn compile_by(
+    vetted: &Vetted,
+    tier: Tier,
+    cached: impl Fn(&Engine, Tier) -> Option<Module>,
+    fresh: impl FnOnce((&Engine, Tier), &Module),
+) -> Result<Compiled, CompileError> {
+    // A module too large to be rewritten was compiled for the other tier.
+    for tier in [tier, Tier::Fresh] {
+        let engine = engine_for(tier)?;
+        if let Some(module) = cached(&engine, tier) {
+            return ready(vetted, tier, engine, &module);
+        }
+        if tier == Tier::Fresh {
+            break;
+        }
+    }
     let (tier, code) = code_for(vetted, tier)?;
+    let engine = engine_for(tier)?;
+    let module = Module::new(&engine, &code).map_err(compile_error)?;
+    fresh((&engine, tier), &module);
+    ready(vetted, tier, engine, &module)
+}
+
+fn engine_for(tier: Tier) -> Result<Engine, CompileError> {
+    let instances = if tier == Tier::Fresh { FRESH_INSTANCES } else { 1 };
+    Engine::new(&config(tier == Tier::Cards, instances))
+        .map_err(|error| CompileError::Engine { detail: format!("{error:#}") })
+}
+
+fn compile_error(error: wasmtime::Error) -> CompileError {
+    CompileError::Compile { detail: format!("{error:#}") }
+}
+
+/// Machine code of a module, made for a tier, with its buffers checked.
+fn ready(
+    vetted: &Vetted,
+    tier: Tier,
+    engine: Engine,
+    module: &Module,
+) -> Result<Compiled, CompileError> {
     let has_marks = tier == Tier::Cards;
     let instances = if tier == Tier::Fresh { FRESH_INSTANCES } else { 1 };
-    let engine = Engine::new(&config(has_marks, instances))
-        .map_err(|error| CompileError::Engine { detail: format!("{error:#}") })?;
-    let compile_error =
-        |error: wasmtime::Error| CompileError::Compile { detail: format!("{error:#}") };
-    let module = make(&engine, &code).map_err(compile_error)?;
-    let ready = Linker::new(&engine).instantiate_pre(&module).map_err(compile_error)?;
+    let ready = Linker::new(&engine).instantiate_pre(module).map_err(compile_error)?;
     let export = |name: &str| {
         module.get_export_index(name).ok_or(CompileError::Compile { detail: name.to_owned() })
     };
@@ -291,18 +332,26 @@ impl Compiled {
     /// Where this shape's input and output lie.
     ///
     /// The input buffer must have exactly the shape's size: its offsets follow from the row cap, so a
-    /// module built for another cap would read other values without noticing.
+    /// module built for another cap would read other values without noticing. Values in order fill the output
+    /// buffer for the same reason: which lane of which cell a value is follows from its place.
     ///
     /// # Errors
-    /// [`CompileError::InputSize`], [`CompileError::OutputTooSmall`] or [`CompileError::Signature`].
+    /// [`CompileError::InputSize`], [`CompileError::OutputSize`], [`CompileError::OutputTooSmall`] or
+    /// [`CompileError::Signature`].
     pub(crate) fn buffers(&self, shape: &Shape) -> Result<(Buffer, Buffer), CompileError> {
         let want = shape.input_bytes();
         if self.input.bytes != want {
             return Err(CompileError::InputSize { found: self.input.bytes, want });
         }
-        let want = shape.output_bytes();
-        if self.output.bytes < want {
-            return Err(CompileError::OutputTooSmall { found: self.output.bytes, want });
+        let (found, want) = (self.output.bytes, shape.output_bytes());
+        match shape.layout() {
+            OutputLayout::Dense(_) if found != want => {
+                return Err(CompileError::OutputSize { found, want });
+            }
+            OutputLayout::Pairs | OutputLayout::FloatPairs if found < want => {
+                return Err(CompileError::OutputTooSmall { found, want });
+            }
+            _ => {}
         }
         let signature = shape.signature();
         if self.signature != 0 && self.signature != signature {
@@ -404,5 +453,25 @@ impl Buffer {
     /// True when the two share a byte; both lie in memory, so their ends fit.
     fn meets(&self, other: &Buffer) -> bool {
         self.start < other.start + other.bytes && other.start < self.start + self.bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_engine_is_switched_as_abi_md_says_and_reaches_no_further_into_the_system() {
+        for (has_marks, instances) in [(false, 1), (true, 1), (false, FRESH_INSTANCES)] {
+            let engine = Engine::new(&config(has_marks, instances)).unwrap();
+            let pool = engine.get_pooling_config().unwrap();
+            // It would open the process's page map, and keep it open.
+            assert_eq!(pool.get_pagemap_scan(), Enabled::No);
+            // Memories would then share one region, told apart by keys that code may change.
+            assert_eq!(pool.get_memory_protection_keys(), Enabled::No);
+            assert_eq!(engine.get_max_wasm_stack(), 256 << 10);
+            assert_eq!(engine.get_cranelift_nan_canonicalization(), Some(true));
+            assert!(engine.get_consume_fuel() && engine.get_epoch_interruption());
+        }
     }
 }

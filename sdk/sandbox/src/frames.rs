@@ -192,7 +192,8 @@ pub(crate) enum Answer {
 }
 
 /// Reads one frame into `buffer`: tag, then body. The buffer grows only as bytes arrive, never past twice
-/// what came; what an earlier frame left is written over, and its room used at once.
+/// what came; what an earlier frame left is written over and its room used at once, and what is longer than
+/// this frame is zeroed, so that no persons of an earlier batch stay behind this one's.
 pub(crate) fn read_frame(input: &mut impl Read, buffer: &mut Vec<u8>) -> Result<(), ReadError> {
     let mut length = [0; 4];
     match fill(input, &mut length)? {
@@ -223,8 +224,16 @@ pub(crate) fn read_frame(input: &mut impl Read, buffer: &mut Vec<u8>) -> Result<
             return Err(FrameError::Truncated { missing: (bytes - got) as u64 }.into());
         }
     }
+    erase(buffer.get_mut(bytes..).unwrap_or_default());
     buffer.truncate(bytes);
     Ok(())
+}
+
+/// What an earlier, longer frame left: a shorter one leaves nothing of it behind.
+fn erase(left: &mut [u8]) {
+    left.fill(0);
+    #[cfg(test)]
+    crate::hostile_frames::ERASED.with(|erased| erased.set(left.len()));
 }
 
 /// Reads until `room` is full or the stream ends; how many bytes came.

@@ -5,7 +5,7 @@
 
 use super::*;
 use crate::batch::{ColumnData, PersonBatch};
-use crate::engine::compile;
+use crate::engine::{compile, compile_in};
 use crate::limits::{Limits, WATCHDOG_MS};
 use crate::outputs::{Pair, PersonOutput};
 use crate::shape::ColumnKind;
@@ -84,14 +84,19 @@ fn shape() -> Shape {
 }
 
 fn run(job: &mut Job, values: &[i64]) -> Vec<PersonOutput> {
+    let mut outputs = Outputs::default();
+    job.run_batch(&batch(values).persons(), &mut outputs).unwrap();
+    outputs.to_persons()
+}
+
+/// A person for each value.
+fn batch(values: &[i64]) -> PersonBatch {
     let mut batch = PersonBatch::new(&shape());
     for value in values {
         let column = ColumnData::Int { values: &[*value, 3], valid: &[true, true] };
         batch.push_person(2, &[column]).unwrap();
     }
-    let mut outputs = Outputs::default();
-    job.run_batch(&batch.persons(), &mut outputs).unwrap();
-    outputs.to_persons()
+    batch
 }
 
 #[test]
@@ -143,5 +148,43 @@ fn the_modules_of_the_tiers_would_show_what_a_person_left() {
         assert!(matches!(ran, Err(JobError::Sandbox { .. })), "{tier}: {ran:?}");
         let found = PersonOutput::Pairs(vec![Pair { index: 0, value: 5 }]);
         assert_eq!(outputs.to_persons(), [found], "{tier}");
+    }
+}
+
+#[test]
+fn a_job_as_shipped_compares_its_first_person_and_then_one_in_a_sample() {
+    // Writes for one value alone, so that a restore left out shows from that person on and not before.
+    const WRITES: i64 = 7;
+    let write = format!(
+        "(if (i64.eq (local.get $value) (i64.const {WRITES})) (then
+           (i64.store (i32.const 4096) (i64.const 9))))"
+    );
+    let vetted = vet(&wat::parse_str(module("", &write)).unwrap(), &Limits::V1).unwrap();
+    let every = usize::try_from(COMPARED_EVERY).unwrap();
+    for tier in [Tier::Window, Tier::Cards] {
+        let compiled = compile_in(&vetted, tier).unwrap();
+        let shipped = || Job::new(compiled.clone(), shape(), FUEL, WATCHDOG_MS).unwrap();
+        let mut outputs = Outputs::default();
+        let mut ends = |job: &mut Job, values: &[i64]| {
+            outputs.clear();
+            job.run_batch(&batch(values).persons(), &mut outputs)
+        };
+        // The first is compared at once.
+        let state_left = ends(&mut shipped().keeping_state(), &[WRITES]);
+        assert!(matches!(state_left, Err(JobError::Sandbox { .. })), "{tier}: {state_left:?}");
+        // The second and those after it are not, up to the end of the sample; whoever is next is.
+        let mut values = vec![10; every];
+        values[1] = WRITES;
+        let mut job = shipped().keeping_state();
+        assert_eq!(ends(&mut job, &values), Ok(()), "{tier}");
+        let state_left = ends(&mut job, &[10]);
+        assert!(matches!(state_left, Err(JobError::Sandbox { .. })), "{tier}: {state_left:?}");
+        // And so on: two whole samples without a fault, then one.
+        let mut job = shipped();
+        assert_eq!(ends(&mut job, &values), Ok(()), "{tier}");
+        assert_eq!(ends(&mut job, &values), Ok(()), "{tier}");
+        let mut job = job.keeping_state();
+        let state_left = ends(&mut job, &[WRITES]);
+        assert!(matches!(state_left, Err(JobError::Sandbox { .. })), "{tier}: {state_left:?}");
     }
 }

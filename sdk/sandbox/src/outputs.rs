@@ -95,7 +95,7 @@ impl Outputs {
         layout: OutputLayout,
     ) -> bool {
         match layout {
-            OutputLayout::Pairs => self.push_pairs(count, buffer),
+            OutputLayout::Pairs | OutputLayout::FloatPairs => self.push_pairs(count, buffer),
             OutputLayout::Dense(_) => self.push_dense(count, buffer),
         }
     }

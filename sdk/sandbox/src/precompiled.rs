@@ -12,12 +12,14 @@ use ring::digest::{Context, SHA256};
 use wasmtime::{Engine, Module};
 
 use crate::engine::{CompileError, Compiled, compile_by};
+use crate::rewrite::REWRITE_VERSION;
+use crate::tier::Tier;
 use crate::vet::Vetted;
 
 /// Bytes of a label.
 const LABEL_BYTES: usize = 32;
 /// Separates labels from every other digest.
-const LABEL_DOMAIN: &[u8] = b"cloister machine code v1\0";
+const LABEL_DOMAIN: &[u8] = b"cloister machine code v2\0";
 
 /// Loads `cached` when it was made from this module by an engine like this one, else compiles; the second
 /// value is what to cache then.
@@ -31,17 +33,16 @@ pub(crate) fn compile_or_load(
     vetted: &Vetted,
     cached: &[u8],
 ) -> Result<(Compiled, Option<Vec<u8>>), CompileError> {
+    let label_of = |engine: &Engine, tier| label(engine, vetted, tier);
     let mut fresh = None;
-    let compiled = compile_by(vetted, vetted.tier(), |engine, bytes| {
-        let label = label(engine, bytes);
-        if let Some(module) = module_from(engine, &label, cached) {
-            return Ok(module);
-        }
-        let module = Module::new(engine, bytes)?;
-        fresh = Some([&label[..], &module.serialize()?].concat());
-        Ok(module)
+    let load = |engine: &Engine, tier| {
+        if cached.is_empty() { None } else { module_from(engine, &label_of(engine, tier), cached) }
+    };
+    let compiled = compile_by(vetted, vetted.tier(), load, |(engine, tier), module| {
+        fresh = Some(module.serialize().map(|code| [&label_of(engine, tier)[..], &code].concat()));
     })?;
-    Ok((compiled, fresh))
+    let unwritten = |error: wasmtime::Error| CompileError::Compile { detail: error.to_string() };
+    Ok((compiled, fresh.transpose().map_err(unwritten)?))
 }
 
 /// Machine code as this process made it: nobody else can make one.
@@ -67,19 +68,20 @@ fn module_from(engine: &Engine, label: &[u8; LABEL_BYTES], cached: &[u8]) -> Opt
     let machine_code = cached.strip_prefix(label)?;
     // SAFETY: the loader needs the unchanged output of `Module::serialize`. The cache authenticates every
     // artefact with a key of this node's state folder, and it is given artefacts by workers alone, after
-    // compilation and before any code of the module has run. The label binds them to these module bytes,
-    // and to version, settings and CPU of this engine, which the loader compares once more.
+    // compilation and before any code of the module has run. The label binds them to this module and the way it
+    // is rewritten, and to version, settings and CPU of this engine, which the loader compares once more.
     unsafe { Module::deserialize(engine, machine_code) }.ok()
 }
 
-/// What machine code depends on: the bytes compiled; engine version, settings and CPU.
-fn label(engine: &Engine, bytes: &[u8]) -> [u8; LABEL_BYTES] {
+/// What machine code depends on: the module, what is added to it in a tier; engine version, settings and CPU.
+fn label(engine: &Engine, vetted: &Vetted, tier: Tier) -> [u8; LABEL_BYTES] {
     let mut hasher = DefaultHasher::new();
     engine.precompile_compatibility_hash().hash(&mut hasher);
     let mut context = Context::new(&SHA256);
     context.update(LABEL_DOMAIN);
     context.update(&hasher.finish().to_le_bytes());
-    context.update(bytes);
+    context.update(&[REWRITE_VERSION, tier as u8]);
+    context.update(vetted.bytes());
     let mut label = [0; LABEL_BYTES];
     label.copy_from_slice(context.finish().as_ref());
     label
@@ -118,14 +120,51 @@ mod tests {
     }
 
     #[test]
-    fn another_configuration_has_another_label() {
+    fn another_configuration_module_or_tier_has_another_label() {
         let engine = |fuel: bool| {
             let mut config = wasmtime::Config::new();
             config.consume_fuel(fuel);
             Engine::new(&config).unwrap()
         };
-        assert_eq!(label(&engine(true), b"m"), label(&engine(true), b"m"));
-        assert_ne!(label(&engine(true), b"m"), label(&engine(false), b"m"));
-        assert_ne!(label(&engine(true), b"m"), label(&engine(true), b"n"));
+        let (one, other) = (vetted("state_memory"), vetted("key_leak"));
+        let of = |fuel, vetted, tier| label(&engine(fuel), vetted, tier);
+        let label = of(true, &one, Tier::Cards);
+        assert_eq!(label, of(true, &one, Tier::Cards));
+        assert_ne!(label, of(false, &one, Tier::Cards));
+        assert_ne!(label, of(true, &other, Tier::Cards));
+        assert_ne!(label, of(true, &one, Tier::Fresh));
+    }
+
+    /// Raise [`REWRITE_VERSION`] with this digest: machine code made the old way must not be loaded.
+    #[test]
+    fn what_is_added_to_a_module_changes_with_its_version_alone() {
+        let mut context = Context::new(&SHA256);
+        // Every module of the list that can be rewritten: bulk operations, vector lanes, globals.
+        let folder = format!("{}/../../tests/evil", env!("CARGO_MANIFEST_DIR"));
+        let mut paths: Vec<_> =
+            std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+        paths.sort();
+        let mut rewritten = 0;
+        for path in paths {
+            let Ok(Ok(vetted)) = wat::parse_file(&path).map(|wasm| vet(&wasm, &Limits::V1)) else {
+                continue;
+            };
+            for marks in [false, true].into_iter().filter(|_| vetted.can_run_in(Tier::Cards)) {
+                context.update(&crate::rewrite::rewrite(&vetted, marks).unwrap());
+                rewritten += 1;
+            }
+        }
+        assert!(rewritten > 30, "{rewritten}");
+        let digest: String =
+            context.finish().as_ref()[..8].iter().map(|b| format!("{b:02x}")).collect();
+        assert_eq!((REWRITE_VERSION, digest.as_str()), (1, "81f853acff87babf"));
+    }
+
+    #[test]
+    fn machine_code_is_loaded_for_the_tier_it_was_made_for() {
+        let one = vetted("state_memory");
+        let artefact = compile_or_load(&one, &[]).unwrap().1.unwrap();
+        let (loaded, fresh) = compile_or_load(&one, &artefact).unwrap();
+        assert_eq!((loaded.tier(), fresh), (one.tier(), None));
     }
 }

@@ -19,6 +19,9 @@ use crate::writes::{MemoryWrite, StoreFact, memory_write};
 pub(crate) const MARKS: &str = "cloister_marks";
 /// Export name of a mutable global, followed by its index.
 pub(crate) const GLOBAL: &str = "cloister_global_";
+/// Raised with every change of what is added to a module, of what counts as a write and of what `recheck` asks for:
+/// machine code cached before it is compiled again.
+pub(crate) const REWRITE_VERSION: u8 = 1;
 /// Index of the second memory.
 pub(crate) const MARKS_INDEX: u32 = 1;
 /// Where the marks of cards start; those of groups stand before.

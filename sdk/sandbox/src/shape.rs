@@ -26,9 +26,11 @@ pub enum ColumnKind {
 /// How a module writes what it returns.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum OutputLayout {
-    /// As many (index, value) pairs as it says, at most the declared outputs.
+    /// As many (index, value) pairs as it says, at most the declared outputs; the values are i64.
     #[default]
     Pairs,
+    /// The same with values that are f64: for the module's signature alone, since the host reads their bytes.
+    FloatPairs,
     /// The values of all declared outputs in order, or nothing.
     Dense(DenseNumbers),
 }
@@ -49,6 +51,7 @@ impl OutputLayout {
             OutputLayout::Pairs => 1,
             OutputLayout::Dense(DenseNumbers::Ints) => 2,
             OutputLayout::Dense(DenseNumbers::Floats) => 3,
+            OutputLayout::FloatPairs => 4,
         }
     }
 
@@ -58,6 +61,7 @@ impl OutputLayout {
             OutputLayout::Pairs,
             OutputLayout::Dense(DenseNumbers::Ints),
             OutputLayout::Dense(DenseNumbers::Floats),
+            OutputLayout::FloatPairs,
         ];
         all.into_iter().find(|layout| layout.number() == number)
     }
@@ -145,8 +149,8 @@ impl Shape {
 
     /// What a module may say in its fourth layout word, so that one built for other columns or another way
     /// of writing outputs is refused: FNV-1a of 32 bits (Fowler, Noll, Vo) over a byte a column (1 int, 2
-    /// float, 3 code), then one for the outputs (1 pairs, 2 in order as i64, 3 in order as f64); 1 where that is 0,
-    /// which says nothing.
+    /// float, 3 code), then one for the outputs (1 pairs of i64, 2 in order as i64, 3 in order as f64, 4 pairs of
+    /// f64); 1 where that is 0, which says nothing.
     pub fn signature(&self) -> u32 {
         let bytes = self.columns.iter().map(|kind| kind.number()).chain([self.layout.number()]);
         let hash =
@@ -162,7 +166,7 @@ impl Shape {
     /// Bytes of the output buffer that the host may read.
     pub fn output_bytes(&self) -> usize {
         let each = match self.layout {
-            OutputLayout::Pairs => PAIR_BYTES,
+            OutputLayout::Pairs | OutputLayout::FloatPairs => PAIR_BYTES,
             OutputLayout::Dense(_) => VALUE_BYTES,
         };
         self.outputs_max as usize * each
@@ -209,6 +213,7 @@ mod tests {
         assert_eq!(shape.output_bytes(), 64);
         let dense = shape.with_layout(OutputLayout::Dense(DenseNumbers::Floats));
         assert_eq!(dense.output_bytes(), 32);
+        assert_eq!(dense.with_layout(OutputLayout::FloatPairs).output_bytes(), 64);
     }
 
     #[test]
@@ -217,7 +222,7 @@ mod tests {
         let lists = [vec![int], vec![float], vec![code, float], vec![float, code], vec![int; 64]];
         let shapes = lists.iter().flat_map(|columns| {
             let pairs = Shape::new(9, columns.clone(), 4).unwrap();
-            let layouts = [1, 2, 3].map(|number| OutputLayout::of_number(number).unwrap());
+            let layouts = [1, 2, 3, 4].map(|number| OutputLayout::of_number(number).unwrap());
             layouts.map(|layout| pairs.clone().with_layout(layout))
         });
         let signatures: Vec<u32> = shapes.map(|shape| shape.signature()).collect();
@@ -228,6 +233,28 @@ mod tests {
             .iter()
             .fold(0x811c_9dc5_u64, |hash, byte| (hash ^ byte) * 0x0100_0193 % (1 << 32));
         assert_eq!(u64::from(Shape::new(1, vec![int], 1).unwrap().signature()), by_hand);
+    }
+
+    /// The table of signatures in ABI.md: columns, outputs, signature.
+    #[test]
+    fn the_examples_of_abi_md_are_what_the_host_makes() {
+        let examples = [
+            ("float, float", "pairs of i64", [2, 2, 1], "0x1383518c"),
+            ("float, float", "pairs of f64", [2, 2, 4], "0x10834cd3"),
+            ("float, float", "in order as f64", [2, 2, 3], "0x158354b2"),
+            ("int, code", "pairs of i64", [1, 3, 1], "0x7cd1b214"),
+            ("int, code", "in order as i64", [1, 3, 2], "0x7fd1b6cd"),
+        ];
+        let page = include_str!("../ABI.md");
+        for (columns, outputs, [one, two, layout], written) in examples {
+            let kinds = [ColumnKind::Int, ColumnKind::Float, ColumnKind::Code];
+            let of = |number| kinds.into_iter().find(|kind| kind.number() == number).unwrap();
+            let shape = Shape::new(9, vec![of(one), of(two)], 4).unwrap();
+            let shape = shape.with_layout(OutputLayout::of_number(layout).unwrap());
+            assert_eq!(format!("{:#010x}", shape.signature()), written, "{columns}, {outputs}");
+            let line = format!("| {columns} | {outputs} | `{one} {two} {layout}` | `{written}` |");
+            assert!(page.contains(&line), "ABI.md lacks {line}");
+        }
     }
 
     #[test]

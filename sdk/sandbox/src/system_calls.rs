@@ -76,6 +76,15 @@ const NAME_MAPPING: u64 = 0x5356_4d41;
 
 /// The filter for greeting, vetting and compiling. Call it with one thread.
 pub(crate) fn before_setup(inherited: &[i32]) -> Result<(), FilterError> {
+    let calls = calls_before_setup(inherited)?;
+    // The flags of `clone3` lie in memory, where no filter sees them: the library falls back to `clone`.
+    let hidden = Calls::from([(libc::SYS_clone3, vec![])]);
+    let unknown = SeccompAction::Errno(libc::ENOSYS as u32);
+    apply(hidden, SeccompAction::Allow, unknown)?;
+    apply(calls, denied(), SeccompAction::Allow)
+}
+
+fn calls_before_setup(inherited: &[i32]) -> Result<Calls, BackendError> {
     let mut calls: Calls = ALWAYS.iter().chain(&COMPILING).map(|call| (*call, vec![])).collect();
     let not_inherited = |argument: u8| {
         let others = inherited.iter().map(|number| other(argument, *number));
@@ -93,15 +102,15 @@ pub(crate) fn before_setup(inherited: &[i32]) -> Result<(), FilterError> {
     let rules = ways.map(|way| when(&[equal(0, way)?]));
     calls.insert(libc::SYS_prctl, rules.into_iter().collect::<Result<_, _>>()?);
     calls.extend(on_this_process()?);
-    // The flags of `clone3` lie in memory, where no filter sees them: the library falls back to `clone`.
-    let hidden = Calls::from([(libc::SYS_clone3, vec![])]);
-    let unknown = SeccompAction::Errno(libc::ENOSYS as u32);
-    apply(hidden, SeccompAction::Allow, unknown)?;
-    apply(calls, denied(), SeccompAction::Allow)
+    Ok(calls)
 }
 
 /// The filter for running persons: no new descriptor, no new code, no thread, and the two streams alone.
 pub(crate) fn before_persons(streams: &Streams) -> Result<(), FilterError> {
+    apply(calls_before_persons(streams)?, denied(), SeccompAction::Allow)
+}
+
+fn calls_before_persons(streams: &Streams) -> Result<Calls, BackendError> {
     let mut calls: Calls = ALWAYS.iter().map(|call| (*call, vec![])).collect();
     let no_code = masked(2, libc::PROT_EXEC as u64, 0)?;
     calls.insert(libc::SYS_mprotect, vec![when(std::slice::from_ref(&no_code))?]);
@@ -112,7 +121,7 @@ pub(crate) fn before_persons(streams: &Streams) -> Result<(), FilterError> {
     calls.extend(on_this_process()?);
     calls.insert(libc::SYS_read, vec![when(&[equal(0, descriptor(streams.input))?])?]);
     calls.insert(libc::SYS_write, vec![when(&[equal(0, descriptor(streams.output))?])?]);
-    apply(calls, denied(), SeccompAction::Allow)
+    Ok(calls)
 }
 
 fn denied() -> SeccompAction {
@@ -169,4 +178,64 @@ fn apply(calls: Calls, others: SeccompAction, listed: SeccompAction) -> Result<(
     let arch = TargetArch::try_from(std::env::consts::ARCH)?;
     let program: BpfProgram = SeccompFilter::new(calls, others, listed, arch)?.try_into()?;
     Ok(apply_filter_all_threads(&program)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What reaches another process, a file, a socket, or the kernel by another way than calls.
+    const NEVER: [c_long; 26] = [
+        libc::SYS_ptrace,
+        libc::SYS_kill,
+        libc::SYS_tkill,
+        libc::SYS_pidfd_open,
+        libc::SYS_pidfd_getfd,
+        libc::SYS_pidfd_send_signal,
+        libc::SYS_process_vm_readv,
+        libc::SYS_process_vm_writev,
+        libc::SYS_io_uring_setup,
+        libc::SYS_io_uring_enter,
+        libc::SYS_io_uring_register,
+        libc::SYS_ioctl,
+        libc::SYS_unshare,
+        libc::SYS_setns,
+        libc::SYS_shmget,
+        libc::SYS_mount,
+        libc::SYS_bpf,
+        libc::SYS_userfaultfd,
+        libc::SYS_perf_event_open,
+        libc::SYS_execve,
+        libc::SYS_execveat,
+        libc::SYS_openat,
+        libc::SYS_socket,
+        libc::SYS_connect,
+        libc::SYS_sendmsg,
+        libc::SYS_recvmsg,
+    ];
+
+    #[test]
+    fn no_filter_lets_through_what_reaches_others() {
+        let streams = Streams { input: 0, output: 1, inherited: vec![5] };
+        let (setup, persons) = (calls_before_setup(&[5]), calls_before_persons(&streams));
+        for calls in [setup.unwrap(), persons.unwrap()] {
+            assert!(NEVER.iter().all(|call| !calls.contains_key(call)));
+            // A signal and advice are for this process alone.
+            for call in [libc::SYS_tgkill, libc::SYS_process_madvise] {
+                assert_eq!(calls[&call].len(), 1);
+            }
+        }
+    }
+
+    #[test]
+    fn while_persons_run_no_more_is_let_through_than_before() {
+        let streams = Streams { input: 0, output: 1, inherited: Vec::new() };
+        let setup = calls_before_setup(&[]).unwrap();
+        let persons = calls_before_persons(&streams).unwrap();
+        assert!(persons.keys().all(|call| setup.contains_key(call)));
+        for call in COMPILING.iter().filter(|call| **call != libc::SYS_mprotect) {
+            assert!(!persons.contains_key(call), "{call}");
+        }
+        assert_eq!((persons[&libc::SYS_read].len(), persons[&libc::SYS_write].len()), (1, 1));
+    }
 }

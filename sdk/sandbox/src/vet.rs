@@ -27,6 +27,8 @@ pub(crate) const FEATURES: WasmFeatures = WasmFeatures::FLOATS
     .union(WasmFeatures::SIMD)
     .union(WasmFeatures::CALL_INDIRECT_OVERLONG);
 
+/// What every module begins with.
+const MAGIC: &[u8] = b"\0asm";
 /// Name of the one memory.
 pub const MEMORY: &str = "memory";
 /// Name of the one function.
@@ -106,6 +108,9 @@ impl std::fmt::Debug for Vetted {
 /// The first reason found, in file order; missing exports last.
 pub fn vet(bytes: &[u8], limits: &Limits) -> Result<Vetted, VetError> {
     bounded(Limit::ModuleBytes, bytes.len() as u64, limits.module_bytes)?;
+    if !bytes.starts_with(MAGIC) {
+        return Err(VetError::NotWasm);
+    }
     let mut walk = Walk::new(limits);
     for payload in Parser::new(0).parse_all(bytes) {
         walk.payload(&payload?)?;

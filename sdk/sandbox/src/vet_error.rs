@@ -4,7 +4,7 @@
 
 use wasmparser::BinaryReaderError;
 
-use crate::limits::Limit;
+use crate::limits::{Limit, PAGE_BYTES};
 
 /// Names are cut to this many characters before they are repeated in an error.
 const NAME_CHARS_MAX: usize = 64;
@@ -24,6 +24,11 @@ pub enum VetError {
         /// What is allowed.
         max: u64,
     },
+    /// Something else than WebAssembly.
+    #[error(
+        "this is no WebAssembly module, which begins with the bytes `\\0asm`: give the .wasm file that the build made, not its source or its text form"
+    )]
+    NotWasm,
     /// Not valid WebAssembly.
     #[error("not valid WebAssembly at byte {offset}: {detail}; build it again")]
     Invalid {
@@ -98,14 +103,17 @@ pub enum VetError {
     CustomPageSize,
     /// The memory's minimum is not its maximum.
     #[error(
-        "the memory may grow from {initial} pages: set its maximum to its minimum (wasm-ld --no-growable-memory)"
+        "the memory may grow from {initial} pages: set its maximum to its minimum (wasm-ld --initial-memory={bytes} --max-memory={bytes})",
+        bytes = .initial.saturating_mul(PAGE_BYTES)
     )]
     MemoryMayGrow {
         /// Pages at start.
         initial: u64,
     },
     /// `memory.grow` in the code.
-    #[error("`memory.grow` at byte {offset} is not allowed: use static buffers")]
+    #[error(
+        "`memory.grow` at byte {offset} is not allowed: use static buffers; in Rust, where something allocates, name a `cloister_guest::Arena` as the global allocator"
+    )]
     MemoryGrow {
         /// Where.
         offset: usize,
@@ -126,6 +134,7 @@ impl VetError {
     pub fn reason(&self) -> &'static str {
         match self {
             VetError::PastLimit { .. } => "past_limit",
+            VetError::NotWasm => "not_wasm",
             VetError::Invalid { .. } => "invalid",
             VetError::Component => "component",
             VetError::FeatureRefused { .. } => "feature_refused",
@@ -158,7 +167,8 @@ impl From<BinaryReaderError> for VetError {
             }
             None => VetError::Invalid {
                 offset: error.offset() as u64,
-                detail: cut_name(error.message()),
+                // Later lines are notes and numbers.
+                detail: cut_name(error.message().lines().next().unwrap_or_default()),
             },
         }
     }

@@ -3,8 +3,6 @@
 //! Must never take a write for proven on the word of the module: only constants and operators whose result
 //! cannot pass a bound count; whatever is not understood may reach everything.
 
-use std::collections::BTreeSet;
-
 use wasmparser::{BlockType, MemArg, Operator, ValType};
 
 use crate::limits::{WINDOW_BYTES_MAX, WINDOW_LINE_BYTES};
@@ -79,20 +77,59 @@ pub(crate) struct Writes {
     /// Some operator changes tables or segments.
     pub(crate) other_state: bool,
     /// Lines of memory that the writes reach, while all are proven and few.
-    lines: Option<BTreeSet<u64>>,
+    lines: Option<Lines>,
+}
+
+/// Some lines of a memory, a bit each: however many writes reach them, each write costs a few words.
+#[derive(Clone, Debug, Default)]
+struct Lines {
+    words: Vec<u64>,
+    /// How many bits are set.
+    count: u64,
+}
+
+/// Lines of a word.
+const WORD_LINES: u64 = u64::BITS as u64;
+
+impl Lines {
+    /// Adds the lines from `first` to `last`, both included; `None` when there is no room for them.
+    fn add(&mut self, first: u64, last: u64) -> Option<()> {
+        let from = usize::try_from(first / WORD_LINES).ok()?;
+        let to = usize::try_from(last / WORD_LINES).ok()?;
+        if self.words.len() <= to {
+            self.words.resize(to.checked_add(1)?, 0);
+        }
+        for (nth, word) in (first / WORD_LINES..).zip(self.words.get_mut(from..=to)?) {
+            let start = nth * WORD_LINES;
+            let not_before = u64::MAX << first.saturating_sub(start);
+            let not_after = u64::MAX >> (WORD_LINES - 1).saturating_sub(last - start);
+            let reached = not_before & not_after;
+            self.count += u64::from((reached & !*word).count_ones());
+            *word |= reached;
+        }
+        Some(())
+    }
+
+    /// The lines, ascending.
+    fn iter(&self) -> impl Iterator<Item = u64> {
+        let words = (0_u64..).step_by(WORD_LINES as usize).zip(&self.words);
+        words.filter(|(_, word)| **word != 0).flat_map(|(start, word)| {
+            (0..WORD_LINES).filter(move |bit| word >> bit & 1 == 1).map(move |bit| start + bit)
+        })
+    }
 }
 
 impl Writes {
     /// No write yet, to a memory of so many bytes.
     pub(crate) fn new(memory_bytes: u64) -> Writes {
-        Writes { memory_bytes, any: false, other_state: false, lines: Some(BTreeSet::new()) }
+        Writes { memory_bytes, any: false, other_state: false, lines: Some(Lines::default()) }
     }
 
     /// Byte ranges that hold every byte any write can reach, at most [`WINDOW_BYTES_MAX`] together;
     /// `None` when that is not proven. Ascending, apart, inside memory.
     pub(crate) fn window(&self) -> Option<Vec<(usize, usize)>> {
         let mut ranges: Vec<(usize, usize)> = Vec::new();
-        for line in self.lines.as_ref()? {
+        for line in self.lines.as_ref()?.iter() {
             let start = usize::try_from(line.checked_mul(WINDOW_LINE_BYTES)?).ok()?;
             let end = start.checked_add(WINDOW_LINE_BYTES as usize)?;
             match ranges.last_mut() {
@@ -113,13 +150,10 @@ impl Writes {
         }
         let (first, last) = (start / WINDOW_LINE_BYTES, (end - 1) / WINDOW_LINE_BYTES);
         let most = WINDOW_BYTES_MAX / WINDOW_LINE_BYTES;
-        if last - first < most {
-            lines.extend(first..=last);
-            if lines.len() as u64 <= most {
-                return;
-            }
+        let few = last - first < most && lines.add(first, last).is_some() && lines.count <= most;
+        if !few {
+            self.lines = None;
         }
-        self.lines = None;
     }
 }
 
@@ -153,8 +187,12 @@ impl Interval {
 /// cannot change inside the block; locals, parameters and results of calls and blocks are `ANY`. Where a
 /// block begins, turns and ends, the floor kept here decides alone; a block of a type of its own, which may
 /// have parameters, has its floor at the bottom, so that nothing is known in it nor behind it.
+///
+/// What is forgotten takes neither room nor time: a deep stack under many blocks costs no more than a flat one.
 #[derive(Default)]
 pub(crate) struct OperandStack {
+    /// How many entries at the bottom are `ANY`; the others follow.
+    unknown: usize,
     entries: Vec<Interval>,
     /// Of each open block: how many entries below it are still known.
     floors: Vec<usize>,
@@ -183,21 +221,39 @@ impl OperandStack {
     /// The stack after the operator, which is `height` high, its topmost `pushed` being new.
     /// `None` for `pushed`: nothing is known any more.
     pub(crate) fn after(&mut self, operator: &Operator<'_>, pushed: Option<u32>, height: u32) {
-        if let Some(floor) = self.floor(operator, height as usize) {
-            self.entries.truncate(floor);
-            self.entries.resize(height as usize, ANY);
-            return;
+        let height = height as usize;
+        match self.floor(operator, height) {
+            Some(0) => return self.forget(height),
+            Some(floor) => return self.keep(floor, height),
+            None => {}
         }
         let (left, right) = (self.nth_from_top(1), self.nth_from_top(0));
         let top = result(operator, left, right);
-        let (height, pushed) = (height as usize, pushed.unwrap_or(height) as usize);
-        self.entries.truncate(height.saturating_sub(pushed));
-        self.entries.resize(height, ANY);
-        if pushed == 1
+        match pushed {
+            Some(pushed) => self.keep(height.saturating_sub(pushed as usize), height),
+            None => self.forget(height),
+        }
+        if pushed == Some(1)
             && let Some(entry) = self.entries.last_mut()
         {
             *entry = top;
         }
+    }
+
+    /// Keeps the lowest `kept` entries, and has `ANY` above them up to `height`.
+    fn keep(&mut self, kept: usize, height: usize) {
+        match kept.checked_sub(self.unknown) {
+            Some(known) if known <= self.entries.len() => self.entries.truncate(known),
+            // Below what is known, or above all there is.
+            _ => self.forget(kept),
+        }
+        self.entries.resize(height.saturating_sub(self.unknown), ANY);
+    }
+
+    /// A stack so high of which nothing is known.
+    fn forget(&mut self, height: usize) {
+        self.entries.clear();
+        self.unknown = height;
     }
 
     /// How many entries are still known after an operator that begins, turns or ends a block; `None` for
@@ -206,7 +262,8 @@ impl OperandStack {
         match operator {
             Operator::Block { blockty } | Operator::Loop { blockty } | Operator::If { blockty } => {
                 let has_no_params = !matches!(blockty, BlockType::FuncType(_));
-                let floor = if has_no_params { height.min(self.entries.len()) } else { 0 };
+                let there = self.unknown.saturating_add(self.entries.len());
+                let floor = if has_no_params { height.min(there) } else { 0 };
                 self.floors.push(floor);
                 Some(floor)
             }
@@ -268,8 +325,10 @@ fn result(operator: &Operator<'_>, left: Interval, right: Interval) -> Interval 
 
 #[cfg(test)]
 mod tests {
+    use super::*;
     use crate::limits::Limits;
-    use crate::vet::vet;
+    use crate::vet::{FEATURES, vet};
+    use std::collections::BTreeSet;
 
     /// The window of a module whose only function has this body and one page of memory.
     fn window(body: &str) -> Option<Vec<(usize, usize)>> {
@@ -377,36 +436,154 @@ mod tests {
         assert_eq!(window(&other_arm), Some(vec![(64, 128)]));
     }
 
-    /// Names of every operator of the features that modules may use.
-    macro_rules! operator_names {
-        ($(@$proposal:ident $op:ident $({ $($arg:ident: $argty:ty),* })? => $visit:ident ($($ann:tt)*))*) => {
-            [$((stringify!($proposal), stringify!($op), [$($(stringify!($arg),)*)?].as_slice())),*]
+    #[test]
+    fn lines_are_counted_once_however_many_writes_reach_them() {
+        let mut state = 10_u64;
+        let mut random = move |below: u64| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (state >> 33) % below
         };
+        for reach in [3, 64, 65, 200, 5_000] {
+            let (mut lines, mut want) = (Lines::default(), BTreeSet::new());
+            for _ in 0..60 {
+                let first = random(reach);
+                let last = first + random(130);
+                lines.add(first, last).unwrap();
+                want.extend(first..=last);
+                assert!(lines.iter().eq(want.iter().copied()), "{first} to {last}");
+                assert_eq!(lines.count, want.len() as u64);
+            }
+        }
+        // As many as a window may have, told apart from one more, in one write and in several.
+        let mut writes = Writes::new(1 << 20);
+        (0..256).for_each(|line| writes.reach(line * 128, line * 128 + 1));
+        (0..256).for_each(|line| writes.reach(line * 128, line * 128 + 64));
+        assert_eq!(writes.window().unwrap().len(), 256);
+        writes.reach(64, 65);
+        assert_eq!(writes.window(), None);
     }
 
     #[test]
-    fn every_operator_that_may_write_is_known_here() {
-        let allowed = ["mvp", "sign_extension", "saturating_float_to_int", "bulk_memory", "simd"];
-        let written: Vec<&str> = wasmparser::for_each_operator!(operator_names)
-            .iter()
-            .filter(|(proposal, name, arguments)| {
-                // Whatever has an address or a segment, and is not a load.
-                let touches = arguments.iter().any(|argument| {
-                    ["memarg", "mem", "dst_mem", "data_index", "elem_index", "dst_table"]
-                        .contains(argument)
-                });
-                allowed.contains(proposal) && touches && !name.contains("Load")
-            })
-            .map(|(_, name, _)| *name)
-            .collect();
-        let known = "I32Store I64Store F32Store F64Store I32Store8 I32Store16 I64Store8 I64Store16 \
-            I64Store32 MemorySize MemoryGrow MemoryInit DataDrop MemoryCopy MemoryFill TableInit \
-            ElemDrop TableCopy V128Store V128Store8Lane V128Store16Lane V128Store32Lane V128Store64Lane";
-        let mut known: Vec<&str> = known.split_whitespace().collect();
-        let mut written = written;
-        known.sort_unstable();
-        written.sort_unstable();
-        // MemorySize writes nothing; MemoryGrow is refused.
-        assert_eq!(written, known);
+    fn what_is_not_known_of_a_deep_stack_takes_no_room() {
+        let mut stack = OperandStack::default();
+        let one = Operator::I32Const { value: 1 };
+        (1..=1000).for_each(|height| stack.after(&one, Some(1), height));
+        assert_eq!((stack.entries.len(), stack.nth_from_top(999)), (1000, Interval::new(1, 1)));
+        let block = Operator::Block { blockty: BlockType::FuncType(0) };
+        stack.after(&block, Some(0), 1000);
+        assert_eq!((stack.entries.len(), stack.nth_from_top(0)), (0, ANY));
+        // What is pushed above it is known, and nothing below it once that is gone.
+        stack.after(&one, Some(1), 1001);
+        assert_eq!((stack.nth_from_top(0), stack.nth_from_top(1)), (Interval::new(1, 1), ANY));
+        stack.after(&Operator::Drop, Some(0), 1000);
+        stack.after(&Operator::Drop, Some(0), 999);
+        stack.after(&one, Some(1), 1000);
+        assert_eq!((stack.nth_from_top(0), stack.nth_from_top(1)), (Interval::new(1, 1), ANY));
+        stack.after(&Operator::End, Some(0), 1000);
+        assert_eq!((stack.entries.len(), stack.nth_from_top(0)), (0, ANY));
+        assert!(stack.floors.is_empty());
+    }
+
+    /// Where every sampled access goes.
+    const PLACE: MemArg = MemArg { align: 0, max_align: 0, offset: 77, memory: 0 };
+
+    /// An operator that names memory, a table or a segment; `None` for any other.
+    macro_rules! sample {
+        ($op:ident { memarg }) => {
+            Some(Operator::$op { memarg: PLACE })
+        };
+        ($op:ident { memarg lane }) => {
+            Some(Operator::$op { memarg: PLACE, lane: 0 })
+        };
+        ($op:ident { mem }) => {
+            Some(Operator::$op { mem: 0 })
+        };
+        ($op:ident { dst_mem src_mem }) => {
+            Some(Operator::$op { dst_mem: 0, src_mem: 0 })
+        };
+        ($op:ident { data_index mem }) => {
+            Some(Operator::$op { data_index: 0, mem: 0 })
+        };
+        ($op:ident { data_index }) => {
+            Some(Operator::$op { data_index: 0 })
+        };
+        ($op:ident { elem_index table }) => {
+            Some(Operator::$op { elem_index: 0, table: 0 })
+        };
+        ($op:ident { elem_index }) => {
+            Some(Operator::$op { elem_index: 0 })
+        };
+        ($op:ident { dst_table src_table }) => {
+            Some(Operator::$op { dst_table: 0, src_table: 0 })
+        };
+        ($op:ident $($arguments:tt)*) => {
+            None
+        };
+    }
+
+    /// Every operator there is: proposal, name, arguments, sample.
+    macro_rules! operators {
+        ($(@$proposal:ident $op:ident $({ $($arg:ident: $argty:ty),* })? => $visit:ident ($($ann:tt)*))*) => {
+            vec![$((
+                stringify!($proposal),
+                stringify!($op),
+                vec![$($(stringify!($arg)),*)?],
+                sample!($op $({ $($arg)* })?),
+            )),*]
+        };
+    }
+
+    type Listed = (&'static str, &'static str, Vec<&'static str>, Option<Operator<'static>>);
+
+    /// The write that an operator of this name makes, read off the name: a type, `Store`, and how many bits
+    /// where they are not all.
+    fn store_of(name: &str) -> Option<MemoryWrite> {
+        let (ty, rest) = name.split_once("Store")?;
+        let (value, bits) = match ty {
+            "I32" => (ValType::I32, 32),
+            "I64" => (ValType::I64, 64),
+            "F32" => (ValType::F32, 32),
+            "F64" => (ValType::F64, 64),
+            "V128" => (ValType::V128, 128),
+            other => panic!("stores of `{other}` are new"),
+        };
+        let narrow = rest.trim_end_matches("Lane");
+        let bits = if narrow.is_empty() { bits } else { narrow.parse().unwrap() };
+        Some(MemoryWrite::Store(StoreFact { offset: PLACE.offset, bytes: bits / 8, value }))
+    }
+
+    #[test]
+    fn every_operator_of_our_features_is_known_for_what_it_writes() {
+        let is_ours = |proposal: &str| {
+            let mut names = FEATURES.iter_names().map(|(name, _)| name);
+            proposal == "mvp" || names.any(|name| name.eq_ignore_ascii_case(proposal))
+        };
+        let touching = ["mem", "data_index", "elem_index", "dst_table", "src_table"];
+        let touches = |argument: &&str| argument.contains("mem") || touching.contains(argument);
+        let all: Vec<Listed> = wasmparser::for_each_operator!(operators);
+        let (mut stores, mut loads) = (0, 0);
+        for (proposal, name, arguments, sample) in all {
+            if !is_ours(proposal) {
+                continue;
+            }
+            let Some(operator) = sample else {
+                assert!(!arguments.iter().any(touches), "{name} is new");
+                continue;
+            };
+            let (write, other) = (memory_write(&operator), leaves_other_state(&operator));
+            let (want_write, want_other) = match name {
+                "MemoryFill" | "MemoryCopy" => (Some(MemoryWrite::Bulk), false),
+                "MemoryInit" | "DataDrop" | "ElemDrop" | "TableInit" | "TableCopy" => (None, true),
+                // `memory.grow` is refused.
+                "MemorySize" | "MemoryGrow" => (None, false),
+                _ if name.contains("Load") => (None, false),
+                _ => (Some(store_of(name).unwrap_or_else(|| panic!("{name} is new"))), false),
+            };
+            assert_eq!((write, other), (want_write, want_other), "{name}");
+            stores += u32::from(matches!(write, Some(MemoryWrite::Store(_))));
+            loads += u32::from(name.contains("Load"));
+        }
+        // Nine of WebAssembly 1.0, and five of 128 bits; as many loads at the least.
+        assert!(stores == 14 && loads > stores, "{stores} stores, {loads} loads");
     }
 }

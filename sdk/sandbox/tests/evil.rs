@@ -8,9 +8,12 @@ mod crowd;
 use std::collections::BTreeSet;
 
 use cloister_sandbox::PersonOutput::Default as NoContribution;
-use cloister_sandbox::{ColumnKind, Limit, Pair, PersonOutput, VetError};
+use cloister_sandbox::{
+    ColumnKind, Job, Limit, Outputs, Pair, PersonOutput, Setup, Tier, VetError, compile_in,
+};
 use crowd::{
-    BOB, FUEL, crowd, crowd_of, evil, evil_but, evil_names, isolated, one, refused, start_refused,
+    BOB, FUEL, batch, crowd, crowd_of, evil, evil_but, evil_names, in_order, isolated, isolated_as,
+    one, orders, refused, setup, start_refused, vetted,
 };
 
 /// List E of ACCEPTANCE.md.
@@ -419,6 +422,71 @@ fn a12_outputs_equal_the_fresh_instance_oracle_in_any_order() {
             .collect();
         isolated(&evil(name), ColumnKind::Int, FUEL, &persons);
     }
+}
+
+/// What the crowd gives when its 32 bytes of output are values in order: a pair's index and zero word are the
+/// first value, which is 0, and its value is the second.
+fn second(values: [Option<i64>; 4]) -> Vec<PersonOutput> {
+    let output = |value: Option<i64>| match value {
+        None => NoContribution,
+        Some(0) => PersonOutput::Pairs(vec![]),
+        Some(value) => PersonOutput::Pairs(vec![Pair { index: 1, value }]),
+    };
+    values.map(output).into()
+}
+
+/// Runs the crowd in every tier that can host the module, in every order, compared with the image after every
+/// person; then against the oracle.
+fn in_every_tier(wasm: &[u8], want: &[PersonOutput]) {
+    let setup = Setup { shape: in_order(), ..setup(wasm, ColumnKind::Int, FUEL) };
+    let (module, persons) = (vetted(wasm).unwrap(), crowd());
+    for tier in Tier::ALL.into_iter().filter(|tier| module.can_run_in(*tier)) {
+        let compiled = compile_in(&module, tier).unwrap();
+        let job = Job::new(compiled, setup.shape.clone(), FUEL, setup.watchdog_ms).unwrap();
+        let mut job = job.compared_every(1);
+        for order in orders(persons.len()) {
+            let shuffled: Vec<_> = order.iter().map(|i| persons[*i].clone()).collect();
+            let want: Vec<_> = order.iter().map(|i| want[*i].clone()).collect();
+            let mut outputs = Outputs::default();
+            job.run_batch(&batch(&setup.shape, &shuffled).persons(), &mut outputs).unwrap();
+            assert_eq!(outputs.to_persons(), want, "{tier} {order:?}");
+        }
+    }
+    assert_eq!(isolated_as(&setup, &persons).0, want);
+}
+
+#[test]
+fn a12_values_in_order_equal_the_oracle_in_every_tier_and_order() {
+    let same = |value| second([Some(value); 4]);
+    let but_bob = |value| second([Some(value), None, Some(value), Some(value)]);
+    let modules = [
+        ("state_memory", same(1)),
+        ("state_straddle", same((1 << 32) + 1)),
+        ("state_global", same(1)),
+        ("state_hidden_global", same(0)),
+        ("state_bulk", same(0)),
+        ("state_table", same(1)),
+        ("state_data_drop", same(7)),
+        ("state_then_trap", but_bob(1)),
+        ("bulk_wraparound", but_bob(0)),
+        ("spin_if_bob", but_bob(1)),
+        ("deep_recursion_if_bob", but_bob(1)),
+        ("ret_negative", but_bob(1)),
+        ("too_many_outputs", but_bob(1)),
+        ("host_input_residue", second([24, 208, 13, 0].map(Some))),
+    ];
+    for (name, want) in modules {
+        in_every_tier(&evil(name), &want);
+    }
+    // A value that Bob alone writes: nobody else may find it in the buffer.
+    let residue = evil_but(
+        "ret_negative",
+        "(return (i32.const 0x80000000))",
+        "(i64.store (i32.const 2064) (i64.const 5))",
+    );
+    let mut want = same(1);
+    want[1] = PersonOutput::Pairs(vec![Pair { index: 1, value: 1 }, Pair { index: 2, value: 5 }]);
+    in_every_tier(&residue, &want);
 }
 
 /// The limit that a module passes.

@@ -7,8 +7,8 @@
 mod crowd;
 
 use cloister_sandbox::{
-    ColumnKind, DenseNumbers, FrameError, OutputLayout, Runner, RunnerError, Shape, VetError,
-    frames::Abort, limits,
+    ColumnKind, DenseNumbers, FrameError, OutputLayout, Runner, RunnerError, Setup, Shape,
+    VetError, frames::Abort, limits,
 };
 use crowd::{FUEL, batch, crowd, evil, evil_but, refused, setup, start_refused, vetted};
 
@@ -23,6 +23,20 @@ fn a_module_that_keeps_to_the_interface_is_vetted_with_its_digest() {
     assert_eq!(vetted.sha256(), digest.as_ref());
     let runner = Runner::start(&setup(&wasm, ColumnKind::Int, FUEL)).unwrap();
     assert_eq!(runner.module_sha256(), vetted.sha256());
+}
+
+#[test]
+fn what_is_no_module_is_named_and_no_reason_shows_a_line_end() {
+    for bytes in [&b""[..], b"\0as", b"(module)", b"\x7fELF\x02\x01\x01\0"] {
+        assert_eq!(refused(bytes), VetError::NotWasm);
+    }
+    // The right first bytes, then a version that nobody has made, or nothing.
+    for bytes in [&b"\0asm\xff\0\0\0"[..], b"\0asm"] {
+        let reason = refused(bytes);
+        assert!(matches!(reason, VetError::Invalid { .. }), "{reason:?}");
+        let told = reason.to_string();
+        assert!(!told.contains('\n') && !told.contains("\\n"), "{told}");
+    }
 }
 
 #[test]
@@ -125,7 +139,8 @@ fn the_layout_words_must_fit_the_shape() {
     assert!(Runner::start(&setup(&own, ColumnKind::Int, FUEL)).is_ok());
     let floats = Shape::new(4, vec![ColumnKind::Float], 2).unwrap();
     let dense = shape.clone().with_layout(OutputLayout::Dense(DenseNumbers::Ints));
-    for other in [1, floats.signature(), dense.signature()] {
+    let float_pairs = shape.clone().with_layout(OutputLayout::FloatPairs);
+    for other in [1, floats.signature(), dense.signature(), float_pairs.signature()] {
         assert_eq!(reason(&signed(other)), "signature");
     }
     let other_rows = "\\01\\00\\00\\00\\30\\00\\00\\00\\20\\00\\00\\00\\00\\00\\00\\00";
@@ -139,6 +154,62 @@ fn the_layout_words_must_fit_the_shape() {
     assert_eq!(start_refused(&evil("clock")).reason, "import");
     assert_eq!(start_refused(b"\0asm").reason, "invalid");
     assert_eq!(start_refused(&vec![0; 2 << 20]).reason, "past_limit");
+}
+
+/// Why the worker refuses a module over a shape; `None` when it takes it.
+fn refused_over(wasm: &[u8], shape: Shape) -> Option<String> {
+    match Runner::start(&Setup { shape, ..setup(wasm, ColumnKind::Int, FUEL) }) {
+        Ok(_) => None,
+        Err(RunnerError::Refused(refusal)) => Some(refusal.reason),
+        Err(other) => panic!("{other}"),
+    }
+}
+
+/// Four rows of an integer column, and so many outputs in this layout.
+fn shape_of(outputs: u32, layout: OutputLayout) -> Shape {
+    Shape::new(4, vec![ColumnKind::Int], outputs).unwrap().with_layout(layout)
+}
+
+#[test]
+fn values_in_order_fill_the_output_buffer_and_pairs_leave_room() {
+    let wasm = evil(HARMLESS);
+    let (ints, floats) = (DenseNumbers::Ints, DenseNumbers::Floats);
+    // Its buffer has 32 bytes.
+    for layout in [OutputLayout::Dense(ints), OutputLayout::Dense(floats)] {
+        assert_eq!(refused_over(&wasm, shape_of(4, layout)), None);
+        for outputs in [1, 2, 3, 5, 8] {
+            let reason = refused_over(&wasm, shape_of(outputs, layout));
+            assert_eq!(reason.as_deref(), Some("output_size"), "{outputs} {layout:?}");
+        }
+    }
+    for layout in [OutputLayout::Pairs, OutputLayout::FloatPairs] {
+        for outputs in [1, 2] {
+            assert_eq!(refused_over(&wasm, shape_of(outputs, layout)), None);
+        }
+        let reason = refused_over(&wasm, shape_of(3, layout));
+        assert_eq!(reason.as_deref(), Some("output_too_small"), "{layout:?}");
+    }
+}
+
+#[test]
+fn a_signed_module_runs_over_its_own_kind_of_numbers_alone() {
+    let layouts = [
+        (2, OutputLayout::Pairs),
+        (2, OutputLayout::FloatPairs),
+        (4, OutputLayout::Dense(DenseNumbers::Ints)),
+        (4, OutputLayout::Dense(DenseNumbers::Floats)),
+    ];
+    let words = "\\20\\00\\00\\00\\00\\00\\00\\00";
+    for (outputs, own) in layouts {
+        let word = shape_of(outputs, own).signature().to_le_bytes();
+        let word = word.map(|byte| format!("\\{byte:02x}")).concat();
+        let wasm = evil_but(HARMLESS, words, &format!("\\20\\00\\00\\00{word}"));
+        for (outputs, layout) in layouts {
+            let want = if layout == own { None } else { Some("signature") };
+            let reason = refused_over(&wasm, shape_of(outputs, layout));
+            assert_eq!(reason.as_deref(), want, "{own:?} over {layout:?}");
+        }
+    }
 }
 
 #[test]

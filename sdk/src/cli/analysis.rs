@@ -4,8 +4,10 @@ use super::{CliError, PersonArguments, connected, now_s, read, read_text};
 use crate::client::{Client, ClientError};
 use crate::draft::{AnalysisDraft, DraftError, analysis_from_toml, document_of};
 use clap::Args;
-use cloister_node::module_fit::module_fits_here;
-use cloister_plan::Planned;
+use cloister_node::module_fit::{ModuleFitError, module_fits_here};
+use cloister_node::module_fuel::{FuelTime, fuel_max};
+use cloister_plan::{Contribute, Planned};
+use cloister_report::printable;
 use cloister_terms::{Act, Agreement, Analysis, Digest, Name, check_dates};
 use cloister_wire::dsse::{Envelope, Opened};
 use cloister_wire::message::{FromPerson, NodeState, RunProgress, ToPerson};
@@ -68,7 +70,7 @@ pub(super) async fn prepared(
     };
     let researcher = match &arguments.researcher {
         Some(name) => name.clone(),
-        None => person.home().profile()?.name,
+        None => person.home().profile().map_err(CliError::NoResearcher)?.name,
     };
     plan(&arguments.analysis, agreement, researcher)
 }
@@ -81,19 +83,54 @@ fn plan(path: &Path, agreement: Opened<Agreement>, researcher: Name) -> Result<P
     let (analysis, planned) =
         document_of(&draft, agreement.document(), agreement.digest(), &researcher)
             .map_err(|error| pointed(error, &draft))?;
+    check_purpose(&analysis, agreement.document()).map_err(|error| pointed(error, &draft))?;
+    check_fuel(&planned, agreement.document().run_time_max_ms)?;
     check_module(&planned, &draft)?;
     Ok(Prepared { agreement, researcher, draft, analysis, planned })
+}
+
+/// Every node refuses what nobody agreed on.
+fn check_purpose(analysis: &Analysis, agreement: &Agreement) -> Result<(), DraftError> {
+    if agreement.purposes.contains(&analysis.purpose) {
+        return Ok(());
+    }
+    let known = agreement.purposes.iter().map(|purpose| format!("`{}`", printable(purpose)));
+    let known = known.collect::<Vec<_>>().join(", ");
+    Err(DraftError::Purpose { purpose: printable(&analysis.purpose), known })
+}
+
+/// What the module's fuel may come to, where there is a module.
+pub(super) fn fuel(planned: &Planned) -> Option<FuelTime> {
+    match &planned.plan.contribute {
+        Contribute::Sql(_) => None,
+        Contribute::Module(module) => Some(FuelTime::of(module.fuel_per_person)),
+    }
+}
+
+/// No node's release slot is longer than a run may take: fuel that does not fit even that is admitted by none.
+fn check_fuel(planned: &Planned, run_time_max_ms: u64) -> Result<(), CliError> {
+    match fuel(planned) {
+        Some(fuel) if !fuel.fits(run_time_max_ms) => {
+            Err(CliError::Fuel { fuel, run_time_max_ms, most: fuel_max(run_time_max_ms) })
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Tries the module as every node will, so that its author learns of a broken rule before anybody approves it.
 fn check_module(planned: &Planned, draft: &AnalysisDraft) -> Result<(), CliError> {
     let Some(wasm) = &draft.module else { return Ok(()) };
-    match module_fits_here(&planned.plan, wasm) {
+    of_the_module(module_fits_here(&planned.plan, wasm)).map_err(CliError::Module)
+}
+
+/// What was found of a module. What this machine could not try is told, and is the nodes' to find.
+pub(super) fn of_the_module(tried: Result<(), ModuleFitError>) -> Result<(), ModuleFitError> {
+    match tried {
         Err(error) if error.is_of_this_machine() => {
             tell!("warning: {error}; nodes will try it again");
             Ok(())
         }
-        tried => tried.map_err(CliError::Module),
+        tried => tried,
     }
 }
 
@@ -112,6 +149,10 @@ pub(super) fn refusal_json(error: &CliError) -> serde_json::Value {
             (error.to_string(), Some(pointed), refusal_kind(error))
         }
         CliError::Draft(error) => (error.to_string(), None, refusal_kind(error)),
+        CliError::Module(ModuleFitError::Refused { reason, .. })
+        | CliError::ModuleAlone(ModuleFitError::Refused { reason, .. }) => {
+            (error.to_string(), None, Some(reason.clone()))
+        }
         other => (other.to_string(), None, None),
     };
     serde_json::json!({ "refused": { "kind": kind, "message": message, "place": place } })

@@ -5,7 +5,8 @@ use super::analysis::{Prepared, QuestionArguments, prepared, refusal_json};
 use super::{CliError, PersonArguments, now_s};
 use crate::dry_run::{DryRunOptions, LABEL, MockAnswer, MockRound, dry_run};
 use clap::Args;
-use cloister_report::TextOptions;
+use cloister_node::played::ModuleTrial;
+use cloister_report::{TextOptions, meaning};
 
 #[derive(Args)]
 pub(super) struct DryRunArguments {
@@ -34,15 +35,25 @@ pub(super) async fn run(
     person: &PersonArguments,
     arguments: &DryRunArguments,
 ) -> Result<(), CliError> {
-    let prepared = match prepared(person, &arguments.question).await {
-        Ok(prepared) => prepared,
+    let made = made(person, arguments).await;
+    match made {
+        Ok(answer) if arguments.json => say!("{}", answer.to_json()?),
+        Ok(answer) => super::out(&in_words(&answer, arguments)),
         Err(error) => {
             if arguments.json {
                 say!("{}", refusal_json(&error));
             }
             return Err(error);
         }
-    };
+    }
+    Ok(())
+}
+
+async fn made(
+    person: &PersonArguments,
+    arguments: &DryRunArguments,
+) -> Result<MockAnswer, CliError> {
+    let prepared = prepared(person, &arguments.question).await?;
     let Prepared { agreement, draft, analysis, .. } = &prepared;
     let options = DryRunOptions { people: arguments.people, seed: arguments.seed };
     let dictionary = &agreement.document().dictionary;
@@ -50,19 +61,14 @@ pub(super) async fn run(
     adjusting.check(&analysis.shape)?;
     let mut answer = dry_run(draft, analysis, dictionary, options, now_s()).await?;
     answer.adjust(analysis, &adjusting)?;
-    if arguments.json {
-        say!("{}", answer.to_json()?);
-    } else {
-        super::out(&in_words(&answer, arguments));
-    }
-    Ok(())
+    Ok(answer)
 }
 
 fn in_words(answer: &MockAnswer, arguments: &DryRunArguments) -> String {
     let mut lines = Vec::new();
     for round in answer.first.iter().chain([&answer.last]) {
         if answer.rounds > 1 {
-            lines.push(heading(answer, round));
+            lines.push(heading(answer, round, arguments.verbose));
         }
         let options = TextOptions {
             // Of the answer alone.
@@ -75,6 +81,7 @@ fn in_words(answer: &MockAnswer, arguments: &DryRunArguments) -> String {
     if answer.found_nothing() {
         lines.push(CliError::NoGroups.to_string());
     }
+    lines.extend(answer.module.iter().flat_map(fared));
     // Each line of the table too, so that no part of it can be taken for an answer.
     let marked = lines.iter().map(|line| format!("{LABEL}  {line}").trim_end().to_owned());
     let marked: Vec<String> = marked.collect();
@@ -82,11 +89,30 @@ fn in_words(answer: &MockAnswer, arguments: &DryRunArguments) -> String {
 }
 
 /// What a round is for and what it would cost.
-fn heading(answer: &MockAnswer, round: &MockRound) -> String {
+fn heading(answer: &MockAnswer, round: &MockRound, verbose: bool) -> String {
     let MockRound { number, cost, .. } = round;
     let what = match number {
         1 => "the groups that partners show",
         _ => "every partner is asked for all of them",
     };
-    format!("round {number} of {}, at a cost of {cost} at each partner: {what}", answer.rounds)
+    let mut heading = format!("round {number} of {}: {what}; at each partner", answer.rounds);
+    if verbose {
+        heading += &format!(" at a cost of {cost}");
+    }
+    format!("{heading}, {}", meaning(*cost))
+}
+
+/// How the module fared: of made-up people it may be told.
+fn fared(trial: &ModuleTrial) -> [String; 2] {
+    let ModuleTrial { persons, trapped, out_of_fuel, out_of_stack, bad_returns, fuel } = trial;
+    let fared = format!(
+        "The module was called for {persons} people. {trapped} trapped, {out_of_fuel} ran out of fuel, {out_of_stack} out of stack, {bad_returns} gave what the interface does not allow: such people add nothing."
+    );
+    let enough = match out_of_fuel {
+        0 => format!("A `fuel_per_person` of {fuel} is enough for each of them."),
+        _ => format!(
+            "A `fuel_per_person` of {fuel} is too little: declare more, or have the module do less."
+        ),
+    };
+    [fared, enough]
 }

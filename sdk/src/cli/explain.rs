@@ -5,7 +5,10 @@ use super::analysis::{Prepared, prepared};
 use super::{CliError, PersonArguments, read};
 use crate::answer::{Answer, verify_bundle};
 use clap::Args;
-use cloister_plan::{Explanation, Forecast, Proposal, forecast, propose};
+use cloister_node::module_fuel::FuelTime;
+use cloister_plan::{
+    Explanation, Forecast, Planned, Proposal, TYPICAL_ROWS, Target, forecast, propose,
+};
 use cloister_report::{HeadingKind, Report};
 use cloister_terms::{Agreement, Budget, Cost, Digest, Name};
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,13 +19,14 @@ use std::str::FromStr;
 pub(super) struct ExplainArguments {
     #[command(flatten)]
     question: super::analysis::QuestionArguments,
-    /// Propose the cost that reaches this error: `50`, or `5%` of what a cell typically holds.
+    /// Propose the cost that reaches this error: `50`, or `5%` of what the column's cells typically hold.
     #[arg(long, value_name = "ERROR")]
     target_error: Option<TargetError>,
-    /// The column the target is for (otherwise the first count or sum).
+    /// The column the target is for (otherwise the first count or sum, or else the first figure).
     #[arg(long, requires = "target_error")]
     column: Option<String>,
-    /// What a cell typically holds, for a target in percent and for averages.
+    /// What a cell typically holds: a count or sum, for a target in percent of it; rows, for errors of
+    /// averages, shares and the like (otherwise as in an earlier answer, or else 1000).
     #[arg(long, value_name = "N")]
     typical: Option<f64>,
     /// An earlier answer with its proof: tells what a cell typically holds, and what it cost.
@@ -65,12 +69,20 @@ impl FromStr for TargetError {
 /// Everything `explain` tells.
 struct Explained {
     explanation: Explanation,
+    fuel: Option<FuelTime>,
     share_of_left_percent: Option<f64>,
     left: Option<Budget>,
     spent_known: Cost,
-    typical: Option<f64>,
+    typical: Rows,
     forecast: Forecast,
     proposal: Option<Proposal>,
+}
+
+/// Rows that a cell is taken to hold, and who says so.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Rows {
+    number: f64,
+    source: &'static str,
 }
 
 pub(super) async fn explain(
@@ -108,34 +120,69 @@ async fn tell(
     let nodes = analysis.nodes.len();
     let dictionary = &document.dictionary;
     let question = draft.question();
-    let typical = arguments.typical.or_else(|| {
-        let wanted = arguments.column.as_deref();
-        let column = cloister_plan::forecast::target_column(&planned, nodes, wanted).ok()?;
-        answers.iter().rev().find_map(|answer| typical_of(&answer.report, &column))
-    });
-    if let Some(wrong) = typical.filter(|typical| !(typical.is_finite() && *typical > 0.0)) {
+    if let Some(wrong) =
+        arguments.typical.filter(|typical| !(typical.is_finite() && *typical > 0.0))
+    {
         return Err(CliError::Typical(wrong));
     }
+    let typical = rows(arguments, &planned, &answers);
     let wanted = match arguments.target_error {
         None => None,
         Some(TargetError::Absolute(error)) => Some(error),
-        Some(TargetError::Relative(share)) => Some(share * typical.ok_or(CliError::NoTypical)?),
+        Some(TargetError::Relative(share)) => {
+            Some(share * size(arguments, (&planned, nodes), typical.number, &answers)?)
+        }
     };
     let propose_for = |wanted| {
         let column = arguments.column.as_deref();
-        propose(dictionary, &question, &planned, nodes, column, wanted, left)
+        let target = Target { column, wanted, rows: typical.number };
+        propose(dictionary, &question, &planned, nodes, target, left)
     };
     Ok(Explained {
-        explanation: cloister_plan::explain(&planned, nodes, left),
+        explanation: cloister_plan::explain_at(&planned, nodes, left, typical.number),
+        fuel: super::analysis::fuel(&planned),
         share_of_left_percent: left
             .and_then(|left| cloister_plan::forecast::share_percent(planned.cost_per_run(), left)),
         left,
         spent_known,
         typical,
-        forecast: forecast(dictionary, &question, &planned, nodes, left, typical)
+        forecast: forecast(dictionary, &question, &planned, nodes, left, Some(typical.number))
             .map_err(crate::draft::DraftError::from)?,
         proposal: wanted.map(propose_for).transpose()?,
     })
+}
+
+/// Rows of a typical cell: what is asked for, else what the latest earlier answer counts.
+fn rows(arguments: &ExplainArguments, planned: &Planned, answers: &[Answer]) -> Rows {
+    let counted =
+        |column| answers.iter().rev().find_map(|answer| typical_of(&answer.report, column));
+    let earlier = cloister_plan::count_column(&planned.plan).and_then(counted);
+    match (arguments.typical, earlier) {
+        (Some(number), _) => Rows { number, source: "as --typical says" },
+        (None, Some(number)) => Rows { number, source: "as in the earlier answer" },
+        (None, None) => Rows {
+            number: TYPICAL_ROWS,
+            source: "since nothing says how many: give --typical N, or --bundle FILE with an earlier answer",
+        },
+    }
+}
+
+/// What a target in percent is a share of: the column's figure in an earlier answer; a count or sum as
+/// --typical says, any other figure as it is in a typical cell.
+fn size(
+    arguments: &ExplainArguments,
+    (planned, nodes): (&Planned, usize),
+    rows: f64,
+    answers: &[Answer],
+) -> Result<f64, CliError> {
+    let wanted = arguments.column.as_deref();
+    let column = cloister_plan::forecast::target_column(planned, nodes, wanted)?;
+    let known = cloister_plan::forecast::typical_figure(planned, nodes, &column, rows);
+    let is_total = cloister_plan::forecast::is_count_or_sum(planned, nodes, &column);
+    let told = arguments.typical.filter(|_| is_total);
+    let earlier = || answers.iter().rev().find_map(|answer| typical_of(&answer.report, &column));
+    let none = if is_total { CliError::NoTypical } else { CliError::NoSize(column.clone()) };
+    told.or_else(earlier).or(known).ok_or(none)
 }
 
 /// What earlier answers cost this researcher under this agreement, at the partner where it is most.
@@ -165,13 +212,11 @@ fn left(agreement: &Agreement, researcher: &Name, spent: Cost) -> Option<Budget>
     agreement.researcher(researcher).map(|person| person.caps.left_after(spent))
 }
 
-/// The median size of the cells below a heading; `None` when the answer has no such count or sum.
+/// The median size of the cells below a heading; `None` when the answer has no such figure.
 fn typical_of(report: &Report, column: &str) -> Option<f64> {
     let is_figure = |kind: &HeadingKind| !matches!(kind, HeadingKind::Key(_));
     let figures = report.columns.iter().filter(|heading| is_figure(&heading.kind));
-    let (place, _) = figures
-        .enumerate()
-        .find(|(_, h)| h.name == column && matches!(h.kind, HeadingKind::Total { .. }))?;
+    let (place, _) = figures.enumerate().find(|(_, heading)| heading.name == column)?;
     let cells = report.rows.iter().filter_map(|row| row.figures.get(place)?.estimate());
     let mut sizes: Vec<f64> = cells.map(|estimate| estimate.value.abs()).collect();
     sizes.sort_by(f64::total_cmp);
@@ -182,17 +227,25 @@ impl Explained {
     fn in_words(&self, verbose: bool) -> String {
         let mut text =
             if verbose { format!("{:#}", self.explanation) } else { self.explanation.to_string() };
+        if let Some(fuel) = self.fuel {
+            text += &format!("Fuel:\n  - {fuel}\n");
+        }
         if let Some(share) = self.share_of_left_percent {
             let known = if self.spent_known.is_zero() {
                 "what you may spend at each partner; name earlier answers with --bundle to count them"
             } else {
                 "what is left for you at each partner after the answers named"
             };
-            text += &format!("One run takes {share:.1} % of {known}.\n");
+            text += &if share > 100.0 {
+                format!("One run takes more than all of {known}.\n")
+            } else {
+                format!("One run takes {share:.1} % of {known}.\n")
+            };
         }
         text += &format!("\n{}", self.forecast);
-        if let Some(typical) = self.typical {
-            text += &format!("A cell is taken to hold about {typical:.0}.\n");
+        if self.explanation.typical.is_some() {
+            let Rows { number, source } = self.typical;
+            text += &format!("A cell is taken to hold about {number:.0} rows, {source}.\n");
         }
         if let Some(proposal) = &self.proposal {
             text += &format!("\n{proposal}");
@@ -204,9 +257,11 @@ impl Explained {
         let mut value = serde_json::to_value(&self.explanation).unwrap_or_default();
         if let Some(object) = value.as_object_mut() {
             let extra = serde_json::json!({
+                "fuel": self.fuel,
                 "share_of_left_percent": self.share_of_left_percent,
                 "left": self.left,
-                "typical": self.typical,
+                "typical_rows": self.typical.number,
+                "typical_rows_from": self.typical.source,
                 "forecast": self.forecast,
                 "proposal": self.proposal,
             });
@@ -262,6 +317,27 @@ mod tests {
         assert!(matches!(nothing, Err(CliError::NoTypical)));
         let wrong = told(TOWNS, &["--typical=-3"]).await;
         assert!(matches!(wrong, Err(CliError::Typical(_))));
+    }
+
+    #[tokio::test]
+    async fn averages_and_statistics_have_an_expected_error_and_a_cost_for_a_target() {
+        let mean = "SELECT town, AVG(minutes) AS m FROM trips GROUP BY town";
+        let found = told(mean, &["--target-error", "5%", "--typical", "500"]).await.unwrap();
+        let proposal = found.proposal.as_ref().unwrap();
+        assert!(proposal.is_about && proposal.plus_minus <= proposal.wanted, "{proposal:?}");
+        let text = found.in_words(false);
+        for said in
+            ["m: about ± ", "500 rows, as --typical says", "To have `m` within about ± ", "x 1/4"]
+        {
+            assert!(text.contains(said), "`{said}` not in:\n{text}");
+        }
+        let text = told(mean, &[]).await.unwrap().in_words(false);
+        assert!(text.contains("1000 rows, since nothing says how many"), "{text}");
+        let none = "SELECT CORR(minutes, distance_km) AS c FROM trips";
+        let refused = told(none, &["--target-error", "5%"]).await.err().unwrap();
+        assert!(matches!(&refused, CliError::NoSize(column) if column == "c"), "{refused}");
+        let found = told(none, &["--target-error", "0.2", "--typical", "5000"]).await.unwrap();
+        assert!(found.proposal.is_some_and(|proposal| proposal.plus_minus <= 0.2));
     }
 
     #[tokio::test]

@@ -18,6 +18,7 @@ mod dates_tests;
 mod dry_run;
 mod explain;
 mod key;
+mod module;
 mod results;
 mod review;
 mod run;
@@ -70,6 +71,9 @@ enum Command {
     Explain(explain::ExplainArguments),
     /// The table as it would look, over made-up records; spends nothing.
     DryRun(dry_run::DryRunArguments),
+    /// Check a module by itself, before there is an analysis.
+    #[command(subcommand)]
+    Module(module::ModuleCommand),
     /// Sign an analysis and submit it for review.
     Submit(analysis::SubmitArguments),
     /// Look at analyses and vote on them.
@@ -96,8 +100,16 @@ pub(crate) enum CliError {
     Key(#[from] cloister_wire::KeyError),
     #[error(transparent)]
     Draft(#[from] DraftError),
+    #[error("{0}; or say whose question it is with --researcher NAME")]
+    NoResearcher(HomeError),
     #[error("the module of this analysis would be refused by every node: {0}")]
     Module(cloister_node::module_fit::ModuleFitError),
+    #[error("every node would refuse this module: {0}")]
+    ModuleAlone(cloister_node::module_fit::ModuleFitError),
+    #[error(
+        "no partner may admit this `fuel_per_person`: {fuel}; a run has {run_time_max_ms} ms under the agreement, so declare {most} at most"
+    )]
+    Fuel { fuel: cloister_node::module_fuel::FuelTime, run_time_max_ms: u64, most: u64 },
     #[error(
         "nothing was signed: your training lapsed on {0} (UTC), so your approval would not count; renew it and have an agreement signed with the new date, or leave the approval to another reviewer"
     )]
@@ -112,6 +124,10 @@ pub(crate) enum CliError {
         "a target in percent needs to know of what: add --typical N, or --bundle FILE with an earlier answer"
     )]
     NoTypical,
+    #[error(
+        "a target in percent of `{0}` needs a figure to take it of: give the error in the column's units, such as --target-error 0.05, or --bundle FILE with an earlier answer"
+    )]
+    NoSize(String),
     #[error("a cell cannot hold {0}: give --typical a number above 0")]
     Typical(f64),
     #[error(transparent)]
@@ -215,6 +231,7 @@ fn run(arguments: &Arguments) -> Result<(), CliError> {
             Command::Agreement(command) => agreement::agreement(person, command).await,
             Command::Explain(arguments) => explain::explain(person, arguments).await,
             Command::DryRun(arguments) => dry_run::run(person, arguments).await,
+            Command::Module(command) => module::module(command),
             Command::Submit(arguments) => analysis::submit(person, arguments).await,
             Command::Review(command) => review::review(person, command).await,
             Command::Run(arguments) => run::run(person, arguments).await,

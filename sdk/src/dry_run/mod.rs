@@ -7,7 +7,8 @@ mod mock;
 use crate::answer::told;
 use cloister_node::catalog::{Catalog, CatalogError};
 use cloister_node::measure::MeasureOptions;
-use cloister_node::played::{Played, PlayedError};
+use cloister_node::module_fit::workers_here;
+use cloister_node::played::{ModuleTrial, Played, PlayedError};
 use cloister_node::run::Tables;
 use cloister_plan::draft::AnalysisDraft;
 use cloister_report::{CombineError, Combined, Report, ReportError, ReportOptions};
@@ -51,6 +52,8 @@ pub struct MockAnswer {
     pub asked: usize,
     /// Rounds that a run of the analysis has.
     pub rounds: u32,
+    /// How its module fared, where it has one.
+    pub module: Option<ModuleTrial>,
 }
 
 /// One round of a mock answer.
@@ -106,16 +109,21 @@ pub async fn dry_run(
     let partners: Vec<Name> = analysis.nodes.iter().take(PARTNERS_PLAYED_MAX).cloned().collect();
     let played = Played::new(analysis, &partners, dictionary, now_s).map_err(boxed)?;
     let (module, round) = (draft.module.as_deref(), played.first().map_err(boxed)?);
-    let (mut nodes, mut found) = (Vec::new(), Vec::new());
+    let (mut nodes, mut found, mut tried) = (Vec::new(), Vec::new(), None::<ModuleTrial>);
     for (number, partner) in (0u64..).zip(&partners) {
         let folder = tempfile::tempdir()?;
         let seed = options.seed.wrapping_mul(PARTNERS_PLAYED_MAX as u64).wrapping_add(number);
         let recipe = mock::Recipe { dictionary, sql: draft.sql(), people: options.people, seed };
         let sources = recipe.write(folder.path(), &analysis.datasets())?;
         let catalog = Catalog::open(&sources, dictionary)?;
-        let tables = Tables { catalog, options: MeasureOptions::default() };
+        let options = MeasureOptions { workers: workers_here(), ..MeasureOptions::default() };
+        let tables = Tables { catalog, options };
         let node = played.node(partner, folder.path(), tables).map_err(boxed)?;
         found.push(node.release(module, &round, &[]).await.map_err(boxed)?);
+        if let Some(wasm) = module {
+            let so_far = tried.unwrap_or_default();
+            tried = Some(node.tried(wasm, so_far).await.map_err(boxed)?);
+        }
         // Kept for a second round only: the records of many partners take room on the disk.
         if analysis.rounds > 1 {
             nodes.push((node, folder));
@@ -134,7 +142,7 @@ pub async fn dry_run(
         first = Some(std::mem::replace(&mut last, answer));
     }
     let (partners, asked, rounds) = (partners.len(), analysis.nodes.len(), analysis.rounds);
-    Ok(MockAnswer { last, first, options, partners, asked, rounds })
+    Ok(MockAnswer { last, first, options, partners, asked, rounds, module: tried })
 }
 
 fn boxed(error: PlayedError) -> DryRunError {
@@ -203,6 +211,7 @@ impl MockAnswer {
             "partners_asked": self.asked,
             "rounds": self.rounds,
             "spent": null,
+            "module": self.module,
             "first_round": first,
             "round": self.last.number,
             "cost": self.last.cost,

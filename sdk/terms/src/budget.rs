@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
 
 macro_rules! loss_unit {
-    ($(#[$doc:meta])* $name:ident, $scale:literal, $unit:literal) => {
+    ($(#[$doc:meta])* $name:ident, $scale:literal, $unit:literal, $max:literal) => {
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
@@ -22,7 +22,8 @@ macro_rules! loss_unit {
             /// From whole units. Errors beyond i64, so that a store never wraps.
             pub fn from_units(units: u64) -> Result<Self, DecimalError> {
                 if units > i64::MAX as u64 {
-                    return Err(DecimalError::OffUnit { text: units.to_string(), unit: $unit });
+                    let text = format!("{units} times {}", $unit);
+                    return Err(DecimalError::TooLarge { text, max: $max });
                 }
                 Ok(Self(units))
             }
@@ -56,12 +57,21 @@ macro_rules! loss_unit {
         impl FromStr for $name {
             type Err = DecimalError;
             fn from_str(text: &str) -> Result<Self, DecimalError> {
-                let off = || DecimalError::OffUnit {
-                    text: text.chars().take(40).collect(),
-                    unit: $unit,
-                };
-                let units = Decimal::parse(text)?.in_units($scale).ok_or_else(off)?;
-                Self::from_units(u64::try_from(units).map_err(|_| off())?)
+                let shown = || text.chars().take(40).collect::<String>();
+                let too_large = || DecimalError::TooLarge { text: shown(), max: $max };
+                let decimal = Decimal::parse(text)?;
+                if decimal.is_negative() {
+                    return Err(DecimalError::Negative(shown()));
+                }
+                let units = decimal.in_units($scale).ok_or_else(|| {
+                    if decimal.decimals() > $scale {
+                        DecimalError::OffUnit { text: shown(), unit: $unit }
+                    } else {
+                        too_large()
+                    }
+                })?;
+                let units = u64::try_from(units).map_err(|_| too_large())?;
+                Self::from_units(units).map_err(|_| too_large())
             }
         }
 
@@ -88,15 +98,15 @@ macro_rules! loss_unit {
 
 loss_unit!(
     /// Pure epsilon (Dwork, McSherry, Nissim, Smith 2006), in units of 10^-9.
-    Epsilon, 9, "0.000000001"
+    Epsilon, 9, "0.000000001", "9223372036"
 );
 loss_unit!(
     /// Rho of zero-concentrated differential privacy (Bun, Steinke 2016, definition 1.1), in units of 10^-9.
-    Rho, 9, "0.000000001"
+    Rho, 9, "0.000000001", "9223372036"
 );
 loss_unit!(
     /// Delta: the probability that a guarantee fails, in units of 10^-18.
-    Delta, 18, "0.000000000000000001"
+    Delta, 18, "0.000000000000000001", "9"
 );
 
 /// Privacy loss of one charge: three columns, never converted into one another.
@@ -187,6 +197,18 @@ mod tests {
         assert_eq!(most.checked_mul(2), None);
         assert_eq!("0.05".parse::<Rho>().unwrap().to_string(), "0.05");
         assert_eq!("0.000001".parse::<Delta>().unwrap().units(), 1_000_000_000_000);
+    }
+
+    #[test]
+    fn a_loss_that_is_none_is_told_why() {
+        let said = |text: &str| text.parse::<Rho>().unwrap_err().to_string();
+        assert!(said("-1").contains("below zero"), "{}", said("-1"));
+        assert!(said("99999999999").contains("at most 9223372036"), "{}", said("99999999999"));
+        let many = format!("1{}", "0".repeat(36));
+        assert!(said(&many).contains("too large"), "{}", said(&many));
+        assert!(said("0.0000000001").contains("fewer decimals"), "{}", said("0.0000000001"));
+        assert!("9".parse::<Delta>().is_ok() && "9223372036".parse::<Rho>().is_ok());
+        assert!("10".parse::<Delta>().unwrap_err().to_string().contains("at most 9"));
     }
 
     #[test]

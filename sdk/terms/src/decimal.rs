@@ -23,13 +23,24 @@ pub enum DecimalError {
     /// More digits than any unit of Cloister resolves.
     #[error("`{0}` has more than {DIGITS_MAX} digits: write fewer")]
     TooLong(String),
-    /// The number does not fit, or is not a multiple of the unit it must be a multiple of.
-    #[error("`{text}` is not a multiple of {unit} within range: write a rounder number")]
+    /// The number is not a multiple of the unit it must be a multiple of.
+    #[error("`{text}` is finer than {unit}, the smallest step: write fewer decimals")]
     OffUnit {
         /// The number as written.
         text: String,
         /// The unit, in words.
         unit: &'static str,
+    },
+    /// The number is below zero where none may be.
+    #[error("`{0}` is below zero: write a number from 0 on")]
+    Negative(String),
+    /// The number does not fit.
+    #[error("`{text}` is too large: write at most {max}")]
+    TooLarge {
+        /// The number as written.
+        text: String,
+        /// The largest whole number that fits, in words.
+        max: &'static str,
     },
 }
 
@@ -56,6 +67,16 @@ impl Decimal {
             .fold(0i128, |sum, b| sum * 10 + i128::from(b - b'0'));
         let scale = u32::try_from(fraction.len()).map_err(|_| DecimalError::TooLong(shown()))?;
         Ok(Self { mantissa: if negative { -magnitude } else { magnitude }, scale })
+    }
+
+    /// Whether it is below zero.
+    pub fn is_negative(self) -> bool {
+        self.mantissa < 0
+    }
+
+    /// Digits after the point, as written.
+    pub fn decimals(self) -> u32 {
+        self.scale
     }
 
     /// The exact count of units `10^-unit_scale` in this number, or `None` when it is not a whole

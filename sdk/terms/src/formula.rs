@@ -2,7 +2,9 @@
 //! was released, so it can cost nothing. A formula that exists in a checked shape names lanes that
 //! exist, is bounded in depth and size, and divides by no constant zero.
 
-use crate::limits::{FORMULA_DEPTH_MAX, FORMULA_PARTS_MAX, LANES_MAX};
+use crate::limits::{
+    FORMULA_DEPTH_MAX, FORMULA_DIGITS_MAX, FORMULA_PARTS_MAX, FORMULA_READS_MAX, LANES_MAX,
+};
 use crate::value::Bounds;
 use crate::{Ratio, Real};
 use serde::{Deserialize, Serialize};
@@ -34,7 +36,7 @@ pub enum Formula {
         /// Its value.
         value: Real,
     },
-    /// Arithmetic on figures. Quantiles and distinct counts stand alone, never in here.
+    /// Arithmetic on figures.
     Arithmetic {
         /// Which.
         op: FigureOp,
@@ -74,6 +76,44 @@ pub enum Formula {
         /// Number of values.
         values: u32,
     },
+    /// A lane added up over all rows of the answer that have the same keys `by`; over all rows where it is
+    /// empty. Rows that no partner answered for add nothing.
+    Across {
+        /// The lane.
+        lane: u32,
+        /// Key dimensions, ascending.
+        by: Vec<u32>,
+    },
+    /// A function of one figure.
+    Call {
+        /// Which.
+        function: FigureFunction,
+        /// The figure.
+        of: Box<Formula>,
+    },
+    /// `COALESCE`: a figure, or a constant where the noised figure is undefined. Where no partner answered
+    /// there is neither.
+    Coalesce {
+        /// The figure.
+        of: Box<Formula>,
+        /// The constant.
+        otherwise: Real,
+    },
+}
+
+/// A function of one figure, in float64.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum FigureFunction {
+    /// `ROUND`: the nearest multiple of `10^-digits`, halves away from 0.
+    Round {
+        /// At most [`FORMULA_DIGITS_MAX`] either side of the point; below 0 before it.
+        digits: i8,
+    },
+    /// `ABS`.
+    Absolute,
+    /// `SQRT`: undefined below 0.
+    SquareRoot,
 }
 
 /// Arithmetic on figures, in float64. A result that is not finite is no figure.
@@ -177,14 +217,22 @@ pub enum FormulaError {
     /// It has too many parts.
     #[error("is computed from more than {FORMULA_PARTS_MAX} parts: compute it in two columns")]
     Parts,
-    /// A key, quantile or distinct count stands inside arithmetic.
-    #[error("computes with a key, a quantile or a distinct count: give that a column of its own")]
+    /// Its parts read too many lanes.
+    #[error("reads more than {FORMULA_READS_MAX} counts and sums: compute it in two columns")]
+    Reads,
+    /// A key stands among figures.
+    #[error("computes with a key: give that a column of its own")]
     Alone,
     /// Division by the constant zero.
     #[error("divides by zero: correct the constant")]
     DivisionByZero,
-    /// A number of it is out of range: share, leaves, scale.
-    #[error("has a share, a number of leaves or a scale out of range: plan the analysis again")]
+    /// It adds up over two kinds of groups.
+    #[error("adds up over two kinds of groups: give each of the sums a column of its own")]
+    SumsOverGroups,
+    /// A number of it is out of range, or keys out of order: share, leaves, scale, digits.
+    #[error(
+        "has a share, a number of leaves, a scale, digits or keys out of range: plan the analysis again"
+    )]
     Range,
 }
 
@@ -197,17 +245,50 @@ impl Formula {
         Self::Arithmetic { op, left: Box::new(left), right: Box::new(right) }
     }
 
+    /// The figures it is computed from, one level down.
+    pub fn parts(&self) -> Vec<&Self> {
+        match self {
+            Self::Arithmetic { left, right, .. } => vec![&**left, &**right],
+            Self::Call { of, .. } | Self::Coalesce { of, .. } => vec![&**of],
+            Self::Key { .. }
+            | Self::Total { .. }
+            | Self::Ratio { .. }
+            | Self::Constant { .. }
+            | Self::Variance { .. }
+            | Self::Pair { .. }
+            | Self::Quantile(_)
+            | Self::Distinct { .. }
+            | Self::Across { .. } => Vec::new(),
+        }
+    }
+
+    /// Whether it or a part of it, however deep, is so. Iterative: works on any depth.
+    pub fn any(&self, is_so: &dyn Fn(&Self) -> bool) -> bool {
+        let mut waiting = vec![self];
+        while let Some(formula) = waiting.pop() {
+            if is_so(formula) {
+                return true;
+            }
+            waiting.extend(formula.parts());
+        }
+        false
+    }
+
     /// Calls `seen` with every lane it reads, repetitions included. Iterative: works on any depth.
     pub fn each_lane(&self, seen: &mut dyn FnMut(u32)) {
         let mut waiting = vec![self];
         while let Some(formula) = waiting.pop() {
+            waiting.extend(formula.parts());
             match formula {
-                Self::Key { .. } | Self::Constant { .. } => {}
-                Self::Total { lane } => seen(*lane),
+                Self::Key { .. }
+                | Self::Constant { .. }
+                | Self::Arithmetic { .. }
+                | Self::Call { .. }
+                | Self::Coalesce { .. } => {}
+                Self::Total { lane } | Self::Across { lane, .. } => seen(*lane),
                 Self::Ratio { numerator, denominator } => {
                     [*numerator, *denominator].into_iter().for_each(&mut *seen);
                 }
-                Self::Arithmetic { left, right, .. } => waiting.extend([&**left, &**right]),
                 Self::Variance { count, sum, squares, .. } => {
                     [*count, *sum, *squares].into_iter().for_each(&mut *seen);
                 }
@@ -223,6 +304,11 @@ impl Formula {
         }
     }
 
+    /// Whether a sum over rows is in it.
+    pub fn is_across(&self) -> bool {
+        self.any(&|formula| matches!(formula, Self::Across { .. }))
+    }
+
     /// The lanes it reads, sorted, each once.
     pub fn lanes(&self) -> Vec<u32> {
         let mut lanes = Vec::new();
@@ -234,31 +320,43 @@ impl Formula {
 
     /// Checks it against the number of keys and lanes there are. Errors as [`FormulaError`] says.
     pub fn check(&self, keys: usize, lanes: usize) -> Result<(), FormulaError> {
-        let (mut waiting, mut parts) = (vec![(self, 0usize)], 0usize);
+        let mut across = None;
+        let (mut waiting, mut count, mut reads) = (vec![(self, 0usize)], 0usize, 0usize);
         while let Some((formula, depth)) = waiting.pop() {
-            parts += 1;
+            count += 1;
             if depth >= FORMULA_DEPTH_MAX {
                 return Err(FormulaError::Depth);
             }
-            if parts > FORMULA_PARTS_MAX {
+            if count > FORMULA_PARTS_MAX {
                 return Err(FormulaError::Parts);
             }
             formula.check_ranges(depth > 0)?;
-            match formula {
-                Self::Key { dimension } if *dimension as usize >= keys => {
-                    return Err(FormulaError::Missing);
+            let mut exist = match formula {
+                Self::Key { dimension } => (*dimension as usize) < keys,
+                Self::Across { by, .. } => by.iter().all(|dimension| (*dimension as usize) < keys),
+                _ => true,
+            };
+            if let Self::Across { by, .. } = formula {
+                // Two kinds would share noise that an interval takes for independent.
+                if across.is_some_and(|known: &Vec<u32>| known != by) {
+                    return Err(FormulaError::SumsOverGroups);
                 }
-                Self::Arithmetic { left, right, .. } => {
-                    waiting.extend([(&**left, depth + 1), (&**right, depth + 1)]);
-                }
-                leaf => {
-                    let mut exist = true;
-                    leaf.each_lane(&mut |lane| exist &= (lane as usize) < lanes);
-                    if !exist {
-                        return Err(FormulaError::Missing);
-                    }
-                }
+                across = Some(by);
             }
+            let parts = formula.parts();
+            if parts.is_empty() {
+                formula.each_lane(&mut |lane| {
+                    exist &= (lane as usize) < lanes;
+                    reads += 1;
+                });
+            }
+            if !exist {
+                return Err(FormulaError::Missing);
+            }
+            if reads > FORMULA_READS_MAX {
+                return Err(FormulaError::Reads);
+            }
+            waiting.extend(parts.into_iter().map(|part| (part, depth + 1)));
         }
         Ok(())
     }
@@ -266,9 +364,7 @@ impl Formula {
     fn check_ranges(&self, is_inside: bool) -> Result<(), FormulaError> {
         let size = |count: u32| (1..=LANES_MAX).contains(&(count as usize));
         let is_good = match self {
-            Self::Key { .. } | Self::Quantile(_) | Self::Distinct { .. } if is_inside => {
-                return Err(FormulaError::Alone);
-            }
+            Self::Key { .. } if is_inside => return Err(FormulaError::Alone),
             Self::Arithmetic { op: FigureOp::Divide, right, .. } if matches!(&**right, Self::Constant { value } if *value == Real::ZERO) =>
             {
                 return Err(FormulaError::DivisionByZero);
@@ -279,6 +375,10 @@ impl Formula {
             }
             Self::Quantile(quantile) => size(quantile.leaves) && quantile.is_sound(),
             Self::Distinct { values, .. } => size(*values),
+            Self::Across { by, .. } => by.is_sorted_by(|one, next| one < next),
+            Self::Call { function: FigureFunction::Round { digits }, .. } => {
+                digits.unsigned_abs() <= FORMULA_DIGITS_MAX
+            }
             _ => true,
         };
         if is_good { Ok(()) } else { Err(FormulaError::Range) }
@@ -331,6 +431,18 @@ mod tests {
         Formula::Constant { value: Real::new(value).unwrap() }
     }
 
+    fn call(function: FigureFunction, of: Formula) -> Formula {
+        Formula::Call { function, of: Box::new(of) }
+    }
+
+    fn root(of: Formula) -> Formula {
+        call(FigureFunction::SquareRoot, of)
+    }
+
+    fn otherwise(of: Formula) -> Formula {
+        Formula::Coalesce { of: Box::new(of), otherwise: Real::ZERO }
+    }
+
     fn quantile(min: i64, max: i64, leaves: u32, whole: bool, q: (u128, u128)) -> Quantile {
         let bounds = Bounds::from_steps(min, max, 0).unwrap();
         Quantile { first_lane: 0, leaves, q: Ratio::new(q.0, q.1).unwrap(), bounds, whole }
@@ -343,13 +455,17 @@ mod tests {
         assert_eq!(check(Formula::Key { dimension: 1 }), Err(FormulaError::Missing));
         let inside = |inner| Formula::arithmetic(FigureOp::Add, inner, total(0));
         assert_eq!(check(inside(total(u32::MAX))), Err(FormulaError::Missing));
-        for alone in [
-            Formula::Key { dimension: 0 },
+        for inner in [
             Formula::Distinct { first_lane: 0, values: 2 },
             Formula::Quantile(quantile(0, 9, 2, true, (1, 2))),
         ] {
-            assert_eq!(check(alone.clone()), Ok(()));
-            assert_eq!(check(inside(alone)), Err(FormulaError::Alone));
+            assert_eq!(check(inner.clone()), Ok(()));
+            assert_eq!(check(inside(inner)), Ok(()));
+        }
+        let key = || Formula::Key { dimension: 0 };
+        assert_eq!(check(key()), Ok(()));
+        for among in [inside(key()), root(key()), otherwise(key())] {
+            assert_eq!(check(among), Err(FormulaError::Alone));
         }
         let by_zero = Formula::arithmetic(FigureOp::Divide, total(0), constant(-0.0));
         assert_eq!(check(by_zero), Err(FormulaError::DivisionByZero));
@@ -357,7 +473,7 @@ mod tests {
         for _ in 0..5_000 {
             deep = Formula::arithmetic(FigureOp::Multiply, deep, constant(1.0));
         }
-        assert_eq!(check(deep.clone()), Err(FormulaError::Depth));
+        assert_eq!(deep.check(1, 4), Err(FormulaError::Depth));
         assert_eq!(deep.lanes(), [0]);
         let mut wide = vec![total(0); 512];
         while wide.len() > 1 {
@@ -384,8 +500,52 @@ mod tests {
         ] {
             assert_eq!(check(range), Err(FormulaError::Range));
         }
+        let across = |lane, by: &[u32]| check(Formula::Across { lane, by: by.to_vec() });
+        assert_eq!((across(3, &[]), across(3, &[0])), (Ok(()), Ok(())));
+        assert_eq!(across(4, &[]), Err(FormulaError::Missing));
+        assert_eq!(across(0, &[1]), Err(FormulaError::Missing));
+        assert_eq!(across(0, &[0, 0]), Err(FormulaError::Range));
+        let sums = |by: &[u32]| Formula::Across { lane: 0, by: by.to_vec() };
+        let both = |one, other| check(Formula::arithmetic(FigureOp::Divide, one, other));
+        assert_eq!(both(sums(&[0]), sums(&[0])), Ok(()));
+        assert_eq!(both(sums(&[0]), sums(&[])), Err(FormulaError::SumsOverGroups));
         let beyond = Formula::Distinct { first_lane: u32::MAX, values: 2 };
-        assert_eq!(check(beyond), Err(FormulaError::Missing));
+        assert_eq!(check(beyond.clone()), Err(FormulaError::Missing));
+        for beyond in [root(beyond.clone()), otherwise(beyond)] {
+            assert_eq!(check(beyond), Err(FormulaError::Missing));
+        }
+    }
+
+    #[test]
+    fn hostile_functions_of_figures_are_refused() {
+        let check = |formula: Formula| formula.check(1, 4);
+        let round = |digits| call(FigureFunction::Round { digits }, total(0));
+        for digits in [-15, 0, 15] {
+            assert_eq!(check(round(digits)), Ok(()));
+        }
+        for digits in [i8::MIN, -16, 16, i8::MAX] {
+            assert_eq!(check(round(digits)), Err(FormulaError::Range));
+            assert_eq!(check(otherwise(round(digits))), Err(FormulaError::Range));
+        }
+        for wrap in [root, otherwise] {
+            let mut deep = total(0);
+            for _ in 0..5_000 {
+                deep = wrap(deep);
+            }
+            assert_eq!(deep.check(1, 4), Err(FormulaError::Depth));
+            assert!(deep.lanes() == [0] && !deep.is_across());
+        }
+        // Wide parts are few.
+        let wide = Formula::Distinct { first_lane: 0, values: 1_024 };
+        let sum = |left, right| Formula::arithmetic(FigureOp::Add, left, right);
+        let four = sum(sum(wide.clone(), wide.clone()), sum(wide.clone(), wide.clone()));
+        assert_eq!(four.check(0, 1_024), Ok(()));
+        assert_eq!(sum(four, total(0)).check(0, 1_024), Err(FormulaError::Reads));
+        let hidden = root(otherwise(Formula::Across { lane: 0, by: vec![1] }));
+        assert!(hidden.is_across());
+        assert_eq!(check(hidden), Err(FormulaError::Missing));
+        let by_zero = Formula::arithmetic(FigureOp::Divide, total(0), constant(0.0));
+        assert_eq!(check(root(by_zero)), Err(FormulaError::DivisionByZero));
     }
 
     #[test]
@@ -410,7 +570,15 @@ mod tests {
         assert_eq!(serde_json::from_str::<Formula>(&json).unwrap(), formula);
         assert!(serde_json::from_str::<Formula>(&json.replace("\"0.1\"", "0.1")).is_err());
         assert!(serde_json::from_str::<Formula>(&json.replace("0.1", "NaN")).is_err());
-        let deep = format!("{}{}", r#"{"arithmetic":{"op":"add","left":"#.repeat(10_000), "1");
-        assert!(serde_json::from_str::<Formula>(&deep).is_err());
+        let called = otherwise(call(FigureFunction::Round { digits: -2 }, root(total(3))));
+        let json = serde_json::to_string(&called).unwrap();
+        assert_eq!(serde_json::from_str::<Formula>(&json).unwrap(), called);
+        assert!(serde_json::from_str::<Formula>(&json.replace("-2", "-2.5")).is_err());
+        assert!(serde_json::from_str::<Formula>(&json.replace("-2", "-200")).is_err());
+        assert!(serde_json::from_str::<Formula>(&json.replace("square_root", "log")).is_err());
+        for level in [r#"{"arithmetic":{"op":"add","left":"#, r#"{"coalesce":{"of":"#] {
+            let deep = format!("{}{}", level.repeat(10_000), "1");
+            assert!(serde_json::from_str::<Formula>(&deep).is_err());
+        }
     }
 }

@@ -62,7 +62,7 @@ pub use bytes::{Digest, Nonce, PublicKey};
 pub use dates::{Act, OutsideDates, check_dates};
 pub use diagnostics::{DIAGNOSTIC_SENSITIVITY, Diagnostic, DiagnosticKind};
 pub use dictionary::{Column, Dataset, Dictionary};
-pub use formula::{FigureOp, Formula, PairLanes, PairStatistic, Quantile, Spread};
+pub use formula::{FigureFunction, FigureOp, Formula, PairLanes, PairStatistic, Quantile, Spread};
 pub use holdings::{Holdings, OwnDomain};
 pub use moment::{Civil, Moment};
 pub use name::Name;

@@ -35,6 +35,10 @@ pub const VECTOR_MAX: u64 = 64_000_000;
 pub const FORMULA_DEPTH_MAX: usize = 24;
 /// Most parts of a formula, and of a condition over formulas.
 pub const FORMULA_PARTS_MAX: usize = 256;
+/// Most digits after the point to which a figure is rounded, and most before it.
+pub const FORMULA_DIGITS_MAX: u8 = 15;
+/// Most lanes that all parts of a formula read together, each as often as it is read.
+pub const FORMULA_READS_MAX: usize = 4 * LANES_MAX;
 /// Most key dimensions of one analysis.
 pub const DIMENSIONS_MAX: usize = 8;
 /// Most values of one public domain.

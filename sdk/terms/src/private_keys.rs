@@ -2,7 +2,9 @@
 //! threshold, fixed before any row is read; in a second round every node answers those that any has
 //! shown. An approved shape must never name one: which keys exist is part of the answer.
 
-use crate::limits::{KEYS_SHOWN_MAX, PRIVATE_KEY_BYTES_MAX, PRIVATE_VALUES_MAX};
+use crate::limits::{
+    CELLS_MAX, KEYS_SHOWN_MAX, PRIVATE_KEY_BYTES_MAX, PRIVATE_VALUES_MAX, VECTOR_MAX,
+};
 use crate::shape::{KeyDimension, OutputShape};
 use crate::value::{ColumnType, KeyValue};
 use crate::{Delta, ReleaseRecord};
@@ -60,6 +62,11 @@ pub enum PrivateKeysError {
     /// Keys shown that are out of order, or not of the shape.
     #[error("the keys shown are not distinct, ascending and of the shape's types")]
     Found,
+    /// Partners show more keys together than one answer may have.
+    #[error(
+        "the partners show more than {0} groups together: ask fewer partners at once, or for fewer keys, fewer figures a group or larger groups (a smaller `delta`)"
+    )]
+    TooMany(usize),
 }
 
 impl PrivateKeys {
@@ -142,11 +149,30 @@ fn public_values(keys: &[KeyDimension]) -> Vec<BTreeSet<&KeyValue>> {
 
 impl OutputShape {
     /// The shape of the answer that these releases make together: with the cells that any of them shows,
-    /// where keys are private and shown; itself otherwise.
-    pub fn found_in<'r>(&self, releases: impl IntoIterator<Item = &'r ReleaseRecord>) -> Self {
-        let keys = releases.into_iter().flat_map(|release| &release.keys);
-        let found: BTreeSet<&Key> = keys.collect();
-        self.of_keys(found.into_iter().cloned().collect())
+    /// where keys are private and shown; itself otherwise. Errors on the first key beyond what an answer may
+    /// have, before any is copied: each partner shows few, but partners may be many.
+    pub fn found_in<'r>(
+        &self,
+        releases: impl IntoIterator<Item = &'r ReleaseRecord>,
+    ) -> Result<Self, PrivateKeysError> {
+        if self.private_keys.is_none() {
+            return Ok(self.clone());
+        }
+        let most = self.found_max();
+        let mut found: BTreeSet<&Key> = BTreeSet::new();
+        for key in releases.into_iter().flat_map(|release| &release.keys) {
+            found.insert(key);
+            if found.len() > most {
+                return Err(PrivateKeysError::TooMany(most));
+            }
+        }
+        Ok(self.of_keys(found.into_iter().cloned().collect()))
+    }
+
+    /// Most cells with private keys that an answer of this shape may have.
+    fn found_max(&self) -> usize {
+        let lanes = (self.lanes.len() as u64).max(1);
+        usize::try_from(CELLS_MAX.min(VECTOR_MAX / lanes)).unwrap_or(usize::MAX)
     }
 
     /// This shape with these cells, where keys are private; itself otherwise.

@@ -64,7 +64,7 @@ fn an_answer_has_the_cells_that_any_release_shows() {
     let (north, south) =
         (release(&[("a", 1), ("c", 2)], &[7, 10, 8, 11]), release(&[("c", 2)], &[9, 12]));
     assert_eq!((north.fits(&open), south.fits(&open)), (Ok(true), Ok(true)));
-    let found = open.found_in([&south, &north]);
+    let found = open.found_in([&south, &north]).unwrap();
     assert_eq!((found.check(), found.cells(), found.vector_len()), (Ok(()), Ok(2), Ok(4)));
     assert_eq!(found.key_of(1).unwrap(), [&text("c"), &KeyValue::Int(2)]);
     assert_eq!(found.key_of(2), None);
@@ -72,6 +72,32 @@ fn an_answer_has_the_cells_that_any_release_shows() {
     assert!(!json.contains("found"));
     assert_eq!(serde_json::from_str::<OutputShape>(&json).unwrap(), open);
     assert_eq!(release(&[], &[]).fits(&open), Ok(true), "nothing reached the threshold");
+}
+
+/// Each partner shows few groups, but a hundred and one partners may show more than an answer has.
+#[test]
+fn the_groups_of_all_partners_together_are_bounded_before_they_are_gathered() {
+    let shown = |numbers: std::ops::Range<u64>| {
+        let keys = numbers.map(|number| vec![KeyValue::Int(number as i64)]).collect();
+        ReleaseRecord { keys, ..release(&[], &[]) }
+    };
+    let all = [shown(0..CELLS_MAX), shown(3..7), shown(CELLS_MAX..CELLS_MAX + 1), shown(0..1)];
+    // The one too many ends it: whoever comes after is not even looked at.
+    let mut looked_at = 0;
+    let refused = shape().found_in(all.iter().inspect(|_| looked_at += 1)).unwrap_err();
+    assert_eq!((&refused, looked_at), (&PrivateKeysError::TooMany(CELLS_MAX as usize), 3));
+    assert!(refused.to_string().contains("ask fewer partners at once"), "{refused}");
+    // More figures a group, fewer groups.
+    let mut wide = shape();
+    wide.lanes = vec![wide.lanes.remove(1); 1_024];
+    let most = VECTOR_MAX / 1_024;
+    let too_many = PrivateKeysError::TooMany(most as usize);
+    assert_eq!(wide.found_in([&shown(0..most), &shown(most..most + 1)]), Err(too_many));
+    let found = wide.found_in([&shown(0..most), &shown(3..7)]).unwrap();
+    assert_eq!((found.cells(), found.vector_len()), (Ok(most), Ok(VECTOR_MAX as usize)));
+    // A public shape has its own cells, whatever a release names.
+    let public = OutputShape { private_keys: None, ..shape() };
+    assert_eq!(public.found_in(&all), Ok(public));
 }
 
 #[test]

@@ -3,7 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Why a node does not run a request. Depends on documents, clock and ledger only.
+/// Why a node does not run a request. Depends on documents, clock and ledger only, and on whether files of its
+/// tables stand as they were last checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, thiserror::Error)]
 #[serde(rename_all = "snake_case")]
 pub enum Refusal {
@@ -106,7 +107,7 @@ pub enum Refusal {
     Busy,
     /// One person's worst case may outlast the slot after which this partner answers.
     #[error(
-        "one person's `fuel_per_person` alone may outlast this partner's release slot: declare less fuel, or ask its steward for a longer `release_slot_ms`; the node's log has the figures"
+        "one person's rows alone may outlast this partner's release slot: declare less `fuel_per_person`, leave out joins or functions of texts, or ask its steward for a longer `release_slot_ms`; the node's log has the figures"
     )]
     SlotTooShort,
     /// The ledger cannot be written; nothing was charged and nothing ran.
@@ -114,4 +115,9 @@ pub enum Refusal {
         "the node cannot write its ledger: its steward must look at its disk; nothing was charged"
     )]
     LedgerUnavailable,
+    /// Files of the tables that would be read changed, and are not checked yet or cannot be read.
+    #[error(
+        "this partner's tables changed and are checked before they are read; nothing was charged: ask again in a few minutes, and if it stays so, ask its steward, to whom the node's log and `cloister-node check` name the file"
+    )]
+    TablesChanged,
 }

@@ -2,6 +2,8 @@
 //! coordinator.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "test code")]
 
+mod modules;
+
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
@@ -198,4 +200,39 @@ fn a_reader_that_closed_the_pipe_is_no_error() {
         let (code, error) = unread(&[&[command, &refused, "--json"][..], &under].concat());
         assert!(code == Some(1) && error.contains("MAX"), "{error}");
     }
+}
+
+#[test]
+fn what_no_node_would_run_is_refused_before_it_is_submitted() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = folder.path().join("home");
+    let steward = said(&cloister(&home, &["key", "new"], Stdio::piped()));
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    let (written, agreement, asked) = (at("agreement.toml"), at("agreement.json"), at("q.toml"));
+    std::fs::write(&written, draft(&steward, "2999-01-01")).unwrap();
+    let line = ["agreement", "draft", &written, "--out", &agreement];
+    assert!(cloister(&home, &line, Stdio::piped()).status.success());
+    let explained = |from: &str, to: &str, more: &[&str]| {
+        std::fs::write(&asked, QUESTION.replacen(from, to, 1)).unwrap();
+        let line = ["explain", &asked, "--agreement", &agreement];
+        cloister(&home, &[&line[..], more].concat(), Stdio::piped())
+    };
+    let ada = ["--researcher", "ada", "--json"];
+    let refused = explained("ScientificResearch", "Marketing", &ada);
+    assert!(!refused.status.success());
+    let json: serde_json::Value = serde_json::from_str(&said(&refused)).unwrap();
+    let message = json["refused"]["message"].as_str().unwrap();
+    assert!(message.contains("Marketing` is no purpose of the agreement"), "{message}");
+    assert!(message.contains("name one of `https://w3id.org/dpv#ScientificResearch`"), "{message}");
+    assert_eq!(json["refused"]["place"]["line"], 4);
+    let refused = explained("row_cap = 5", "until = \"2000-01-01\"\nrow_cap = 5", &ada);
+    let message = said(&refused);
+    assert!(
+        message.contains("`until` (2000-01-01) must come after `from` (2001-01-01)"),
+        "{message}"
+    );
+    // Without a profile somebody must say whose question it is.
+    let nobody = explained("", "", &[]);
+    let error = String::from_utf8_lossy(&nobody.stderr);
+    assert!(!nobody.status.success() && error.contains("--researcher NAME"), "{error}");
 }

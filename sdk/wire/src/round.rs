@@ -89,7 +89,7 @@ impl Round {
     ) -> Result<Self, ProofError> {
         let mut nodes = BTreeSet::new();
         expect(used.clone().into_iter().all(|one| nodes.insert(&one.node)), "releases_used")?;
-        let shape = analysis.shape.found_in(used);
+        let shape = analysis.shape.found_in(used).map_err(|_| ProofError::TooManyKeys)?;
         if shape.private_keys.as_ref().is_none_or(|private| private.found.is_empty()) {
             return Err(ProofError::NoKeys);
         }

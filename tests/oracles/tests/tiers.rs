@@ -14,7 +14,7 @@ use cloister_sandbox::{
     ColumnData, ColumnKind, Compiled, Counters, Job, JobError, Outputs, Pair, PersonBatch,
     PersonOutput, Shape, Tier, Vetted, compile, compile_in, limits,
 };
-use crowd::{BOB, FUEL, batch, crowd, evil, evil_but, one, orders, vetted};
+use crowd::{BOB, FUEL, batch, crowd, evil, evil_but, in_order, one, orders, vetted};
 use smith::{Random, Reach, random_module};
 
 fn shape() -> Shape {
@@ -22,12 +22,17 @@ fn shape() -> Shape {
 }
 
 fn job(compiled: Compiled, fuel: u64) -> Job {
-    Job::new(compiled, shape(), fuel, limits::WATCHDOG_MS).unwrap().compared_every(1)
+    job_over(compiled, shape(), fuel)
+}
+
+fn job_over(compiled: Compiled, shape: Shape, fuel: u64) -> Job {
+    Job::new(compiled, shape, fuel, limits::WATCHDOG_MS).unwrap().compared_every(1)
 }
 
 fn run(job: &mut Job, persons: &[Vec<i64>]) -> Result<Vec<PersonOutput>, JobError> {
     let mut outputs = Outputs::default();
-    job.run_batch(&batch(&shape(), persons).persons(), &mut outputs)?;
+    let batch = batch(job.shape(), persons);
+    job.run_batch(&batch.persons(), &mut outputs)?;
     Ok(outputs.to_persons())
 }
 
@@ -47,7 +52,11 @@ impl Alone {
 
 /// Each person in an instance of its own, by the very code that the tier runs.
 fn oracle(compiled: &Compiled, fuel: u64, persons: &[Vec<i64>]) -> Alone {
-    let mut job = job(compiled.clone().afresh(), fuel);
+    oracle_over(compiled, shape(), fuel, persons)
+}
+
+fn oracle_over(compiled: &Compiled, shape: Shape, fuel: u64, persons: &[Vec<i64>]) -> Alone {
+    let mut job = job_over(compiled.clone().afresh(), shape, fuel);
     assert_eq!(job.tier(), Tier::Fresh);
     let ends = |counters: &Counters| counters.out_of_fuel + counters.stack_overflows;
     let (mut outputs, mut ended) = (Vec::new(), Vec::new());
@@ -63,7 +72,9 @@ fn tiers(vetted: &Vetted) -> Vec<Tier> {
     Tier::ALL.into_iter().filter(|tier| vetted.can_run_in(*tier)).collect()
 }
 
-/// Runs the persons in these orders in one job of this tier; each output must be the oracle's.
+/// Runs the persons in these orders in one job of this tier; each output must be the oracle's. So it must be when
+/// the whole output buffer is read as values in order, what no pair of this person's filled included. Returns the
+/// pairs.
 fn same_as_oracle(
     vetted: &Vetted,
     tier: Tier,
@@ -72,13 +83,17 @@ fn same_as_oracle(
     orders: &[Vec<usize>],
 ) -> Alone {
     let compiled = compile_in(vetted, tier).unwrap();
-    let alone = oracle(&compiled, fuel, persons);
-    let mut job = job(compiled, fuel);
-    for order in orders {
-        let shuffled: Vec<_> = order.iter().map(|i| persons[*i].clone()).collect();
-        let want: Vec<_> = order.iter().map(|i| alone.outputs[*i].clone()).collect();
-        assert_eq!(run(&mut job, &shuffled).as_ref(), Ok(&want), "{tier} {order:?}");
-    }
+    let [alone, _] = [shape(), in_order()].map(|shape| {
+        let alone = oracle_over(&compiled, shape.clone(), fuel, persons);
+        let layout = shape.layout();
+        let mut job = job_over(compiled.clone(), shape, fuel);
+        for order in orders {
+            let shuffled: Vec<_> = order.iter().map(|i| persons[*i].clone()).collect();
+            let want: Vec<_> = order.iter().map(|i| alone.outputs[*i].clone()).collect();
+            assert_eq!(run(&mut job, &shuffled).as_ref(), Ok(&want), "{tier} {layout:?} {order:?}");
+        }
+        alone
+    });
     alone
 }
 
@@ -112,6 +127,9 @@ fn a12_e_state_modules_are_harmless_in_every_tier_that_can_host_them() {
         for tier in hosts {
             let outputs = same_as_oracle(&vetted, *tier, FUEL, &crowd(), &orders(4)).outputs;
             assert_eq!(outputs, want, "{name} {tier}");
+            let compiled = compile_in(&vetted, *tier).unwrap();
+            let values = oracle_over(&compiled, in_order(), FUEL, &crowd()).outputs;
+            assert_eq!(values, want.iter().map(second).collect::<Vec<_>>(), "{name} {tier}");
         }
         for tier in Tier::ALL {
             let refused = compile_in(&vetted, tier).err().map(|error| error.reason());
@@ -158,6 +176,13 @@ fn a12_a_module_that_cannot_write_is_pure() {
     assert_eq!(with_fill.tier(), Tier::Cards);
     let with_drop = text(&format!("{body} (func (data.drop 0))"));
     assert_eq!(with_drop.tier(), Tier::Fresh);
+}
+
+/// The pair of [`one`] when its bytes are values in order: an index and a zero word that are 0, then its value.
+fn second(pairs: &PersonOutput) -> PersonOutput {
+    let PersonOutput::Pairs(pairs) = pairs else { return PersonOutput::Default };
+    let values = pairs.iter().filter(|pair| pair.value != 0);
+    PersonOutput::Pairs(values.map(|pair| Pair { index: 1, value: pair.value }).collect())
 }
 
 /// A module that writes once at the address in its first row, and first sums all memory past 4 KiB.

@@ -2,7 +2,7 @@
 //! out, put in or reordered. Nothing here asks a coordinator.
 
 use cloister::answer::{Answer, AnswerError, answer_of, verify_bundle};
-use cloister_report::{ReportError, ReportOptions};
+use cloister_report::{ReportError, ReportOptions, Row};
 use cloister_terms::ReleaseRecord;
 use cloister_terms::release::Int;
 use cloister_tests::fixtures::key;
@@ -69,18 +69,23 @@ fn a_proof_tells_what_its_cost_means_and_the_cost_itself_only_on_request() {
 fn adjusted_figures_leave_the_answer_and_its_proof_as_released() {
     let answer = verify(&bundle(&PARTNERS)).unwrap();
     let before = answer.bundle().unwrap().to_bytes();
-    let column = answer.analysis.document().shape.columns[1].name.clone();
-    let options = ReportOptions::adjusting(&[], &[], std::slice::from_ref(&column)).unwrap();
+    let columns = &answer.analysis.document().shape.columns;
+    let total = format!("{}={}", columns[1].name, columns[2].name);
+    let options = ReportOptions::adjusting(&[total], &[], &[]).unwrap();
     let adjusted = answer.report_with(&options).unwrap();
     for (row, released) in adjusted.rows.iter().zip(&answer.report.rows) {
-        assert_eq!(row.figures[0].estimate().unwrap().value, 1.0, "cut to a share");
-        assert!(released.figures[0].estimate().unwrap().value > 1.0);
+        let value = |row: &Row, at: usize| row.figures[at].estimate().unwrap().value;
+        assert!((value(row, 0) - value(row, 1)).abs() < 1e-6, "moved until they add up");
+        assert_ne!(value(row, 0), value(released, 0));
     }
     assert!(!adjusted.adjusted.is_empty() && answer.report.adjusted.is_empty());
     assert_eq!(answer.bundle().unwrap().to_bytes(), before);
     assert_eq!(answer.report_with(&ReportOptions::default()).unwrap(), answer.report);
     let unknown = ReportOptions::adjusting(&[], &["nothing".to_owned()], &[]).unwrap();
     assert!(matches!(answer.report_with(&unknown), Err(ReportError::NoFigure(_))));
+    let count = std::slice::from_ref(&columns[1].name);
+    let count = ReportOptions::adjusting(&[], &[], count).unwrap();
+    assert!(matches!(answer.report_with(&count), Err(ReportError::NotAShare(_))));
 }
 
 #[test]

@@ -46,4 +46,11 @@ fn too_few_or_too_wide_intervals_do_not_pass() {
     assert!(!of(INTERVALS_MIN, INTERVALS_MIN).is_as_promised());
     assert!(!of(INTERVALS_MIN, INTERVALS_MIN * 92 / 100).is_as_promised());
     assert!(!of(0, 0).is_as_promised());
+    // However many hold: more figures without an interval than the noise explains do not pass.
+    let left_out = |unbounded, unbounded_expected| {
+        let held = of(INTERVALS_MIN, INTERVALS_MIN * 95 / 100);
+        Coverage { unbounded, unbounded_expected, ..held }.is_as_promised()
+    };
+    assert!(left_out(0, 0.0) && left_out(10, 0.0) && left_out(1_100, 1_000.0));
+    assert!(!left_out(11, 0.0) && !left_out(1_300, 1_000.0));
 }

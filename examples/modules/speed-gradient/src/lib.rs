@@ -4,6 +4,10 @@
 //! Must never weigh a person by their trips: the mean is taken over them, so that who travels much does not
 //! steer the line. For `numbers = "float"`, `outputs = "dense"` and a `norm_max`, which bounds how far one
 //! person can pull. The next step is another module, with the line that this one's answer led to.
+//!
+//! Scale: in minutes and kilometres a person's vector is tens to hundreds long, beside which `people` is small. It is
+//! for ten thousand people and more; for fewer, divide the gradient and give more than 1 for a person (`ABI.md`, with
+//! the manifest).
 #![no_std]
 
 /// The line so far.

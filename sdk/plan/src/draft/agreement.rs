@@ -2,7 +2,7 @@
 //! absent columns are zero, and domains as plain lists.
 
 use super::public::PublicDraft;
-use super::{BudgetDraft, DraftError, key_values, parse, seconds};
+use super::{BudgetDraft, DraftError, key_values, moment, parse, seconds};
 use cloister_terms::{
     Agreement, Bounds, Calendar, Column, ColumnType, DOCUMENT_VERSION, Dataset, Dictionary,
     Holdings, Name, OwnDomain, Party, Person, PublicKey, Quorum, Researcher,
@@ -109,7 +109,12 @@ struct ColumnDraft {
 /// The agreement that a TOML draft describes, checked whole.
 pub fn agreement_from_toml(text: &str) -> Result<Agreement, DraftError> {
     let draft: AgreementDraft = parse(text)?;
-    let not_before_s = seconds("from", &draft.from)?;
+    let (not_before_s, not_after_s) =
+        (seconds("from", &draft.from)?, seconds("until", &draft.until)?);
+    if not_before_s >= not_after_s {
+        let (from, until) = (moment(not_before_s), moment(not_after_s));
+        return Err(DraftError::NoTime { from, until });
+    }
     let mut dictionary = draft.dictionary.document()?;
     dictionary.holdings = holdings(&draft.parties, &dictionary.datasets)?;
     let party = |party: PartyDraft| Party {
@@ -132,7 +137,7 @@ pub fn agreement_from_toml(text: &str) -> Result<Agreement, DraftError> {
         charter: draft.charter,
         purposes: draft.purposes,
         not_before_s,
-        not_after_s: seconds("until", &draft.until)?,
+        not_after_s,
         calendar: Calendar {
             start_s: not_before_s,
             length_s: draft.epoch_days.saturating_mul(86_400),

@@ -1,11 +1,11 @@
 //! The draft of an analysis: the question, what runs, what it may cost. Planning it against the
 //! agreement's dictionary gives the document that the researcher signs.
 
-use super::{DraftError, key_values, parse, seconds};
+use super::{DraftError, key_values, moment, parse, seconds};
 use crate::digest::sha256;
-use crate::{Planned, Question, Spend};
+use crate::{PlanError, Planned, Question, Spend};
 use cloister_terms::analysis::{Body, ModuleBody, ModuleLane, ModuleNumbers, ModuleOutputs};
-use cloister_terms::limits::MODULE_BYTES_MAX;
+use cloister_terms::limits::{MODULE_BYTES_MAX, ROUNDS_MAX};
 use cloister_terms::{
     Agreement, Analysis, Bounds, DOCUMENT_VERSION, Delta, Dictionary, Digest, Epsilon,
     KeyDimension, Name, Rho,
@@ -197,14 +197,29 @@ impl AnalysisDraft {
         }
     }
 
+    /// Rounds of a run, as it is written.
+    pub fn rounds(&self) -> u32 {
+        self.form.rounds
+    }
+
     /// The same question asked of one partner alone, who alone gets the answer. What a first round shows of
-    /// private keys is all that there is then, so one is enough.
-    #[must_use]
-    pub fn of_one(mut self, partner: &Name) -> Self {
+    /// private keys is all that there is then, so one is enough. Errors when it asks or tells anybody else,
+    /// and on numbers of rounds that no run has.
+    pub fn of_one(mut self, partner: &Name) -> Result<Self, DraftError> {
+        let Form { rounds, nodes, recipients, .. } = &self.form;
+        for (key, names) in [("nodes", nodes), ("recipients", recipients)] {
+            if let Some(name) = names.iter().flatten().find(|name| *name != partner) {
+                return Err(DraftError::NotAlone { key, name: name.clone() });
+            }
+        }
+        if !(1..=ROUNDS_MAX).contains(rounds) {
+            let (found, max) = ((*rounds).into(), ROUNDS_MAX.into());
+            return Err(PlanError::OutOfRange { what: "rounds", found, max }.into());
+        }
         self.form.rounds = 1;
         self.form.nodes = Some(vec![partner.clone()]);
         self.form.recipients = None;
-        self
+        Ok(self)
     }
 }
 
@@ -237,6 +252,12 @@ pub fn document_of(
         Some(text) => seconds(key, text),
         None => Ok(otherwise),
     };
+    let not_before_s = date("from", &form.from, agreement.not_before_s)?;
+    let not_after_s = date("until", &form.until, agreement.not_after_s)?;
+    if not_before_s >= not_after_s {
+        let (from, until) = (moment(not_before_s), moment(not_after_s));
+        return Err(DraftError::NoTime { from, until });
+    }
     let analysis = Analysis {
         version: DOCUMENT_VERSION,
         name: form.name.clone(),
@@ -254,8 +275,8 @@ pub fn document_of(
         cost_per_round: planned.cost,
         rounds: form.rounds,
         max_runs: form.max_runs,
-        not_before_s: date("from", &form.from, agreement.not_before_s)?,
-        not_after_s: date("until", &form.until, agreement.not_after_s)?,
+        not_before_s,
+        not_after_s,
         plan: planned.digest(),
         shape: planned.plan.shape.clone(),
         keys_round: planned.keys_round().cloned(),

@@ -11,7 +11,7 @@ pub use agreement::{
 };
 pub use analysis::{AnalysisDraft, analysis_from_toml, document_of};
 
-use cloister_terms::{Budget, Delta, Epsilon, KeyValue, Rho};
+use cloister_terms::{Budget, Delta, Epsilon, KeyValue, Moment, Rho};
 use serde::Deserialize;
 
 /// Why a draft is not a document.
@@ -35,6 +35,34 @@ pub enum DraftError {
         key: &'static str,
         /// What it holds.
         text: String,
+    },
+    /// Dates between which nothing can run.
+    #[error(
+        "nothing could run: `until` ({until}) must come after `from` ({from}); a question's draft that leaves one out has the agreement's"
+    )]
+    NoTime {
+        /// The first.
+        from: String,
+        /// The last.
+        until: String,
+    },
+    /// A purpose that nobody agreed on.
+    #[error("`{}` is no purpose of the agreement: name one of {known}", short(purpose))]
+    Purpose {
+        /// As written.
+        purpose: String,
+        /// The agreement's.
+        known: String,
+    },
+    /// Others are asked, or told, by a draft that one partner asks alone.
+    #[error(
+        "`{key}` names `{name}`, but a partner alone asks and tells nobody else: leave `{key}` out here"
+    )]
+    NotAlone {
+        /// The key.
+        key: &'static str,
+        /// Who else.
+        name: cloister_terms::Name,
     },
     /// The agreement is unusable.
     #[error(transparent)]
@@ -132,6 +160,11 @@ fn seconds(key: &'static str, text: &str) -> Result<i64, DraftError> {
     time::OffsetDateTime::parse(&whole, &Rfc3339)
         .map(time::OffsetDateTime::unix_timestamp)
         .map_err(|_| DraftError::Date { key, text: text.chars().take(40).collect() })
+}
+
+/// A time in words, for an error.
+fn moment(at_s: i64) -> String {
+    Moment(at_s.saturating_mul(1_000_000)).to_string()
 }
 
 fn key_values(values: &[toml::Value]) -> Result<Vec<KeyValue>, DraftError> {

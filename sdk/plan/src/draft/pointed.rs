@@ -12,6 +12,9 @@ use toml::Spanned;
 struct Lines {
     rounds: Option<Spanned<u32>>,
     spend: Option<SpendLines>,
+    purpose: Option<Spanned<String>>,
+    nodes: Option<Spanned<Vec<String>>>,
+    recipients: Option<Spanned<Vec<String>>>,
 }
 
 #[derive(Deserialize)]
@@ -23,16 +26,26 @@ impl DraftError {
     /// The line that the error is about: of the SQL of `draft`, or else of the text that the draft was read
     /// from. `None` when it is about no one place.
     pub fn pointed(&self, draft: &AnalysisDraft) -> Option<Pointed> {
-        let Self::Plan(refused) = self else { return None };
-        refused.pointed(draft.sql()).or_else(|| in_text(refused, &draft.text))
+        let in_sql = match self {
+            Self::Plan(refused) => refused.pointed(draft.sql()),
+            _ => None,
+        };
+        in_sql.or_else(|| in_text(self, &draft.text))
     }
 }
 
-fn in_text(refused: &PlanError, text: &str) -> Option<Pointed> {
+fn in_text(refused: &DraftError, text: &str) -> Option<Pointed> {
     let lines: Lines = toml::from_str(text).ok()?;
     let span = match refused {
-        PlanError::DeltaUnused => lines.spend?.delta?.span(),
-        PlanError::RoundsUnused => lines.rounds?.span(),
+        DraftError::Plan(PlanError::DeltaUnused) => lines.spend?.delta?.span(),
+        DraftError::Plan(
+            PlanError::RoundsUnused | PlanError::OutOfRange { what: "rounds", .. },
+        ) => lines.rounds?.span(),
+        DraftError::Purpose { .. } => lines.purpose?.span(),
+        DraftError::NotAlone { key: "nodes", .. } | DraftError::Stranger(_, "partners") => {
+            lines.nodes?.span()
+        }
+        DraftError::NotAlone { .. } => lines.recipients?.span(),
         _ => return None,
     };
     let before = text.get(..span.start)?;
@@ -64,6 +77,35 @@ mod tests {
         match error {
             DraftError::Plan(error) => (error, pointed),
             other => panic!("{other}"),
+        }
+    }
+
+    #[test]
+    fn a_partner_alone_is_asked_alone_and_nothing_else_is_passed_over() {
+        let dictionary = reference::dictionary().unwrap();
+        let draft = |line: &str| {
+            let text = format!(
+                "name = \"q\"\nquestion = \"?\"\npurpose = \"p\"\n{line}\nspend = {{ rho = \"1\" }}\n\
+                 sql = \"SELECT town, COUNT(*) AS n FROM trips GROUP BY town\"\n"
+            );
+            let none = |_: &std::path::Path| Err(std::io::ErrorKind::NotFound.into());
+            analysis_from_toml(&text, &dictionary, &none).unwrap()
+        };
+        let alone = |line: &str| draft(line).of_one(&"north".parse().unwrap());
+        for fine in ["", "nodes = [\"north\"]", "rounds = 2", "recipients = [\"north\"]"] {
+            assert_eq!(alone(fine).unwrap().question().rounds, 1, "{fine}");
+        }
+        for (line, from_caret) in [
+            ("rounds = 3", "3"),
+            ("rounds = 0", "0"),
+            ("nodes = [\"elsewhere\"]", "[\"elsewhere\"]"),
+            ("nodes = [\"north\", \"south\"]", "[\"north\", \"south\"]"),
+            ("recipients = [\"ada\"]", "[\"ada\"]"),
+        ] {
+            let error = alone(line).unwrap_err();
+            let pointed = error.pointed(&draft(line)).unwrap();
+            let shown: String = pointed.text.chars().skip(pointed.shown_column - 1).collect();
+            assert_eq!((pointed.line, shown.as_str()), (4, from_caret), "{error}");
         }
     }
 

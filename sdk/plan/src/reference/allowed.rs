@@ -71,8 +71,8 @@ const SHAPES: Rows = &[
     ),
     (
         "months, days and hours as keys",
-        "A range of times in `WHERE` gives `date_trunc` its public list.",
-        "SELECT date_trunc('month', started_at) AS month, COUNT(*) AS trips FROM trips\nWHERE started_at >= TIMESTAMP '2019-07-01' AND started_at < TIMESTAMP '2019-10-01'\nGROUP BY 1",
+        "A range of times in `WHERE` gives `date_trunc` its public list. A constant text beside a time is read as a time.",
+        "SELECT date_trunc('month', started_at) AS month, COUNT(*) AS trips FROM trips\nWHERE started_at >= TIMESTAMP '2019-07-01' AND started_at < '2019-10-01'\nGROUP BY 1",
     ),
     (
         "histograms",
@@ -81,18 +81,48 @@ const SHAPES: Rows = &[
     ),
     (
         "arithmetic on aggregates",
-        "Computed from released figures, after the noise; costs nothing more.",
+        "Computed from released figures, after the noise; costs nothing more. Division keeps fractions, so that `CAST` to `DOUBLE` changes nothing.",
         "SELECT town, SUM(minutes) / COUNT(DISTINCT person_id) AS minutes_each FROM trips GROUP BY town",
     ),
     (
+        "arithmetic on quantiles and distinct counts",
+        "As on all aggregates; the interval holds whatever the parts' noise does.",
+        "SELECT APPROX_PERCENTILE_CONT(minutes, 0.75) - APPROX_PERCENTILE_CONT(minutes, 0.25) AS spread,\n  COUNT(DISTINCT end_town) / COUNT(DISTINCT zone) AS towns_a_zone FROM trips",
+    ),
+    (
+        "`ROUND`, `ABS`, `SQRT` of aggregates",
+        "After the noise, of the figure and of the ends of its interval. Digits of `ROUND` are a constant from -15 to 15; a root of what is below 0 is not defined.",
+        "SELECT town, ROUND(AVG(minutes), 1) AS mean, SQRT(COUNT(*)) AS root FROM trips GROUP BY town",
+    ),
+    (
+        "`COALESCE` of an aggregate and a number",
+        "The number where the noised figure is not defined, such as an average over too few rows to tell; it is shown without an interval. Counts and sums are always defined.",
+        "SELECT town, COALESCE(AVG(minutes), 0) AS mean FROM trips GROUP BY town",
+    ),
+    (
+        "`COUNT(DISTINCT CASE WHEN ... THEN unit END)`",
+        "As `COUNT(DISTINCT unit) FILTER (WHERE ...)`.",
+        "SELECT COUNT(DISTINCT CASE WHEN is_member THEN person_id END) AS members FROM trips",
+    ),
+    (
+        "shares of the answer's total",
+        "`SUM(...) OVER ()` of a count or a sum adds up the noised figures of all groups, with `PARTITION BY` of those with the same keys, before any `LIMIT`.",
+        "SELECT town, COUNT(*) / SUM(COUNT(*)) OVER () AS share FROM trips GROUP BY town",
+    ),
+    (
         "`HAVING`",
-        "Chooses rows by their noised figures, after the noise; every group is released and paid for.",
-        "SELECT town, COUNT(*) AS trips FROM trips GROUP BY town HAVING COUNT(*) > 100",
+        "Chooses rows by their noised figures, after the noise; every group is released and paid for. Figures are aggregates, headings and what is computed from them, compared by = <> < <= > >=, `IN`, `BETWEEN` and `IS NOT NULL`.",
+        "SELECT town, COUNT(*) AS trips FROM trips GROUP BY town HAVING COUNT(*) > 100 AND trips / 2 NOT IN (60, 70)",
+    ),
+    (
+        "`HAVING` on keys",
+        "Chooses rows by their keys, which are exact, after the noise. What `WHERE` leaves out is not even counted.",
+        "SELECT town, zone, COUNT(*) AS trips FROM trips GROUP BY town, zone\nHAVING town <> 'Ashford' AND zone BETWEEN 1 AND 2",
     ),
     (
         "`ORDER BY`",
-        "Orders rows by noised figures or keys.",
-        "SELECT town, COUNT(*) AS trips FROM trips GROUP BY town ORDER BY trips DESC",
+        "Orders rows by keys, noised figures or what is computed from them; figures that are not defined come last.",
+        "SELECT town, COUNT(*) AS trips, SUM(minutes) AS minutes FROM trips GROUP BY town\nORDER BY minutes / trips DESC, town",
     ),
     (
         "`LIMIT`",

@@ -148,7 +148,42 @@ const SHAPES: Rows = &[
         "Limit",
         "SELECT town, COUNT(*) AS n FROM trips GROUP BY town FETCH FIRST 2 ROWS ONLY",
     ),
+    (
+        "conditions on rows in `HAVING`",
+        "Having",
+        "SELECT zone, COUNT(*) AS n FROM trips GROUP BY zone HAVING minutes > 5",
+    ),
+    (
+        "keys in arithmetic, or compared with figures",
+        "KeyFigure",
+        "SELECT zone, COUNT(*) AS n FROM trips GROUP BY zone HAVING zone < n / 100",
+    ),
+    (
+        "`NULLS FIRST`",
+        "OrderBy",
+        "SELECT town, COUNT(*) AS n FROM trips GROUP BY town ORDER BY n NULLS FIRST",
+    ),
+    (
+        "a column's place in `ORDER BY` that there is not",
+        "OrderByPlace",
+        "SELECT town, COUNT(*) AS n FROM trips GROUP BY town ORDER BY 3",
+    ),
     ("windows", "Window", "SELECT COUNT(*) OVER (PARTITION BY town) AS n FROM trips"),
+    (
+        "other windows over the groups of the answer",
+        "Across",
+        "SELECT town, SUM(AVG(minutes)) OVER () AS n FROM trips GROUP BY town",
+    ),
+    (
+        "parts of the answer that are no keys",
+        "AcrossKey",
+        "SELECT town, SUM(COUNT(*)) OVER (PARTITION BY zone) AS n FROM trips GROUP BY town",
+    ),
+    (
+        "sums over the groups of the answer beside `HAVING`",
+        "AcrossHaving",
+        "SELECT town, SUM(COUNT(*)) OVER () AS n FROM trips GROUP BY town HAVING COUNT(*) > 100",
+    ),
     (
         "windows across people",
         "WindowAcrossUnits",
@@ -177,6 +212,12 @@ const SHAPES: Rows = &[
     ("clauses of other dialects", "Clause", "SELECT COUNT(*) AS n INTO copy FROM trips"),
     ("placeholders", "Placeholder", "SELECT COUNT(*) AS n FROM trips WHERE zone = $1"),
     ("aggregates inside aggregates", "NestedAggregate", "SELECT SUM(COUNT(*)) AS n FROM trips"),
+    (
+        "`CASE`, `%` and other functions over aggregates",
+        "Figure",
+        "SELECT CASE WHEN COUNT(*) > 100 THEN 1 ELSE 0 END AS many FROM trips",
+    ),
+    ("constants as columns", "ConstantColumn", "SELECT 'all' AS what, COUNT(*) AS n FROM trips"),
     ("casts to other types", "Cast", "SELECT COUNT(CAST(zone AS BLOB)) AS n FROM trips"),
     (
         "patterns that are no constant",
@@ -244,6 +285,11 @@ const SHAPES: Rows = &[
         "TooDeep",
         "SELECT COUNT(*) AS n FROM trips\nWHERE zone + 1 + 2 + 3 + 4 + 5 + 6 + 7 + 8 + 9 + 10 + 11 + 12 + 13 + 14 + 15 + 16 + 17 + 18 + 19\n  + 20 + 21 + 22 + 23 + 24 + 25 > 100",
     ),
+    (
+        "signs of other systems: backticks, square brackets, curly quotes, comments with `#`",
+        "Sign",
+        "SELECT COUNT(*) AS n FROM `trips`",
+    ),
     ("text that is empty", "Empty", "/* nothing yet */"),
     ("text that is no SQL", "Syntax", "SELECT COUNT(*) AS n FROM trips WHERE zone = 1 1"),
 ];
@@ -254,14 +300,18 @@ const MODULES: Rows = &[
         "ModuleFrom",
         "SELECT t.minutes FROM trips AS t JOIN payments AS p ON t.person_id = p.person_id",
     ),
-    ("`HAVING` in a module's rows", "Having", "SELECT minutes FROM trips HAVING COUNT(*) > 5"),
-    ("`ORDER BY` in a module's rows", "OrderBy", "SELECT minutes FROM trips ORDER BY minutes"),
+    (
+        "`HAVING`, `ORDER BY`, `LIMIT` in a module's rows",
+        "ModuleClause",
+        "SELECT minutes FROM trips ORDER BY minutes",
+    ),
     ("`GROUP BY` in a module's rows", "ModuleGroupBy", "SELECT town FROM trips GROUP BY town"),
     (
         "expressions in a module's rows",
         "ModuleExpression",
         "SELECT minutes + 1 AS later FROM trips",
     ),
+    ("text without a public list in a module's rows", "ModuleText", "SELECT note FROM trips"),
 ];
 
 /// What is refused for what is spent beside it.
@@ -289,6 +339,11 @@ const NAMES: Rows = &[
         "a key without a public list",
         "NoDomain",
         "SELECT note, COUNT(*) AS n FROM trips GROUP BY note",
+    ),
+    (
+        "a key with fractions",
+        "FractionKey",
+        "SELECT FLOOR(minutes / 10) AS band, COUNT(*) AS n FROM trips GROUP BY band",
     ),
     ("a sum without bounds", "Unbounded", "SELECT SUM(fare) AS revenue FROM trips"),
     (

@@ -1,6 +1,7 @@
-//! What the functions of a plan give, one value at a time: total, deterministic on every machine, and
-//! linear in the size of the input. Planner and node call this same code. It must never look at more
-//! than its arguments: no clock, no locale, no state.
+//! What the functions of a plan give, one value at a time: total, deterministic on every machine, and for
+//! one plan linear in the size of the input; constants of the plan, such as patterns, say how much a byte
+//! costs. Planner and node call this same code. It must never look at more than its arguments: no clock,
+//! no locale, no state.
 
 /// Fields, units and intervals of timestamps.
 mod calendar;

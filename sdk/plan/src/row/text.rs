@@ -3,7 +3,7 @@
 
 use super::{Datum, like};
 use crate::function::{Function, TrimSide};
-use crate::limits::{LIKE_STEPS_MAX, MADE_TEXT_BYTES_MAX};
+use crate::limits::MADE_TEXT_BYTES_MAX;
 use std::borrow::Cow;
 
 /// A function of one text.
@@ -23,10 +23,6 @@ pub(super) fn of_text<'a>(function: &Function, text: &Cow<'a, str>) -> Option<Da
             part(text, start, end)
         }
         Function::Like { pattern, escape, ignore_case } => {
-            let steps = text.len().saturating_mul(pattern.len());
-            if steps > LIKE_STEPS_MAX {
-                return None;
-            }
             Some(Datum::Bool(like::fits(text, pattern, *escape, *ignore_case)))
         }
         _ => None,
@@ -128,7 +124,10 @@ fn byte_at(text: &str, characters: i64) -> usize {
 }
 
 fn trimmed(text: &str, side: TrimSide, characters: &str) -> (usize, usize) {
-    let is_cut = |c: char| characters.contains(c);
+    // Sorted once, so that long texts do not go through long lists for each character.
+    let mut cut: Vec<char> = characters.chars().collect();
+    cut.sort_unstable();
+    let is_cut = |c: char| cut.binary_search(&c).is_ok();
     let start = match side {
         TrimSide::Both | TrimSide::Leading => text.len() - text.trim_start_matches(is_cut).len(),
         TrimSide::Trailing => 0,

@@ -47,7 +47,7 @@ fn joins_unions_windows_and_steps_a_person_are_told_in_plain_words() {
         "one row for each person and `month`: `n`, the number of rows",
         "`before` is n 1 row before, among rows of one person",
         "of the same person where before = month; rows of `mob` with `ret` without a partner are kept",
-        "a public table of 3 rows is looked up where station = s_station",
+        "the public table `stations` of 3 rows is looked up where station = stations.station",
         "then only rows where n > 1 are used",
     ] {
         assert!(said.contains(words), "`{words}` not in: {said}");

@@ -113,6 +113,10 @@ fn nested_aggregates_in_the_answer_end_in_bounded_time() {
         ("-(", "COUNT(*)", ")"),
         ("NULLIF(", "COUNT(*)", ", 0)"),
         ("1 / NULLIF(", "COUNT(*)", ", 0)"),
+        ("ROUND(", "COUNT(*)", ")"),
+        ("COALESCE(", "AVG(duration_s)", ", 0)"),
+        ("1 + ROUND(", "COUNT(*)", ", 1)"),
+        ("CASE WHEN COUNT(*) > ", "1", " THEN 1 END"),
     ] {
         for depth in [2, 31, 64, 1_000] {
             for closed in [depth, depth - 1, 0] {

@@ -1,6 +1,9 @@
 //! Tests of the planner on a dictionary for the mobility sample. They read no record: a plan never
 //! depends on one.
 
+mod across;
+mod advice;
+mod computed;
 mod diagnostics;
 mod digests;
 mod domains;
@@ -15,6 +18,7 @@ mod questions;
 mod refusals;
 mod relations;
 mod subqueries;
+mod work;
 
 use crate::{Contribute, LaneExpr, PlanError, Planned, Question, Spend, plan};
 use cloister_terms::{Body, Dictionary};

@@ -93,7 +93,7 @@ fn s21_no_identifier_unit_or_free_text_reaches_a_module() {
         error("SELECT zone FROM trips WHERE trip_id = 1"),
         PlanError::Identifier { .. }
     ));
-    assert!(matches!(error("SELECT start_station FROM trips"), PlanError::NoDomain { .. }));
+    assert!(matches!(error("SELECT start_station FROM trips"), PlanError::ModuleText { .. }));
     assert!(matches!(error("SELECT zone, zone FROM trips"), PlanError::Twice { .. }));
     for (rows, construct) in [
         ("SELECT * FROM trips", Construct::Wildcard),
@@ -101,8 +101,9 @@ fn s21_no_identifier_unit_or_free_text_reaches_a_module() {
         ("SELECT zone AS z FROM trips", Construct::ModuleExpression),
         ("SELECT COUNT(*) FROM trips", Construct::ModuleExpression),
         ("SELECT zone FROM trips GROUP BY zone", Construct::ModuleGroupBy),
-        ("SELECT zone FROM trips ORDER BY zone", Construct::OrderBy),
-        ("SELECT zone FROM trips LIMIT 1", Construct::Limit),
+        ("SELECT zone FROM trips HAVING COUNT(*) > 1", Construct::ModuleClause),
+        ("SELECT zone FROM trips ORDER BY zone", Construct::ModuleClause),
+        ("SELECT zone FROM trips LIMIT 1", Construct::ModuleClause),
     ] {
         assert!(
             matches!(error(rows), PlanError::Refused { construct: found, .. } if found == construct),

@@ -272,6 +272,10 @@ fn ranges_and_grids_follow_the_expression() {
         ("NULLIF(duration_s, 0)", "0", "86400", 0),
         ("duration_s * duration_s", "0", "7464960000", 0),
         ("0", "0", "0", 0),
+        // A public list bounds what has no bounds, and nothing that a clamp bounds already.
+        ("zone", "1", "3", 0),
+        ("CASE WHEN is_member THEN zone * 2 ELSE 0 END", "0", "6", 0),
+        ("clamp(zone, 0, 9)", "0", "9", 0),
     ] {
         assert_eq!(bounds(expression), Bounds::parse(min, max, bits).unwrap(), "{expression}");
     }
@@ -300,7 +304,7 @@ fn a06_a_sum_without_bounds_is_refused_with_the_fix_named() {
         "SUM(COALESCE(speed, 0))",
         "SUM(distance_m / speed)",
         "AVG(NULLIF(ping_count, 3))",
-        "SUM(zone)",
+        "SUM(zone * ping_count)",
     ] {
         let error = error(&format!("SELECT COUNT(*) AS n,\n  {sum} AS s FROM trips"));
         assert!(matches!(&error, PlanError::Unbounded { place, .. } if place.line == 2), "{sum}");

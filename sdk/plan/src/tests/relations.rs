@@ -149,7 +149,7 @@ fn names_of_several_things_are_told_apart() {
     let error = refused(&format!("SELECT COUNT(*) AS n {join} WHERE month = 1"));
     assert!(matches!(error, PlanError::Ambiguous { .. }), "{error}");
     let error = refused(&format!("SELECT COUNT(*) AS n {join} WHERE c.month = 1"));
-    assert!(error.to_string().contains("`a`, `b` in this query"), "{error}");
+    assert!(error.to_string().contains("calls what it reads `a`, `b`"), "{error}");
     let error = refused(&format!("SELECT COUNT(*) AS n {join} WHERE nowhere = 1"));
     assert!(matches!(error, PlanError::NoColumn { .. }), "{error}");
     let error = refused("SELECT COUNT(*) AS n FROM mob JOIN mob USING (person_id)");

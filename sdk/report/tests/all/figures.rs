@@ -2,6 +2,7 @@
 //! order of rows, adjustments on request. Intervals hold the true figure at least as often as they say;
 //! hostile shapes end in typed errors, and no NaN or infinity leaves.
 
+use crate::support::*;
 use cloister_report::{
     Accuracy, Adjustment, Cell, Combined, Report, ReportError, ReportOptions, TextOptions,
     expected_plus_minus, report, report_with,
@@ -9,133 +10,9 @@ use cloister_report::{
 use cloister_terms::formula::FormulaError;
 use cloister_terms::shape::ShapeError;
 use cloister_terms::{
-    Bounds, Condition, FigureCompare, FigureOp, Formula, KeyDimension, KeyValue, LaneShape, Name,
-    Noise, OutputShape, PairLanes, PairStatistic, Quantile, Ratio, Real, Recipe, ResultColumn,
-    SortKey, Spread,
+    Condition, FigureCompare, FigureFunction, FigureOp, Formula, KeyValue, Name, Noise,
+    OutputShape, PairLanes, PairStatistic, Ratio, Real, Recipe, SortKey, Spread,
 };
-
-/// Trials of a coverage test.
-const TRIALS: usize = 4_000;
-/// 95 % less 5 standard deviations of a share of 4,000: false alarm below 1e-6 over seeds.
-const COVERAGE_MIN: f64 = 0.95 - 0.0173;
-
-fn gaussian(sigma_sq: u128) -> Noise {
-    Noise::DiscreteGaussian { sigma_sq: Ratio::new(sigma_sq, 1).unwrap() }
-}
-
-fn laplace(scale: u128) -> Noise {
-    Noise::DiscreteLaplace { scale: Ratio::new(scale, 1).unwrap() }
-}
-
-/// Noise so small that it is never drawn.
-fn none() -> Noise {
-    Noise::DiscreteGaussian { sigma_sq: Ratio::new(1, 1 << 40).unwrap() }
-}
-
-fn number(value: f64) -> Formula {
-    Formula::Constant { value: Real::new(value).unwrap() }
-}
-
-fn total(lane: u32) -> Formula {
-    Formula::Total { lane }
-}
-
-fn quantile(leaves: u32, q: (u128, u128), max: i64, whole: bool) -> Formula {
-    let bounds = Bounds::from_steps(0, max, 0).unwrap();
-    let q = Ratio::new(q.0, q.1).unwrap();
-    Formula::Quantile(Quantile { first_lane: 0, leaves, q, bounds, whole })
-}
-
-fn shape(rows: usize, noises: &[(Noise, u8)], formulas: Vec<Formula>) -> OutputShape {
-    let lane = |(noise, grid_bits): &(Noise, u8)| LaneShape {
-        name: "lane".into(),
-        grid_bits: *grid_bits,
-        sensitivity_steps: 1,
-        noise: *noise,
-        one_of: None,
-    };
-    let values = (0..rows).map(|i| KeyValue::Int(i as i64)).collect();
-    let key = ResultColumn { name: "row".into(), formula: Formula::Key { dimension: 0 } };
-    let columns = formulas.into_iter().zip(0..);
-    let columns = columns.map(|(formula, i)| ResultColumn { name: format!("f{i}"), formula });
-    OutputShape {
-        keys: vec![KeyDimension { name: "row".into(), values }],
-        lanes: noises.iter().map(lane).collect(),
-        columns: std::iter::once(key).chain(columns).collect(),
-        served: vec![],
-        recipe: Recipe::default(),
-        private_keys: None,
-        diagnostics: vec![],
-    }
-}
-
-fn combined(shape: &OutputShape, lanes: Vec<i128>) -> Combined {
-    let north = Name::new("north").unwrap();
-    Combined::new(shape, std::slice::from_ref(&north), &[(north.clone(), lanes)]).unwrap()
-}
-
-fn answer(shape: &OutputShape, lanes: Vec<i128>) -> Report {
-    report(shape, &combined(shape, lanes)).unwrap()
-}
-
-/// splitmix64: a fixed sequence, so that a failure is found again.
-struct Random(u64);
-
-impl Random {
-    fn unit(&mut self) -> f64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ (z >> 31)) >> 11) as f64 / (1u64 << 53) as f64
-    }
-
-    /// One draw of a discrete law, by its own definition, from its table of cumulative probabilities.
-    fn draw(&mut self, table: &(i64, Vec<f64>)) -> i128 {
-        let unit = self.unit();
-        i128::from(table.1.partition_point(|c| *c < unit) as i64 - table.0)
-    }
-}
-
-fn table(noise: Noise) -> (i64, Vec<f64>) {
-    let (spread, weight): (f64, Box<dyn Fn(f64) -> f64>) = match noise {
-        Noise::DiscreteLaplace { scale } => {
-            let b = scale.to_f64();
-            (b * 30.0, Box::new(move |x: f64| (-x.abs() / b).exp()))
-        }
-        Noise::DiscreteGaussian { sigma_sq } => {
-            let v = sigma_sq.to_f64();
-            (v.sqrt() * 9.0, Box::new(move |x: f64| (-x * x / (2.0 * v)).exp()))
-        }
-    };
-    let reach = spread.ceil() as i64 + 2;
-    let weights: Vec<f64> = (-reach..=reach).map(|x| weight(x as f64)).collect();
-    let all: f64 = weights.iter().sum();
-    let mut sum = 0.0;
-    let cumulative = weights.iter().map(|w| {
-        sum += w / all;
-        sum
-    });
-    (reach, cumulative.collect())
-}
-
-/// Share of trials whose interval holds the figure of the exact lanes, and the share without interval.
-fn coverage(noises: &[(Noise, u8)], exact: &[i128], formula: &Formula, seed: u64) -> (f64, f64) {
-    let quiet: Vec<(Noise, u8)> = noises.iter().map(|(_, bits)| (none(), *bits)).collect();
-    let truth = answer(&shape(1, &quiet, vec![formula.clone()]), exact.to_vec());
-    let truth = truth.rows[0].figures[0].estimate().unwrap().value;
-    let shape = shape(TRIALS, noises, vec![formula.clone()]);
-    let tables: Vec<_> = noises.iter().map(|(noise, _)| table(*noise)).collect();
-    let mut random = Random(seed);
-    let lanes = (0..TRIALS).flat_map(|_| exact.iter().zip(&tables).collect::<Vec<_>>());
-    let lanes = lanes.map(|(lane, table)| lane + random.draw(table)).collect();
-    let report = answer(&shape, lanes);
-    let cells: Vec<&Cell> = report.rows.iter().map(|row| &row.figures[0]).collect();
-    let held = |cell: &&&Cell| cell.estimate().is_none_or(|e| e.low <= truth && truth <= e.high);
-    let silent = cells.iter().filter(|cell| cell.estimate().is_none()).count();
-    let held = cells.iter().filter(held).count();
-    (held as f64 / TRIALS as f64, silent as f64 / TRIALS as f64)
-}
 
 /// n, sums, squares and products of 2,000 pairs on a grid of 1/16.
 fn pair_lanes() -> Vec<i128> {
@@ -361,6 +238,8 @@ fn adjustments_are_made_on_request_and_told() {
     assert!(text.contains("`f0` is the sum of `f1`, `f2`"), "{text}");
     let missing = Adjustment::Share { column: "row".into() };
     assert_eq!(with(vec![missing]), Err(ReportError::NoFigure("row".into())));
+    let count = Adjustment::Share { column: "f1".into() };
+    assert_eq!(with(vec![count]), Err(ReportError::NotAShare("f1".into())));
     let wrong = Adjustment::Total { total: "f3".into(), parts: vec![] };
     assert_eq!(with(vec![wrong]), Err(ReportError::NotASum("f3".into())));
     let total = |total: &str, parts: &[&str]| {
@@ -398,26 +277,30 @@ fn adjusted_answers_say_so_in_every_form() {
 
 #[test]
 fn a_figure_that_contradicts_its_range_is_no_more_certain_for_it() {
-    let shape = shape(1, &[(gaussian(100), 0)], vec![total(0)]);
-    for (lane, column) in [(-500, "f0"), (i128::MIN / 4, "f0"), (-3, "f0")] {
-        let sums = combined(&shape, vec![lane]);
+    // A count, and the same divided by one row that is surely there.
+    let figures = vec![total(0), Formula::Ratio { numerator: 0, denominator: 1 }];
+    let shape = shape(1, &[(gaussian(100), 0), (none(), 0)], figures);
+    let named = |column: &str| vec![column.to_owned()];
+    for (lane, at, options) in [
+        (-500, 0, ReportOptions::adjusting(&[], &named("f0"), &[])),
+        (i128::MIN / 4, 0, ReportOptions::adjusting(&[], &named("f0"), &[])),
+        (-3, 0, ReportOptions::adjusting(&[], &named("f0"), &[])),
+        (-500, 1, ReportOptions::adjusting(&[], &[], &named("f1"))),
+        (-3, 1, ReportOptions::adjusting(&[], &[], &named("f1"))),
+    ] {
+        let sums = combined(&shape, vec![lane, 1]);
         let plain = report(&shape, &sums).unwrap();
-        let before = *plain.rows[0].figures[0].estimate().unwrap();
-        for options in [
-            ReportOptions::adjusting(&[], &[column.to_owned()], &[]),
-            ReportOptions::adjusting(&[], &[], &[column.to_owned()]),
-        ] {
-            let made = report_with(&shape, &sums, &options.unwrap()).unwrap();
-            let after = made.rows[0].figures[0].estimate().unwrap();
-            assert_eq!((after.value, after.low), (0.0, 0.0));
-            assert!(after.high > 0.0, "never exactly 0: {after:?}");
-            assert!(after.high <= before.plus_minus && after.standard_error.is_none());
-        }
+        let before = *plain.rows[0].figures[at].estimate().unwrap();
+        let made = report_with(&shape, &sums, &options.unwrap()).unwrap();
+        let after = made.rows[0].figures[at].estimate().unwrap();
+        assert_eq!((after.value, after.low), (0.0, 0.0));
+        assert!(after.high > 0.0, "never exactly 0: {after:?}");
+        assert!(after.high <= before.plus_minus && after.standard_error.is_none());
     }
     // Above its range, too.
-    let options = ReportOptions::adjusting(&[], &[], &["f0".to_owned()]).unwrap();
-    let made = report_with(&shape, &combined(&shape, vec![5_000]), &options).unwrap();
-    let share = made.rows[0].figures[0].estimate().unwrap();
+    let options = ReportOptions::adjusting(&[], &[], &["f1".to_owned()]).unwrap();
+    let made = report_with(&shape, &combined(&shape, vec![5_000, 1]), &options).unwrap();
+    let share = made.rows[0].figures[1].estimate().unwrap();
     assert_eq!((share.value, share.low, share.high), (1.0, 0.0, 1.0));
 }
 
@@ -469,7 +352,9 @@ fn hostile_shapes_are_typed_errors() {
     refused(over(total(0), total(4)), FormulaError::Missing);
     refused(quantile(5, (1, 2), 100, false), FormulaError::Missing);
     refused(quantile(4, (2, 1), 100, false), FormulaError::Range);
-    refused(over(quantile(4, (1, 2), 100, false), number(2.0)), FormulaError::Alone);
+    refused(over(Formula::Key { dimension: 0 }, number(2.0)), FormulaError::Alone);
+    refused(over(quantile(5, (1, 2), 100, false), number(2.0)), FormulaError::Missing);
+    refused(call(FigureFunction::Round { digits: 16 }, total(0)), FormulaError::Range);
     let mut deep = total(0);
     for _ in 0..100 {
         deep = over(deep, number(1.0));
@@ -505,6 +390,15 @@ fn extreme_lanes_and_constants_give_finite_figures_or_none() {
         pair(PairStatistic::Correlation),
         pair(PairStatistic::Slope),
         pair(PairStatistic::Intercept),
+        call(FigureFunction::Round { digits: 15 }, times(total(0), huge())),
+        call(FigureFunction::Round { digits: -15 }, total(0)),
+        call(FigureFunction::Absolute, total(1)),
+        call(FigureFunction::SquareRoot, times(total(0), total(1))),
+        over(number(1e-300), call(FigureFunction::SquareRoot, total(0))),
+        coalesce(over(total(0), total(1)), 1e30),
+        times(coalesce(over(total(0), total(1)), 1e30), huge()),
+        over(quantile(4, (1, 2), 100, false), total(5)),
+        over(Formula::Distinct { first_lane: 0, values: 3 }, quantile(4, (1, 2), 100, false)),
     ];
     let most = (1u128 << 127) - 1;
     let tiny = Noise::DiscreteGaussian { sigma_sq: Ratio::new(1, most).unwrap() };
@@ -532,6 +426,7 @@ fn extreme_lanes_and_constants_give_finite_figures_or_none() {
 #[test]
 fn accuracy_is_told_before_anything_is_spent() {
     let sum = Formula::arithmetic(FigureOp::Add, total(0), total(1));
+    let mean = Formula::Ratio { numerator: 1, denominator: 0 };
     let formulas = vec![
         sum,
         variance(Spread::VarianceSample),
@@ -539,6 +434,10 @@ fn accuracy_is_told_before_anything_is_spent() {
         quantile(4, (1, 2), 100, false),
         Formula::Distinct { first_lane: 0, values: 3 },
         Formula::arithmetic(FigureOp::Multiply, total(0), total(1)),
+        call(FigureFunction::Round { digits: -1 }, total(0)),
+        coalesce(call(FigureFunction::Absolute, mean.clone()), 0.0),
+        Formula::arithmetic(FigureOp::Divide, quantile(4, (1, 2), 100, false), number(50.0)),
+        call(FigureFunction::SquareRoot, mean),
     ];
     let shape = shape(1, &[(gaussian(100), 0); 6], formulas);
     let expected = expected_plus_minus(&shape, 1).unwrap();
@@ -550,6 +449,10 @@ fn accuracy_is_told_before_anything_is_spent() {
     assert!(matches!(accuracy[3], Accuracy::Quantile { band, .. } if band == 25.0));
     assert!(matches!(accuracy[4], Accuracy::Distinct { people } if people == 21.0));
     assert!(matches!(accuracy[5], Accuracy::Computed { sums: 2 }));
+    assert!(matches!(accuracy[6], Accuracy::Total { plus_minus } if plus_minus == 20.0));
+    assert!(matches!(accuracy[7], Accuracy::Ratio { .. }));
+    assert!(matches!(accuracy[8], Accuracy::Quantile { band, .. } if band == 0.5));
+    assert!(matches!(accuracy[9], Accuracy::Computed { sums: 2 }));
     for told in accuracy {
         assert!(!told.to_string().contains("inf"), "{told}");
     }

@@ -2,7 +2,10 @@
 //! hold. Nothing here draws noise with production code.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "test code")]
 
+mod across;
 mod answers;
+mod computed;
 mod coverage;
 mod figures;
 mod people;
+mod support;

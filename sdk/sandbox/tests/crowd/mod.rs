@@ -4,8 +4,9 @@
 //! alone: memory and globals are compared with the image after every person.
 
 use cloister_sandbox::{
-    ColumnData, ColumnKind, Counters, Job, Limits, Outputs, Pair, PersonBatch, PersonOutput,
-    Refusal, Runner, RunnerError, Setup, Shape, VetError, Vetted, compile, limits, vet,
+    ColumnData, ColumnKind, Counters, DenseNumbers, Job, Limits, OutputLayout, Outputs, Pair,
+    PersonBatch, PersonOutput, Refusal, Runner, RunnerError, Setup, Shape, VetError, Vetted,
+    compile, limits, vet,
 };
 
 /// Fuel that every harmless module stays below.
@@ -64,6 +65,12 @@ pub fn setup(wasm: &[u8], kind: ColumnKind, fuel_per_person: u64) -> Setup {
     Setup { wasm: wasm.to_vec(), shape, fuel_per_person, watchdog_ms: limits::WATCHDOG_MS }
 }
 
+/// The shape of all evil modules, but that the 32 bytes of their two pairs are four values in order.
+pub fn in_order() -> Shape {
+    let shape = Shape::new(4, vec![ColumnKind::Int], 4).unwrap();
+    shape.with_layout(OutputLayout::Dense(DenseNumbers::Ints))
+}
+
 /// Why the worker refuses.
 pub fn start_refused(wasm: &[u8]) -> Refusal {
     match Runner::start(&setup(wasm, ColumnKind::Int, FUEL)) {
@@ -97,15 +104,20 @@ pub fn isolated(
     fuel: u64,
     persons: &[Vec<i64>],
 ) -> (Vec<PersonOutput>, Counters) {
-    let setup = setup(wasm, kind, fuel);
+    isolated_as(&setup(wasm, kind, fuel), persons)
+}
+
+/// The same for a setup of any shape with one column.
+pub fn isolated_as(setup: &Setup, persons: &[Vec<i64>]) -> (Vec<PersonOutput>, Counters) {
     let mut oracle = Vec::new();
     for person in persons {
-        let mut runner = Runner::start(&setup).unwrap();
+        let mut runner = Runner::start(setup).unwrap();
         let person = batch(&setup.shape, std::slice::from_ref(person));
         oracle.extend(runner.run_batch(&person).unwrap());
     }
-    let compiled = compile(&vetted(wasm).unwrap()).unwrap();
-    let job = Job::new(compiled, setup.shape.clone(), fuel, setup.watchdog_ms).unwrap();
+    let compiled = compile(&vetted(&setup.wasm).unwrap()).unwrap();
+    let (shape, fuel) = (setup.shape.clone(), setup.fuel_per_person);
+    let job = Job::new(compiled, shape, fuel, setup.watchdog_ms).unwrap();
     let mut job = job.compared_every(1);
     for order in orders(persons.len()) {
         let shuffled: Vec<_> = order.iter().map(|i| persons[*i].clone()).collect();
@@ -114,7 +126,7 @@ pub fn isolated(
         job.run_batch(&batch(&setup.shape, &shuffled).persons(), &mut outputs).unwrap();
         assert_eq!(outputs.to_persons(), want, "{order:?}");
     }
-    let mut runner = Runner::start(&setup).unwrap();
+    let mut runner = Runner::start(setup).unwrap();
     assert_eq!(runner.run_batch(&batch(&setup.shape, persons)).unwrap(), oracle);
     (oracle, runner.finish().unwrap())
 }

@@ -44,14 +44,15 @@ fn seeds() -> Vec<Vec<u8>> {
     streams
 }
 
-/// Four rows of one integer column and two outputs in this layout, a batch of three persons twice, the end.
+/// Four rows of one integer column and 32 bytes of output in this layout, a batch of three persons twice, the end.
 fn stream(wasm: &[u8], layout: u8) -> Vec<u8> {
+    let outputs = if layout == DENSE { 4 } else { 2 };
     let word = |number: usize| (number as u32).to_le_bytes().to_vec();
     let long = |number: u64| number.to_le_bytes().to_vec();
     let setup = [
         vec![1],
         word(4),
-        word(2),
+        word(outputs),
         vec![layout],
         long(100_000),
         long(5_000),

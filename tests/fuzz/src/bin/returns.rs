@@ -13,8 +13,10 @@ use std::sync::LazyLock;
 
 /// Outputs that the module's buffer has room for, as pairs.
 const OUTPUTS: usize = 8;
+/// 64-bit words of a pair.
+const PAIR_WORDS: usize = 2;
 /// 64-bit words of a person: the number, then the buffer.
-const PERSON_WORDS: usize = 1 + 2 * OUTPUTS;
+const PERSON_WORDS: usize = 1 + PAIR_WORDS * OUTPUTS;
 const WORD_BYTES: usize = 8;
 /// Persons of one input, at most.
 const PERSONS_MAX: usize = 1_000;
@@ -23,21 +25,30 @@ const DENSE: u8 = 0x80;
 const FUEL: u64 = 10_000;
 const WATCHDOG_MS: u64 = 15_000;
 
-/// Copies all its rows but the first into its output buffer, and returns that one.
+/// Copies all its rows but the first into its output buffer, and returns that one. `OUTPUT` stands for the bytes
+/// of the buffer.
 const COPIER: &str = r#"(module (memory (export "memory") 1 1)
     (global (export "CLOISTER_INPUT") i32 (i32.const 1024))
     (global (export "CLOISTER_OUTPUT") i32 (i32.const 2048))
     (global (export "CLOISTER_LAYOUT") i32 (i32.const 16))
-    (data (i32.const 16) "\01\00\00\00\90\00\00\00\80\00\00\00\00\00\00\00")
+    (data (i32.const 16) "\01\00\00\00\90\00\00\00\OUTPUT\00\00\00\00\00\00\00")
     (func (export "person_map") (param i32) (result i32)
         (memory.copy (i32.const 2048) (i32.const 1040) (i32.const 128))
         (i32.wrap_i64 (i64.load (i32.const 1032)))))"#;
 
-static COMPILED: LazyLock<Result<Compiled, String>> = LazyLock::new(|| {
-    let wasm = wat::parse_str(COPIER).map_err(|error| error.to_string())?;
+/// With room for all pairs.
+static OF_PAIRS: LazyLock<Result<Compiled, String>> =
+    LazyLock::new(|| copier(OUTPUTS * PAIR_WORDS * WORD_BYTES));
+/// With room for one value in order, for two and so on: they must fill it.
+static OF_VALUES: LazyLock<Vec<Result<Compiled, String>>> =
+    LazyLock::new(|| (1..=OUTPUTS).map(|outputs| copier(outputs * WORD_BYTES)).collect());
+
+fn copier(output_bytes: usize) -> Result<Compiled, String> {
+    let text = COPIER.replace("OUTPUT\\00", &format!("{output_bytes:02x}\\00"));
+    let wasm = wat::parse_str(text).map_err(|error| error.to_string())?;
     let vetted = vet(&wasm, &Limits::V1).map_err(|error| error.to_string())?;
     compile(&vetted).map_err(|error| error.to_string())
-});
+}
 
 fn main() -> ExitCode {
     Target { name: "returns", seeds, pieces: &PIECES, check }.main()
@@ -59,7 +70,11 @@ fn check(input: &[u8]) -> Result<Ended, String> {
         batch.push_person(values.len(), &[column]).map_err(|error| error.to_string())?;
         want.push(if is_dense { dense(&values, outputs_max) } else { pairs(&values, outputs_max) });
     }
-    let compiled = COMPILED.as_ref().map_err(String::clone)?.clone();
+    let compiled = match OF_VALUES.get(outputs_max - 1) {
+        Some(compiled) if is_dense => compiled,
+        _ => &*OF_PAIRS,
+    };
+    let compiled = compiled.as_ref().map_err(String::clone)?.clone();
     let job = Job::new(compiled, shape, FUEL, WATCHDOG_MS).map_err(|error| error.to_string())?;
     let mut job = job.compared_every(1);
     let mut outputs = Outputs::default();

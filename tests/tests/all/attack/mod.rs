@@ -4,6 +4,8 @@
 
 /// Losses audited from outside.
 mod audit;
+/// The same where lanes are charged once, keys are private, or people are counted.
+mod audit_groups;
 /// Bounds on chances from counts.
 mod chance;
 /// Accounts and refunds.

@@ -220,6 +220,48 @@ async fn a22_quantiles_at_epsilon_a_million_lie_within_a_leaf_of_the_values_own(
     assert!(found > QUESTIONS, "{found} quantiles of any value were compared");
 }
 
+/// Shares of the answer's own total are those of plain SQL's windows over its groups.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a22_shares_of_the_answers_total_equal_plain_sqls() {
+    let rows = Draws(2_202).rows(PERSONS, 9, false);
+    let world = World::new(&rows, 2);
+    let context = SessionContext::new();
+    context.register_batch("trips", batch(&rows)).unwrap();
+    let mut compared = 0;
+    for (keys, figures) in [
+        ("town", "CAST(COUNT(*) AS DOUBLE) / SUM(COUNT(*)) OVER () AS a0"),
+        ("town", "SUM(COUNT(*)) OVER () AS a0, 100 * SUM(x) / SUM(SUM(x)) OVER () AS a1"),
+        ("town, ok", "SUM(x) / SUM(SUM(x)) OVER (PARTITION BY town) AS a0"),
+        ("ok, town", "SUM(2 * COUNT(n) - COUNT(*)) OVER (PARTITION BY ok) AS a0"),
+    ] {
+        let text = format!(
+            "SELECT {keys}, {figures} FROM trips WHERE town IN ('Ashford', 'Bramley') AND ok IS NOT NULL GROUP BY {keys}"
+        );
+        let plan = planned(&text, 40, 9, epsilon("1000000")).unwrap().plan;
+        let node: Name = "north".parse().unwrap();
+        let vectors = [(node.clone(), world.lanes(&plan, WHOLE, None).await)];
+        let combined = Combined::new(&plan.shape, &[node], &vectors).unwrap();
+        let answer = report(&plan.shape, &combined).unwrap();
+        for (key, figures) in rows_of(&context, &text, &plan).await.unwrap() {
+            let is_own =
+                |row: &&cloister_report::Row| row.keys.iter().map(shown).eq(key.iter().cloned());
+            let row = answer.rows.iter().find(is_own).unwrap();
+            for (cell, expected) in row.figures.iter().zip(figures) {
+                let Some(found) = cell.estimate() else {
+                    // A share of nothing is none in plain SQL either.
+                    assert!(expected.is_none_or(f64::is_nan), "{text} at {key:?}: {expected:?}");
+                    continue;
+                };
+                // A sum over no value is NULL in plain SQL and 0 here.
+                let (found, expected) = (found.value, expected.unwrap_or(0.0));
+                assert!((found - expected).abs() <= 1e-9, "{text}: {found}, {expected}");
+                compared += 1;
+            }
+        }
+    }
+    assert!(compared > 15, "{compared}");
+}
+
 /// Values beyond the bounds of their columns count as the nearest bound, and missing ones not at all.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a22_values_beyond_their_bounds_count_as_in_plain_sql_over_clamped_columns() {

@@ -21,7 +21,7 @@ pub enum Kind {
 
 /// The rows that questions may ask about: as many names of the dataset as its share in the draws. Those
 /// from `LAG` on are for wild questions alone.
-static SHAPES: [&str; 13] = [
+static SHAPES: [&str; 16] = [
     "dataset",
     "dataset",
     "dataset",
@@ -35,6 +35,9 @@ static SHAPES: [&str; 13] = [
     "LAG",
     "running SUM",
     "GROUP BY town",
+    "JOIN of a public table",
+    "LEAD",
+    "FILTER and COUNT(DISTINCT) per person",
 ];
 /// Shapes of tame questions, the first ones.
 const TAME_SHAPES: usize = 10;
@@ -94,9 +97,22 @@ fn rows(draws: &mut Draws, kind: Kind, shape: usize) -> String {
         11 => "SELECT rider, town, n, SUM(x) OVER (PARTITION BY rider ORDER BY at \
                ROWS UNBOUNDED PRECEDING) AS x, ok FROM trips"
             .to_owned(),
-        _ => "SELECT rider, town, COUNT(*) AS n, AVG(x) AS x, MAX(ok) AS ok FROM trips \
-              GROUP BY rider, town"
+        12 => "SELECT rider, town, COUNT(*) AS n, AVG(x) AS x, MAX(ok) AS ok FROM trips \
+               GROUP BY rider, town"
             .to_owned(),
+        13 => format!(
+            "SELECT a.rider, p.region AS town, p.docks AS n, a.x, a.ok FROM trips a {} JOIN places p \
+             ON a.town = p.town",
+            draws.of(&["", "LEFT"])
+        ),
+        14 => "SELECT rider, town, LEAD(n) OVER (PARTITION BY rider ORDER BY at) AS n, \
+               LEAD(x, 2) OVER (PARTITION BY rider ORDER BY at) AS x, ok FROM trips"
+            .to_owned(),
+        _ => format!(
+            "SELECT rider, town, COUNT(DISTINCT n) AS n, SUM(x) FILTER (WHERE {}) AS x, \
+             MAX(ok) FILTER (WHERE n > 0) AS ok FROM trips GROUP BY rider, town",
+            draws.of(&["ok", "n < 5", "x > 0.5 AND ok IS NOT TRUE"])
+        ),
     };
     format!("({made}) s")
 }

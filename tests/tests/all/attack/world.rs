@@ -2,7 +2,9 @@
 //! lanes, with or without a defence. It must never be kinder than a partner's own node.
 
 use cloister_dp::{PrfKey, SeededEntropy};
+use cloister_node::aggregate::Exact;
 use cloister_node::catalog::{Catalog, SourceConfig};
+use cloister_node::fixtures::thread_workers;
 use cloister_node::ledger::Charge;
 use cloister_node::measure::{MeasureOptions, measure};
 use cloister_node::mutant::Mutant;
@@ -41,9 +43,21 @@ pub fn row(rider: i64) -> Row {
     Row { rider, town: Some(TOWNS[0]), n: None, x: None, ok: None, at: 0 }
 }
 
-/// The dataset `trips`.
+/// The dataset `trips`, and the public table `places`: each town's region and stations, of which one has two
+/// and one has none; a place that no row is in, and one that is NULL.
 pub fn dictionary() -> Dictionary {
     let towns: Vec<_> = TOWNS.iter().map(|town| serde_json::json!({ "text": town })).collect();
+    let text = |text: &str| serde_json::json!({ "text": text });
+    let (docks, null) =
+        (|docks: &str| serde_json::json!({ "int": docks }), serde_json::Value::Null);
+    let places = [
+        [text(TOWNS[0]), text("east"), docks("4")],
+        [text(TOWNS[0]), text("east"), docks("11")],
+        [text(TOWNS[1]), text("west"), docks("-3")],
+        [text("Nowhere"), null.clone(), null.clone()],
+        [text("Elsewhere"), text("west"), docks("7")],
+        [null, text("east"), docks("2")],
+    ];
     let dictionary = serde_json::json!({ "datasets": [
         { "name": "trips", "description": "", "unit_column": "rider", "order_columns": ["at"],
           "rows_per_unit_max": ROWS_PER_UNIT_MAX, "columns": [
@@ -53,7 +67,12 @@ pub fn dictionary() -> Dictionary {
             { "name": "x", "type": "float64", "description": "",
               "bounds": { "min": "0", "max": "8", "grid_bits": 4 } },
             { "name": "ok", "type": "bool", "description": "" },
-            { "name": "at", "type": "timestamp", "description": "" } ] } ] });
+            { "name": "at", "type": "timestamp", "description": "" } ] } ],
+        "public_tables": [
+        { "name": "places", "description": "", "rows": places, "columns": [
+            { "name": "town", "type": "text", "description": "" },
+            { "name": "region", "type": "text", "description": "" },
+            { "name": "docks", "type": "int64", "description": "" } ] } ] });
     let dictionary: Dictionary = serde_json::from_value(dictionary).unwrap();
     dictionary.check().unwrap();
     dictionary
@@ -114,8 +133,28 @@ impl World {
         cut: Cut,
         lacks: Option<Mutant>,
     ) -> Vec<i128> {
-        let exact = measure(&charge(plan, lacks), &self.catalog, &cut.options()).await.unwrap();
+        let paid = charge(plan, None, lacks);
+        let exact = measure(&paid, &self.catalog, &cut.options()).await.unwrap();
         exact.lanes_for_tests().to_vec()
+    }
+
+    /// The same of a plan for this module.
+    pub async fn module_lanes(
+        &self,
+        plan: &ContributionPlan,
+        wasm: &[u8],
+        cut: Cut,
+        lacks: Option<Mutant>,
+    ) -> Vec<i128> {
+        let paid = charge(plan, Some(wasm.to_vec()), lacks);
+        let options = MeasureOptions { workers: thread_workers(), ..cut.options() };
+        let exact = measure(&paid, &self.catalog, &options).await.unwrap();
+        exact.lanes_for_tests().to_vec()
+    }
+
+    /// What an honest node's noise is drawn on.
+    pub async fn exact(&self, plan: &ContributionPlan) -> Exact {
+        measure(&charge(plan, None, None), &self.catalog, &WHOLE.options()).await.unwrap()
     }
 
     /// The lanes of `draws` releases of one measurement, one after the other to `each`.
@@ -140,10 +179,11 @@ impl World {
         mut each: impl FnMut(&Noised),
     ) {
         let cut = Cut { partitions: 1, batch_rows: 64 };
-        let exact = measure(&charge(plan, lacks), &self.catalog, &cut.options()).await.unwrap();
+        let paid = charge(plan, None, lacks);
+        let exact = measure(&paid, &self.catalog, &cut.options()).await.unwrap();
         let mut entropy = SeededEntropy::new(seed);
         for _ in 0..draws {
-            let noised = noise(exact.copy_for_tests(), charge(plan, lacks), &mut entropy);
+            let noised = noise(exact.copy_for_tests(), charge(plan, None, lacks), &mut entropy);
             each(&noised.unwrap());
         }
     }
@@ -166,8 +206,8 @@ impl Cut {
 /// One partition, large batches.
 pub const WHOLE: Cut = Cut { partitions: 1, batch_rows: 8_192 };
 
-fn charge(plan: &ContributionPlan, lacks: Option<Mutant>) -> Charge {
-    let charge = Charge::for_tests(plan.clone(), None, PrfKey::from_bytes([24; 16]));
+fn charge(plan: &ContributionPlan, module: Option<Vec<u8>>, lacks: Option<Mutant>) -> Charge {
+    let charge = Charge::for_tests(plan.clone(), module, PrfKey::from_bytes([24; 16]));
     match lacks {
         Some(mutant) => charge.lacking(mutant),
         None => charge,
@@ -191,10 +231,19 @@ pub fn planned(
     group_cap: u32,
     spend: Spend,
 ) -> Result<Planned, PlanError> {
-    let body = Body::Sql { text: sql.to_owned() };
+    planned_body(&Body::Sql { text: sql.to_owned() }, row_cap, group_cap, spend)
+}
+
+/// Plans SQL or a module over [`dictionary`].
+pub fn planned_body(
+    body: &Body,
+    row_cap: u32,
+    group_cap: u32,
+    spend: Spend,
+) -> Result<Planned, PlanError> {
     plan(
         &dictionary(),
-        &Question { body: &body, row_cap, group_cap, spend, diagnostics: false, rounds: 1 },
+        &Question { body, row_cap, group_cap, spend, diagnostics: false, rounds: 1 },
     )
 }
 
