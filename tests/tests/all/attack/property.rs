@@ -233,6 +233,8 @@ async fn a22_shares_of_the_answers_total_equal_plain_sqls() {
         ("town", "SUM(COUNT(*)) OVER () AS a0, 100 * SUM(x) / SUM(SUM(x)) OVER () AS a1"),
         ("town, ok", "SUM(x) / SUM(SUM(x)) OVER (PARTITION BY town) AS a0"),
         ("ok, town", "SUM(2 * COUNT(n) - COUNT(*)) OVER (PARTITION BY ok) AS a0"),
+        ("ok, town", "CAST(COUNT(*) AS DOUBLE) / SUM(COUNT(*)) OVER (PARTITION BY town) AS a0"),
+        ("town, ok", "SUM(COUNT(x)) OVER (PARTITION BY ok, town) AS a0, SUM(SUM(x)) OVER () AS a1"),
     ] {
         let text = format!(
             "SELECT {keys}, {figures} FROM trips WHERE town IN ('Ashford', 'Bramley') AND ok IS NOT NULL GROUP BY {keys}"
