@@ -113,11 +113,11 @@ pub(crate) fn summed(plan: &ContributionPlan) -> impl Iterator<Item = &Expr> {
     })
 }
 
-/// Whether nobody's rows of the plan's only table, once they are capped, can be too much work: a way that does not
-/// count it gives the same then.
+/// Whether nobody's rows of the plan's only table can be too much work once the table's cap has cut them, which is
+/// when they are counted: a way that does not count gives the same then. The plan's own cap comes later.
 pub(crate) fn is_never_too_much(plan: &ContributionPlan) -> bool {
     let [table] = plan.tables.as_slice() else { return false };
-    let rows = u64::from(table.table_row_cap.min(plan.row_cap));
+    let rows = u64::from(table.table_row_cap);
     let has_text = table.columns.iter().any(|column| column.column_type == ColumnType::Text);
     let text = if has_text { text_max(rows) } else { 0 };
     let exprs = summed(plan).flat_map(|expr| clamped(expr).into_iter().chain([expr]));
@@ -126,12 +126,12 @@ pub(crate) fn is_never_too_much(plan: &ContributionPlan) -> bool {
 }
 
 /// Milliseconds that one person's rows may take in a question where they may be more work than reading them:
-/// where they are related, or functions cost more than their texts are long. None in any other.
+/// where they are related, or an expression is dear. None in any other.
 pub(crate) fn person_ms_max(plan: &ContributionPlan) -> u64 {
     let Contribute::Sql(sql) = &plan.contribute else { return 0 };
     let filters = plan.tables.iter().filter_map(|table| table.filter.as_ref());
-    let is_metered =
-        summed(plan).chain(filters).any(is_dear) || !crate::relate::is_plain(plan, &sql.relation);
+    let is_metered = summed(plan).chain(filters).any(Expr::is_dear)
+        || !crate::relate::is_plain(plan, &sql.relation);
     let units = if is_metered { most(plan, &sql.relation) } else { 0 };
     units.saturating_mul(BEGUN_MAX).div_ceil(WORK_PER_MS_MIN)
 }
@@ -197,18 +197,6 @@ fn clamped(expr: &Expr) -> Vec<&Expr> {
 /// Most bytes of text in so many rows of one person.
 fn text_max(rows: u64) -> u64 {
     rows.saturating_mul(TEXT_BYTES_MAX).min(PERSON_BYTES_MAX as u64)
-}
-
-/// Whether a function in it costs more than its texts are long.
-fn is_dear(expr: &Expr) -> bool {
-    let mut waiting = vec![expr];
-    while let Some(part) = waiting.pop() {
-        if matches!(part, Expr::Call { function, .. } if function.is_dear()) {
-            return true;
-        }
-        waiting.extend(part.parts());
-    }
-    false
 }
 
 /// What an expression costs over some rows.

@@ -87,3 +87,27 @@ async fn a26_who_is_too_much_work_is_so_however_the_rows_lie() {
         }
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a26_work_is_that_of_the_rows_a_table_cap_leaves_whatever_the_plans_own_cap() {
+    // Cheap calls, many of them: such a question may be dealt, where no work is counted.
+    let deep = (0..20).fold("n".to_owned(), |of, _| format!("abs({of})"));
+    let figures: Vec<String> =
+        (0..12).map(|i| format!("COUNT(*) FILTER (WHERE {deep} <> {i}) AS f{i}")).collect();
+    let text = format!("SELECT {} FROM trips", figures.join(", "));
+    let measured = async |rows: &[Row]| {
+        let world = World::new(rows, 1, 100_000);
+        let plan = world.plan(&text, 4, 1);
+        lanes(&plan, &world.catalog, &options(2, 512), 1).await
+    };
+    let without = measured(&rows(0)).await;
+    let mut heavy = rows(6_000);
+    assert_eq!(measured(&heavy).await, without);
+    heavy.reverse();
+    let (first, second) = (heavy.remove(0), heavy.len() / 2);
+    heavy.insert(second, first);
+    heavy.rotate_left(7);
+    assert_eq!(measured(&heavy).await, without);
+    // With rows that are little work she counts, up to the plan's cap.
+    assert_ne!(measured(&rows(100)).await, without);
+}

@@ -230,9 +230,9 @@ impl Reader<'_> {
 
 #[cfg(test)]
 mod tests {
-    use crate::tests::{rho, several};
-    use crate::{Planned, Question, plan};
-    use cloister_terms::{Body, Dictionary, KeyValue, Served};
+    use crate::Planned;
+    use crate::tests::{planned_over, rho, several};
+    use cloister_terms::{Dictionary, KeyValue, Served};
 
     fn held(holdings: &str) -> Dictionary {
         let mut json = serde_json::to_value(several()).unwrap();
@@ -241,16 +241,7 @@ mod tests {
     }
 
     fn planned(dictionary: &Dictionary, text: &str) -> Planned {
-        let body = Body::Sql { text: text.into() };
-        let question = Question {
-            body: &body,
-            row_cap: 20,
-            group_cap: 6,
-            spend: rho("1"),
-            diagnostics: false,
-            rounds: 1,
-        };
-        plan(dictionary, &question).unwrap()
+        planned_over(dictionary, text, rho("1")).unwrap()
     }
 
     fn served(holdings: &str, text: &str) -> (Vec<Vec<KeyValue>>, Vec<Served>) {

@@ -9,6 +9,7 @@
 //! - `body`: the limits on one function's code
 //! - `writes`: what the code can write
 //! - [`vet()`]: bytes of a module -> [`Vetted`], or a named reason
+//! - [`outline`]: what a vetted module shows of itself, for its author
 //! - [`tier`]: what must be undone after each person, chosen from what the code can write
 //! - `rewrite`: [`Vetted`] -> the same module with marks before its writes
 //! - `recheck`: the rewritten bytes, read as if a stranger had written them
@@ -42,6 +43,7 @@ pub mod isolation;
 pub mod job;
 pub mod limits;
 mod live;
+pub mod outline;
 mod outputs;
 mod persons;
 mod precompiled;
@@ -66,6 +68,7 @@ pub use frames::{Counters, FrameError, Refusal, Setup};
 pub use isolation::Protections;
 pub use job::{Job, JobError};
 pub use limits::{Limit, Limits};
+pub use outline::Outline;
 pub use outputs::{Outputs, Pair, PersonOutput};
 pub use persons::Persons;
 #[cfg(feature = "for-tests")]

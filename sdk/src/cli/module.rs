@@ -53,7 +53,7 @@ fn in_words(facts: &ModuleFacts) -> String {
     };
     let lines = [
         ("module", format!("{sha256}, {module_bytes} bytes")),
-        ("memory", format!("{memory_pages} pages of 64 KiB")),
+        ("memory", format!("{} KiB", memory_pages.saturating_mul(64))),
         ("tier", format!("{tier}: how nodes undo what it wrote for one person")),
         ("exports", exports.join(", ")),
         ("interface", format!("version {}", facts.abi_version)),

@@ -1,8 +1,8 @@
 //! Public domains of keys that are worked out from the text: by functions, by fields, by filters.
 
-use super::{dictionary, error, planned, rho};
-use crate::{Contribute, PlanError, Question, plan};
-use cloister_terms::{Body, KeyValue};
+use super::{dictionary, error, planned, planned_over, rho};
+use crate::{Contribute, PlanError};
+use cloister_terms::KeyValue;
 
 /// The values of the key of a query with a filter, as they are shown.
 fn domain(key: &str, filter: &str) -> Vec<String> {
@@ -169,16 +169,8 @@ fn a_time_column_may_have_a_domain_of_its_own() {
         ("date_trunc('month', start_time_utc)", vec!["2019-07-01", "2019-08-01"]),
         ("start_time_utc + INTERVAL '1 month'", vec!["2019-08-01", "2019-08-02", "2019-09-01"]),
     ] {
-        let body = Body::Sql { text: query(key, "") };
-        let question = Question {
-            body: &body,
-            row_cap: 20,
-            group_cap: 6,
-            spend: rho("1"),
-            diagnostics: false,
-            rounds: 1,
-        };
-        let keys = plan(&dictionary, &question).unwrap().plan.shape.keys;
+        let keys = planned_over(&dictionary, &query(key, ""), rho("1")).unwrap();
+        let keys = keys.plan.shape.keys;
         let found: Vec<String> = keys[0].values.iter().map(KeyValue::to_string).collect();
         assert_eq!(found, values, "{key}");
     }

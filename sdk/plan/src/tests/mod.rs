@@ -78,10 +78,19 @@ pub(super) fn epsilon(text: &str) -> Spend {
 
 /// Plans a text with caps of 20 rows and 6 groups.
 pub(super) fn planned(text: &str, spend: Spend) -> Result<Planned, PlanError> {
+    planned_over(&dictionary(), text, spend)
+}
+
+/// The same over another dictionary.
+pub(crate) fn planned_over(
+    dictionary: &Dictionary,
+    text: &str,
+    spend: Spend,
+) -> Result<Planned, PlanError> {
     let body = Body::Sql { text: text.to_owned() };
     let question =
         Question { body: &body, row_cap: 20, group_cap: 6, spend, diagnostics: false, rounds: 1 };
-    plan(&dictionary(), &question)
+    plan(dictionary, &question)
 }
 
 /// Two private tables with the same people, one of another unit type, and a public table.

@@ -1,24 +1,15 @@
 //! The work that finding public values takes, in steps: hostile texts of a few kilobytes end in a refusal
 //! after as many steps as any other, and what they could make grow with a product or a power grows with a sum.
 
-use super::{rho, several};
+use super::{planned_over, rho, several};
 use crate::limits::DOMAIN_STEPS_MAX;
 use crate::served::served;
 use crate::sql::{Unlisted, draft};
-use crate::{Place, PlanError, Planned, Question, plan};
-use cloister_terms::{Body, Dictionary, KeyValue};
+use crate::{Place, PlanError, Planned};
+use cloister_terms::{Dictionary, KeyValue};
 
 fn planned(dictionary: &Dictionary, text: &str) -> Result<Planned, PlanError> {
-    let body = Body::Sql { text: text.to_owned() };
-    let question = Question {
-        body: &body,
-        row_cap: 20,
-        group_cap: 6,
-        spend: rho("1"),
-        diagnostics: false,
-        rounds: 1,
-    };
-    plan(dictionary, &question)
+    planned_over(dictionary, text, rho("1"))
 }
 
 /// The steps that a text takes, those for what partners hold among them.
