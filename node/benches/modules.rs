@@ -215,8 +215,9 @@ fn sandboxed(plan: &ContributionPlan, persons: usize) -> f64 {
     batch.push_persons(&[ROWS_A_PERSON as u32; BATCH_PERSONS], &columns).expect("a batch");
     let workers = Workers::of_this_program(false);
     let cores = thread::available_parallelism().map_or(1, usize::from);
-    let setup = Setup { wasm: wasm(), shape, fuel_per_person: FUEL, watchdog_ms: WATCHDOG_MS };
-    let runners: Vec<_> = (0..cores).map(|_| workers.start(&setup).expect("a worker")).collect();
+    let setup = Setup { wasm: wasm(), shape, fuel_per_person: FUEL };
+    let runners: Vec<_> =
+        (0..cores).map(|_| workers.start(&setup, WATCHDOG_MS).expect("a worker")).collect();
     let began = Instant::now();
     thread::scope(|scope| {
         for mut runner in runners {

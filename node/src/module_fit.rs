@@ -72,8 +72,8 @@ fn started(
     fuel_per_person: u64,
     workers: &Workers,
 ) -> Result<(), ModuleFitError> {
-    let setup = Setup { wasm: wasm.to_vec(), shape, fuel_per_person, watchdog_ms: WATCHDOG_MS };
-    let Err(error) = workers.start(&setup) else { return Ok(()) };
+    let setup = Setup { wasm: wasm.to_vec(), shape, fuel_per_person };
+    let Err(error) = workers.start(&setup, WATCHDOG_MS) else { return Ok(()) };
     Err(match error {
         RunnerError::Refused(refusal) if refusal.reason != ENGINE_REASON => {
             ModuleFitError::Refused { reason: refusal.reason, detail: refusal.detail }

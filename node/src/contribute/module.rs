@@ -168,10 +168,10 @@ impl ModuleRows {
         let persons =
             (FUEL_PER_BATCH / fuel).clamp(1, PERSONS_PER_BATCH.min(PERSONS_PER_BATCH_MAX.into()));
         let longest_ms = fuel_ms_max(fuel.saturating_mul(persons));
-        let watchdog_ms = longest_ms.clamp(WATCHDOG_MS, WATCHDOG_MS_MAX);
+        let batch_ms_max = longest_ms.clamp(WATCHDOG_MS, WATCHDOG_MS_MAX);
         let batch = PersonBatch::new(&shape);
-        let setup = Setup { wasm, shape, fuel_per_person: module.fuel_per_person, watchdog_ms };
-        let runner = blocking(move || workers.start(&setup)).await??;
+        let setup = Setup { wasm, shape, fuel_per_person: module.fuel_per_person };
+        let runner = blocking(move || workers.start(&setup, batch_ms_max)).await??;
         if runner.module_sha256() != module.sha256.as_bytes() {
             return Err(Fault::OtherModule);
         }

@@ -58,14 +58,14 @@ fn main() {
         "{:<56} {:>9} {:>12} {:>9} {:>12}",
         "case", "ns/person", "persons/s", "best ns", "best/s"
     );
-    let sum = native("native: sum of one column", || people.sums());
+    let sum = native("native: sum of one column", PERSONS, || people.sums());
     let window = module(SUM, "window, 4 KiB (sum of one column)", Tier::Window, &people, 1);
     let cards = module(EIGHT_CARDS, "dirty cards, 1 MiB, 8 cards", Tier::Cards, &people, 1);
     module(SCATTERED, "dirty cards, 1 MiB, 8 cards anywhere", Tier::Cards, &people, 1);
     module(SUM, "dirty cards, 64 KiB, 2 cards (same sum)", Tier::Cards, &people, 1);
     module(SUM, "fresh instance, 64 KiB (same sum)", Tier::Fresh, &people, 1);
     module(EIGHT_CARDS, "fresh instance, 1 MiB, 8 cards", Tier::Fresh, &people, 1);
-    let map = native("native: HashMap and BTreeMap", || people.maps());
+    let map = native("native: HashMap and BTreeMap", PERSONS, || people.maps());
     let std_map =
         run_module("Rust module with std collections", compiled(STD_MAP, None), &people, 2, 5);
     run_shape(
@@ -78,10 +78,17 @@ fn main() {
     println!("{:<44} {:>9.1} ns more", "window, sum of one column", window - sum);
     println!("{:<44} {:>9.1} ns more", "dirty cards, eight stores", cards - sum);
     println!("{:<44} {:>9.2} x, {:.1} ns more", "std collections", std_map / map, std_map - map);
-    println!("\nfailures (the whole person, the next one's instance included)");
-    module(TRAP, "trap, 64 KiB", Tier::Window, &people, 1);
-    module(RECURSION, "stack exhaustion, 64 KiB", Tier::Window, &people, 1);
-    println!("\nthe dearest fuel: units a millisecond, by which nodes reckon slots and watchdogs");
+    println!("\nfailures (the whole person, the restore included)");
+    let image = vec![1_u8; limits::PAGE_BYTES as usize];
+    let mut memory = image.clone();
+    let restore = native("the restore: a copy of 64 KiB", 1, || {
+        memory.copy_from_slice(black_box(&image));
+    });
+    for (name, text) in [("trap, 64 KiB", TRAP), ("stack exhaustion, 64 KiB", RECURSION)] {
+        let whole = module(text, name, Tier::Window, &people, 1);
+        println!("{:<44} {:>9.1} ns more than the restore, best runs", "", whole - restore);
+    }
+    println!("\nthe dearest fuel: units a millisecond, by which nodes reckon slots");
     dearest("a chain of loads through 8 MiB", CHAIN, None, CHAIN_FUEL);
     dearest("first touches of 4,095 pages, fresh instance", TOUCH, Some(Tier::Fresh), FUEL);
     println!("\ngrowth");
@@ -104,7 +111,7 @@ fn dearest(name: &str, text: &str, tier: Option<Tier>, fuel: u64) {
     let compiled = compiled(&wat::parse_str(text).unwrap(), tier);
     let people = People::new(8);
     let batch = people.batch(1, 1);
-    let mut job = Job::new(compiled, batch.shape().clone(), fuel, limits::WATCHDOG_MS).unwrap();
+    let mut job = Job::new(compiled, batch.shape().clone(), fuel).unwrap();
     let (persons, mut outputs) = (batch.persons(), Outputs::default());
     let time = measure(|| {
         outputs.clear();
@@ -248,14 +255,14 @@ fn is_asked(name: &str) -> bool {
     only.is_none_or(|only| name.contains(&only))
 }
 
-fn native(name: &str, run: impl Fn() -> Vec<(u32, i64)>) -> f64 {
+fn native<T>(name: &str, of: usize, mut run: impl FnMut() -> T) -> f64 {
     if !is_asked(name) {
         return f64::NAN;
     }
     let time = measure(|| {
         black_box(run());
     })
-    .each(PERSONS);
+    .each(of);
     line(name, time);
     time.best_ns
 }
@@ -280,7 +287,7 @@ fn run_shape(name: &str, compiled: Compiled, batch: &PersonBatch, want: usize) -
         return f64::NAN;
     }
     let tier = compiled.tier();
-    let mut job = Job::new(compiled, batch.shape().clone(), FUEL, limits::WATCHDOG_MS).unwrap();
+    let mut job = Job::new(compiled, batch.shape().clone(), FUEL).unwrap();
     let (persons, mut outputs) = (batch.persons(), Outputs::default());
     let time = measure(|| {
         outputs.clear();

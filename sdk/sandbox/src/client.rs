@@ -15,7 +15,7 @@ use crate::frames::{
     read_answer_into, read_frame, write_batch, write_finish, write_setup,
 };
 use crate::isolation::Protections;
-use crate::limits::{SETUP_MS_MAX, SILENCE_MS_MAX, WORKER_STACK_BYTES};
+use crate::limits::{FINISH_MS_MAX, SETUP_MS_MAX, WATCHDOG_MS_MAX, WORKER_STACK_BYTES};
 use crate::process::{
     WorkerLease, WorkerProcess, WorkerProgram, read_artefact, read_greeting, write_artefact,
 };
@@ -49,7 +49,8 @@ pub struct Workers {
 pub struct Runner {
     shape: Shape,
     module_sha256: [u8; 32],
-    watchdog_ms: u64,
+    /// How long one batch may take before the worker is killed.
+    batch_ms_max: u64,
     to_worker: Option<PipeWriter>,
     from_worker: PipeReader,
     frame: Vec<u8>,
@@ -159,11 +160,13 @@ impl Workers {
         }
     }
 
-    /// Starts a worker and has it vet and compile the module.
+    /// Starts a worker and has it vet and compile the module. Its process is killed, and the job is over, when a
+    /// batch takes longer than `batch_ms_max`, as [`crate::limits::WATCHDOG_MS`] and the fuel of a batch say; a
+    /// thread is not.
     ///
     /// # Errors
     /// [`RunnerError::Refused`] names the module's fault; anything else is the machine's.
-    pub fn start(&self, setup: &Setup) -> Result<Runner, RunnerError> {
+    pub fn start(&self, setup: &Setup, batch_ms_max: u64) -> Result<Runner, RunnerError> {
         setup.check()?;
         let (program, requires_isolation) = match &self.kind {
             WorkerKind::Thread => return Runner::start(setup),
@@ -171,7 +174,9 @@ impl Workers {
         };
         let (process, to_worker, from_worker, _) = start_process(program, requires_isolation)?;
         let cached = self.cache.as_ref().and_then(|cache| cache.load(&setup.wasm));
-        let mut runner = Runner::over(setup, Worker::Process(process), to_worker, from_worker);
+        let worker = Worker::Process(process);
+        let mut runner = Runner::over(setup, worker, to_worker, from_worker);
+        runner.batch_ms_max = batch_ms_max.min(WATCHDOG_MS_MAX);
         runner.within(SETUP_MS_MAX, |runner| {
             let to_worker = runner.to_worker.as_mut().ok_or(RunnerError::Over)?;
             write_artefact(to_worker, cached.as_deref().unwrap_or_default()).map_err(io_kind)
@@ -243,7 +248,7 @@ impl Runner {
         Runner {
             shape: setup.shape.clone(),
             module_sha256: [0; 32],
-            watchdog_ms: setup.watchdog_ms,
+            batch_ms_max: u64::MAX,
             to_worker: Some(to_worker),
             from_worker,
             frame: Vec::new(),
@@ -303,7 +308,7 @@ impl Runner {
         if batch.shape() != &self.shape {
             return Err(RunnerError::OtherShape);
         }
-        let within_ms = self.watchdog_ms.saturating_add(SILENCE_MS_MAX);
+        let within_ms = self.batch_ms_max;
         match self.ask(|to_worker| write_batch(to_worker, batch), batch.len(), within_ms)? {
             Answer::Outputs(outputs) => Ok(outputs),
             other => Err(self.unexpected(&other)),
@@ -320,7 +325,7 @@ impl Runner {
     /// # Errors
     /// Any [`RunnerError`] when the worker failed before.
     pub fn finish(mut self) -> Result<Counters, RunnerError> {
-        match self.ask(write_finish, 0, SILENCE_MS_MAX)? {
+        match self.ask(write_finish, 0, FINISH_MS_MAX)? {
             Answer::Finished(counters) => Ok(counters),
             other => Err(self.unexpected(&other)),
         }
@@ -356,8 +361,8 @@ impl Runner {
         answer
     }
 
-    /// Does something that waits for the worker; one that stays silent for longer is killed. A thread has
-    /// its watchdog alone.
+    /// Does something that waits for the worker; one that stays silent for longer is killed. A thread may
+    /// take as long as its fuel lasts.
     fn within<T>(
         &mut self,
         within_ms: u64,
@@ -369,7 +374,8 @@ impl Runner {
         let said = talk(self);
         if let Worker::Process(process) = &self.worker {
             process.answered();
-            if said.is_err() && process.was_silent() {
+            let is_new = !matches!(said, Ok(_) | Err(RunnerError::Over));
+            if is_new && process.was_silent() {
                 return Err(RunnerError::Silent { waited_ms: within_ms });
             }
         }
@@ -409,8 +415,7 @@ mod tests {
     fn a28_a_worker_that_refuses_after_the_set_up_is_not_quoted() {
         let shape = Shape::new(4, vec![ColumnKind::Int], 2).unwrap();
         let wasm = vec![1, 2, 3];
-        let setup =
-            Setup { wasm, shape: shape.clone(), fuel_per_person: 1_000, watchdog_ms: 1_000 };
+        let setup = Setup { wasm, shape: shape.clone(), fuel_per_person: 1_000 };
         let (mut worker_input, to_worker) = io::pipe().unwrap();
         let (from_worker, mut worker_output) = io::pipe().unwrap();
         let liar = thread::spawn(move || {

@@ -9,9 +9,7 @@
 use std::io::{self, IoSlice, Read, Write};
 
 use crate::batch::PersonBatch;
-use crate::limits::{
-    COLUMNS_MAX, FRAME_BYTES_MAX, FUEL_PER_PERSON_MAX, REFUSAL_TEXT_BYTES_MAX, WATCHDOG_MS_MAX,
-};
+use crate::limits::{COLUMNS_MAX, FRAME_BYTES_MAX, FUEL_PER_PERSON_MAX, REFUSAL_TEXT_BYTES_MAX};
 use crate::outputs::DEFAULT_COUNT;
 use crate::persons::{ALL_VALID, BITMAP};
 use crate::shape::{ColumnKind, OutputLayout, Shape, ShapeError};
@@ -42,8 +40,6 @@ pub struct Setup {
     pub shape: Shape,
     /// Fuel for each person, the same for all.
     pub fuel_per_person: u64,
-    /// How long one batch may take before the whole job is given up; see [`crate::limits::WATCHDOG_MS`].
-    pub watchdog_ms: u64,
 }
 
 impl Setup {
@@ -53,7 +49,6 @@ impl Setup {
     /// [`FrameError::TooMany`] names the number and its limit.
     pub fn check(&self) -> Result<(), FrameError> {
         bounded("units of fuel", self.fuel_per_person, FUEL_PER_PERSON_MAX)?;
-        bounded("watchdog milliseconds", self.watchdog_ms, WATCHDOG_MS_MAX)?;
         bounded("module bytes", self.wasm.len() as u64, SETUP_WASM_BYTES_MAX)
     }
 }
@@ -85,8 +80,6 @@ pub struct Refusal {
 /// Why the worker gave up a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Abort {
-    /// The watchdog fired.
-    Watchdog,
     /// The engine or the machine failed.
     Sandbox,
     /// The client's frames were wrong.
@@ -257,7 +250,6 @@ pub(crate) fn write_setup(output: &mut impl Write, setup: &Setup) -> io::Result<
     head.extend_from_slice(&setup.shape.outputs_max().to_le_bytes());
     head.push(setup.shape.layout().number());
     head.extend_from_slice(&setup.fuel_per_person.to_le_bytes());
-    head.extend_from_slice(&setup.watchdog_ms.to_le_bytes());
     head.extend_from_slice(&(setup.shape.columns().len() as u32).to_le_bytes());
     head.extend(setup.shape.columns().iter().map(|kind| kind.number()));
     head.extend_from_slice(&(setup.wasm.len() as u32).to_le_bytes());
@@ -300,9 +292,8 @@ pub(crate) fn write_answer(output: &mut impl Write, answer: &Answer) -> io::Resu
         Answer::Outputs(outputs) => write_outputs(output, outputs, &mut Vec::new()),
         Answer::Aborted(abort) => {
             let code = match abort {
-                Abort::Watchdog => 1,
-                Abort::Sandbox => 2,
-                Abort::Protocol => 3,
+                Abort::Sandbox => 1,
+                Abort::Protocol => 2,
             };
             write_in_one(output, TAG_ABORTED, &[&[code]])
         }
@@ -370,9 +361,8 @@ pub(crate) fn read_answer_into(
         TAG_REFUSED => Answer::Refused(Refusal { reason: at.text()?, detail: at.text()? }),
         TAG_OUTPUTS => Answer::Outputs(read_outputs(room, &mut at, persons, outputs_max)?),
         TAG_ABORTED => Answer::Aborted(match at.byte()? {
-            1 => Abort::Watchdog,
-            2 => Abort::Sandbox,
-            3 => Abort::Protocol,
+            1 => Abort::Sandbox,
+            2 => Abort::Protocol,
             byte => return Err(FrameError::Choice { what: "reason to abort", byte }),
         }),
         TAG_FINISHED => Answer::Finished(Counters {
@@ -408,7 +398,6 @@ fn read_setup(at: &mut Cursor<'_>) -> Result<Setup, FrameError> {
     let layout = OutputLayout::of_number(byte)
         .ok_or(FrameError::Choice { what: "layout of outputs", byte })?;
     let fuel_per_person = at.number("units of fuel", FUEL_PER_PERSON_MAX)?;
-    let watchdog_ms = at.number("watchdog milliseconds", WATCHDOG_MS_MAX)?;
     let count = at.count("columns", COLUMNS_MAX as u64)?;
     let mut columns = Vec::with_capacity(count);
     for byte in at.bytes(count)? {
@@ -423,7 +412,7 @@ fn read_setup(at: &mut Cursor<'_>) -> Result<Setup, FrameError> {
     let wasm_bytes = at.count("module bytes", SETUP_WASM_BYTES_MAX)?;
     let wasm = at.bytes(wasm_bytes)?.to_vec();
     let shape = Shape::new(row_cap, columns, outputs_max)?.with_layout(layout);
-    Ok(Setup { wasm, shape, fuel_per_person, watchdog_ms })
+    Ok(Setup { wasm, shape, fuel_per_person })
 }
 
 fn read_outputs(

@@ -6,7 +6,7 @@ use wasmtime::Val;
 
 use crate::engine::Restore;
 use crate::job::JobError;
-use crate::limits::{CARD_BYTES_LOG2, GROUP_CARDS_LOG2, STORE_BYTES_MAX};
+use crate::limits::{CARD_BYTES_LOG2, GROUP_CARDS_LOG2, STORE_BYTES_MAX, WHOLE_IMAGE_BYTES_MAX};
 use crate::live::{Live, sandbox};
 use crate::rewrite::MARKS_START;
 
@@ -50,7 +50,6 @@ impl Image {
     /// # Errors
     /// [`JobError::Sandbox`] when the instance is not the image's.
     pub(crate) fn restore(&mut self, live: &mut Live, how: &Restore) -> Result<(), JobError> {
-        let gone = || JobError::Sandbox { detail: "the image does not fit".to_owned() };
         match how {
             Restore::Nothing | Restore::Instance => {}
             Restore::Ranges(ranges) => {
@@ -69,6 +68,30 @@ impl Image {
                 }
             }
         }
+        self.restore_globals(live)
+    }
+
+    /// Undoes whatever a run that did not return has done, its marks and the rows in the input buffer included.
+    /// False, and nothing is done, where a new instance costs less than to copy the memory.
+    ///
+    /// # Errors
+    /// [`JobError::Sandbox`] when the instance is not the image's.
+    pub(crate) fn restore_whole(&self, live: &mut Live) -> Result<bool, JobError> {
+        let image = self.memory.bytes();
+        if image.len() > WHOLE_IMAGE_BYTES_MAX {
+            return Ok(false);
+        }
+        copy(live.memory.data_mut(&mut live.store), image, 0, image.len()).ok_or_else(gone)?;
+        if let Some(marks) = live.marks {
+            // Those past the end of memory too: a mark stands before its write, also before one that traps.
+            marks.data_mut(&mut live.store).fill(0);
+        }
+        live.rows_left = 0;
+        self.restore_globals(live)?;
+        Ok(true)
+    }
+
+    fn restore_globals(&self, live: &mut Live) -> Result<(), JobError> {
         for (global, value) in live.globals.iter().zip(&self.globals) {
             global.set(&mut live.store, *value).map_err(sandbox)?;
         }
@@ -87,6 +110,10 @@ impl Image {
         });
         same_globals && unmarked && memory.data(&*store) == self.memory.bytes()
     }
+}
+
+fn gone() -> JobError {
+    JobError::Sandbox { detail: "the image does not fit".to_owned() }
 }
 
 /// A copy of a memory that lies [`APART_BYTES`] from it within a page.

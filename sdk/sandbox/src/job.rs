@@ -14,7 +14,6 @@ use crate::outputs::Outputs;
 use crate::persons::{PersonRows, Persons};
 use crate::shape::Shape;
 use crate::tier::Tier;
-use crate::watchdog::Watchdog;
 
 /// A compiled module bound to a shape and a fuel allowance.
 pub struct Job {
@@ -23,9 +22,9 @@ pub struct Job {
     input: Buffer,
     output: Buffer,
     fuel_per_person: u64,
-    watchdog: Watchdog,
     counters: Counters,
-    /// The instance that the next person gets; none at the start, after a trap, and in the fresh tier.
+    /// The instance that the next person gets; none at the start, in the fresh tier, and after a trap in a large
+    /// memory.
     live: Option<Live>,
     /// In the fresh tier, the store of the person before.
     spare: Option<Spare>,
@@ -44,18 +43,13 @@ enum After {
     Restored,
     /// One that serves nobody else.
     Served,
-    /// One that trapped.
+    /// One that trapped and was not restored.
     Trapped,
 }
 
 /// Why a whole job ends without an answer. Nothing here depends on one person's result.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum JobError {
-    /// The watchdog fired.
-    #[error(
-        "the batch outran the watchdog and the job was given up: raise its limit or lower the fuel"
-    )]
-    Watchdog,
     /// The machine could not give an instance, or the engine failed.
     #[error("the sandbox failed: {detail}; run the job again")]
     Sandbox {
@@ -68,16 +62,13 @@ impl Job {
     /// Binds a module to a shape.
     ///
     /// # Errors
-    /// [`CompileError`] when the module was built for another shape, or no watchdog can be started.
+    /// [`CompileError`] when the module was built for another shape.
     pub fn new(
         compiled: Compiled,
         shape: Shape,
         fuel_per_person: u64,
-        watchdog_ms: u64,
     ) -> Result<Job, CompileError> {
         let (input, output) = compiled.buffers(&shape)?;
-        let watchdog = Watchdog::start(&compiled.engine, watchdog_ms)
-            .map_err(|error| CompileError::Engine { detail: error.to_string() })?;
         let fuel_per_person = fuel_per_person.min(FUEL_PER_PERSON_MAX);
         Ok(Job {
             compiled,
@@ -85,7 +76,6 @@ impl Job {
             input,
             output,
             fuel_per_person,
-            watchdog,
             counters: Counters::default(),
             live: None,
             spare: None,
@@ -129,11 +119,8 @@ impl Job {
         persons: &Persons<'_>,
         outputs: &mut Outputs,
     ) -> Result<(), JobError> {
-        self.watchdog.arm();
         let ran = persons.iter().try_for_each(|person| self.run_person(persons, person, outputs));
-        self.watchdog.disarm();
         let ran = ran.and_then(|()| self.erase_input());
-        let ran = if self.watchdog.expired() { Err(JobError::Watchdog) } else { ran };
         if ran.is_err() {
             // What stopped half-way is used for nobody any more.
             (self.live, self.spare) = (None, None);
@@ -147,9 +134,6 @@ impl Job {
         person: PersonRows,
         outputs: &mut Outputs,
     ) -> Result<(), JobError> {
-        if self.watchdog.expired() {
-            return Err(JobError::Watchdog);
-        }
         self.counters.persons += 1;
         let after = self.run_in_instance(persons, person, outputs);
         match after {
@@ -190,7 +174,7 @@ impl Job {
             Err(error) => {
                 outputs.push_default();
                 self.trapped(&error)?;
-                Ok(After::Trapped)
+                self.restore_whole()
             }
         }
     }
@@ -217,10 +201,27 @@ impl Job {
         if restores {
             image.restore(live, &self.compiled.restore)?;
         }
+        self.compare_some()?;
+        Ok(After::Restored)
+    }
+
+    /// The same after a trap: the whole image, whatever the tier would copy back.
+    fn restore_whole(&mut self) -> Result<After, JobError> {
+        let (Some(image), Some(live)) = (&self.image, &mut self.live) else {
+            return Ok(After::Trapped);
+        };
+        if !image.restore_whole(live)? {
+            return Ok(After::Trapped);
+        }
+        self.compare_some()?;
+        Ok(After::Restored)
+    }
+
+    fn compare_some(&mut self) -> Result<(), JobError> {
         if (self.counters.persons - 1).is_multiple_of(self.compared_every) {
             self.compare()?;
         }
-        Ok(After::Restored)
+        Ok(())
     }
 
     /// # Errors
@@ -248,11 +249,10 @@ impl Job {
         self.compiled.tier()
     }
 
-    /// A trap of the module is the person's; the watchdog's or the engine's ends the job.
+    /// A trap of the module is the person's; a failure of the engine ends the job.
     fn trapped(&mut self, error: &wasmtime::Error) -> Result<(), JobError> {
         match error.downcast_ref::<Trap>() {
             None => return Err(JobError::Sandbox { detail: format!("{error:#}") }),
-            Some(Trap::Interrupt) => return Err(JobError::Watchdog),
             Some(Trap::OutOfFuel) => self.counters.out_of_fuel += 1,
             Some(Trap::StackOverflow) => self.counters.stack_overflows += 1,
             Some(_) => self.counters.traps += 1,

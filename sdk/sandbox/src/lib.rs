@@ -21,7 +21,6 @@
 //! - `live`: one instance
 //! - [`job`]: one person at a time, and the restore after each
 //! - `outputs`: what a batch gave
-//! - `watchdog`: stops a job that hangs
 //! - `precompiled`: machine code with a label, loaded instead of compiled
 //! - [`cache`]: machine code kept between runs, authenticated
 //! - [`frames`]: what travels between client and worker
@@ -56,7 +55,6 @@ mod system_calls;
 pub mod tier;
 pub mod vet;
 mod vet_error;
-mod watchdog;
 pub mod worker;
 mod writes;
 

@@ -38,7 +38,7 @@ pub const NESTING_MAX: u64 = 256;
 /// Most branch points of one function: compile time grows faster than their number.
 pub const BRANCHES_MAX: u64 = 4096;
 /// Branch points that one bulk memory operation is taken for: the compiler makes a call with checks of fuel
-/// and time around it, and another one or two where it is marked.
+/// around it, and another one or two where it is marked.
 pub const BULK_BRANCHES: u64 = 8;
 /// Locals that every function is taken to have, when its complexity is reckoned.
 pub const LOCALS_RECKONED: u64 = 16;
@@ -49,6 +49,8 @@ pub const MODULE_COMPLEXITY_MAX: u64 = 1 << 21;
 
 /// Bytes of one wasm page.
 pub const PAGE_BYTES: u64 = 64 << 10;
+/// Largest memory that is copied back whole after a trap; of a larger one the system gives a new instance sooner.
+pub const WHOLE_IMAGE_BYTES_MAX: usize = 256 << 10;
 /// Most bytes that the window tier copies back after each person.
 pub const WINDOW_BYTES_MAX: u64 = 16 << 10;
 /// Bytes by which the window tier reckons what a write reaches.
@@ -97,15 +99,13 @@ pub const WORKER_ADDRESS_BYTES: u64 = 48 << 30;
 pub const WORKER_DESCRIPTORS_MAX: u64 = 32;
 /// How long a worker process may take to start, vet and compile.
 pub const SETUP_MS_MAX: u64 = 60_000;
-/// How much longer than its watchdog a worker process may stay silent before it is killed.
-pub const SILENCE_MS_MAX: u64 = 10_000;
+/// How long a worker process may take to end a job.
+pub const FINISH_MS_MAX: u64 = 10_000;
 
-/// How long one batch may take before the whole job is given up, unless the job says less.
+/// How long one batch may take, unless its fuel is reckoned to take longer, before its worker is killed.
 pub const WATCHDOG_MS: u64 = 60_000;
-/// Longest watchdog that a job may ask for.
+/// Longest that a batch may take, whatever its fuel.
 pub const WATCHDOG_MS_MAX: u64 = 24 * 60 * 60 * 1000;
-/// How often a running watchdog repeats its stop, should it fall between two persons.
-pub const WATCHDOG_REPEAT_MS: u64 = 5;
 
 /// The bounds that [`crate::vet()`] holds a module to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,6 +1,7 @@
 //! One instance of a compiled module, with what a job needs of it at hand.
 //!
-//! Must never outlive a trap: after one, the job throws the instance away, and the store that held it.
+//! Must never serve anybody after a trap unless the whole image was put back; else the job throws the instance
+//! away, and the store that held it.
 
 use wasmtime::{Extern, Global, Memory, ModuleExport, Store, TypedFunc};
 
@@ -42,7 +43,6 @@ impl Live {
         });
         // Setting up memory uses fuel, which is not the person's; the job sets the allowance before each call.
         store.set_fuel(FUEL_PER_PERSON_MAX).map_err(sandbox)?;
-        store.set_epoch_deadline(1);
         let instance = compiled.ready.instantiate(&mut store).map_err(sandbox)?;
         let gone = || JobError::Sandbox { detail: "an export is gone".to_owned() };
         let mut export = |name: &ModuleExport| instance.get_module_export(&mut store, name);

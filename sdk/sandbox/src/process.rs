@@ -24,7 +24,7 @@ use crate::worker::{Room, serve_in};
 /// First argument of a process that is a worker.
 pub const WORKER_ARGUMENT: &str = "--module-worker";
 /// First bytes of every worker; the last is the version of what travels, frames included.
-const GREETING: [u8; 8] = *b"persons\x02";
+const GREETING: [u8; 8] = *b"persons\x03";
 
 /// Ends the caller's `main` when this process was started as a worker: call it before anything else.
 ///
@@ -232,7 +232,7 @@ impl Drop for WorkerProcess {
 pub struct WorkerLease(Option<Arc<Mutex<Child>>>);
 
 impl WorkerLease {
-    /// For a worker that is a thread: it has its watchdog alone.
+    /// For a worker that is a thread, which nobody can kill.
     pub(crate) fn of_thread() -> Self {
         Self(None)
     }

@@ -85,7 +85,6 @@ pub(crate) fn serve_in(
     let served = serve_frames(&mut room, &mut input, &mut output);
     if let Err(error) = &served {
         let abort = match error {
-            WorkerError::Job(JobError::Watchdog) => Abort::Watchdog,
             WorkerError::Job(JobError::Sandbox { .. }) => Abort::Sandbox,
             WorkerError::Read(_) | WorkerError::Order { .. } => Abort::Protocol,
             WorkerError::Write(_) => return served,
@@ -141,7 +140,7 @@ fn serve_frames(
 fn prepare(room: &mut Room, setup: Setup) -> Result<(Job, [u8; 32], Vec<u8>), SetupError> {
     let vetted = vet(&setup.wasm, &Limits::V1)?;
     let (compiled, fresh) = room.compile(&vetted)?;
-    let job = Job::new(compiled, setup.shape, setup.fuel_per_person, setup.watchdog_ms)?;
+    let job = Job::new(compiled, setup.shape, setup.fuel_per_person)?;
     if let Room::Process { narrow_to: Some(streams), .. } = room {
         filter_before_persons(streams)?;
     }

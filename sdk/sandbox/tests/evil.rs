@@ -442,7 +442,7 @@ fn in_every_tier(wasm: &[u8], want: &[PersonOutput]) {
     let (module, persons) = (vetted(wasm).unwrap(), crowd());
     for tier in Tier::ALL.into_iter().filter(|tier| module.can_run_in(*tier)) {
         let compiled = compile_in(&module, tier).unwrap();
-        let job = Job::new(compiled, setup.shape.clone(), FUEL, setup.watchdog_ms).unwrap();
+        let job = Job::new(compiled, setup.shape.clone(), FUEL).unwrap();
         let mut job = job.compared_every(1);
         for order in orders(persons.len()) {
             let shuffled: Vec<_> = order.iter().map(|i| persons[*i].clone()).collect();

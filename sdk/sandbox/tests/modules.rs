@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use cloister_sandbox::{
     ColumnData, ColumnKind, Counters, Job, Limits, Outputs, Pair, PersonBatch, PersonOutput,
-    Runner, Setup, Shape, compile, limits, vet,
+    Runner, Setup, Shape, compile, vet,
 };
 
 const PERSONS: usize = 400;
@@ -120,8 +120,7 @@ fn the_shipped_modules_are_those_that_digests_json_names() {
 fn run(name: &str, shape: Shape, persons: &[Person]) -> (Vec<PersonOutput>, Counters) {
     let wasm = std::fs::read(modules().join(format!("{name}.wasm"))).unwrap();
     let compiled = compile(&vet(&wasm, &Limits::V1).unwrap()).unwrap();
-    let watchdog_ms = limits::WATCHDOG_MS;
-    let setup = Setup { wasm, shape, fuel_per_person: FUEL, watchdog_ms };
+    let setup = Setup { wasm, shape, fuel_per_person: FUEL };
     let mut runner = Runner::start(&setup).unwrap();
     let mut batch = PersonBatch::new(runner.shape());
     for person in persons {
@@ -141,8 +140,7 @@ fn run(name: &str, shape: Shape, persons: &[Person]) -> (Vec<PersonOutput>, Coun
         batch.push_person(person[0].len(), &columns).unwrap();
     }
     let outputs = runner.run_batch(&batch).unwrap();
-    let mut job =
-        Job::new(compiled, setup.shape.clone(), FUEL, watchdog_ms).unwrap().compared_every(1);
+    let mut job = Job::new(compiled, setup.shape.clone(), FUEL).unwrap().compared_every(1);
     let mut compared = Outputs::default();
     job.run_batch(&batch.persons(), &mut compared).unwrap();
     assert_eq!(compared.to_persons(), outputs);

@@ -5,7 +5,7 @@
 
 use cloister_sandbox::{
     ColumnData, ColumnKind, Counters, Job, Limits, Outputs, Pair, PersonBatch, PersonOutput,
-    Runner, RunnerError, Setup, Shape, compile, limits, vet,
+    Runner, RunnerError, Setup, Shape, compile, vet,
 };
 
 const ROW_CAP: u32 = 512;
@@ -20,7 +20,7 @@ fn setup(row_cap: u32) -> Setup {
     let wasm = std::fs::read(path).unwrap();
     vet(&wasm, &Limits::V1).unwrap();
     let shape = Shape::new(row_cap, vec![ColumnKind::Float; 2], 1).unwrap();
-    Setup { wasm, shape, fuel_per_person: FUEL, watchdog_ms: limits::WATCHDOG_MS }
+    Setup { wasm, shape, fuel_per_person: FUEL }
 }
 
 /// As shipped, and once more with memory and globals compared with the image after every person.
@@ -41,8 +41,7 @@ fn run(persons: &[Vec<Place>]) -> (Vec<PersonOutput>, Counters) {
     }
     let outputs = runner.run_batch(&batch).unwrap();
     let compiled = compile(&vet(&setup.wasm, &Limits::V1).unwrap()).unwrap();
-    let mut job =
-        Job::new(compiled, setup.shape, FUEL, setup.watchdog_ms).unwrap().compared_every(1);
+    let mut job = Job::new(compiled, setup.shape, FUEL).unwrap().compared_every(1);
     let mut compared = Outputs::default();
     job.run_batch(&batch.persons(), &mut compared).unwrap();
     assert_eq!(compared.to_persons(), outputs);

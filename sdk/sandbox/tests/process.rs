@@ -13,6 +13,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, ExitCode};
 
+use cloister_sandbox::limits::WATCHDOG_MS;
 use cloister_sandbox::{
     ColumnKind, CompileCache, Counters, PersonOutput, Protections, Runner, RunnerError, WorkerKind,
     WorkerProgram, Workers, worker_main_if_asked,
@@ -27,7 +28,15 @@ const TESTS: &[(&str, fn())] = &[
     ("landlock_alone_denies_files", landlock_alone_denies_files),
     ("a14_a_killed_worker_costs_the_job_alone", a14_a_killed_worker_costs_the_job_alone),
     ("a14_an_abandoned_job_keeps_no_core_busy", a14_an_abandoned_job_keeps_no_core_busy),
+    (
+        "a_batch_that_outlasts_its_time_ends_the_whole_job",
+        a_batch_that_outlasts_its_time_ends_the_whole_job,
+    ),
     ("a_dropped_runner_leaves_no_process", a_dropped_runner_leaves_no_process),
+    (
+        "no_person_costs_a_system_call_or_a_page_fault",
+        no_person_costs_a_system_call_or_a_page_fault,
+    ),
     ("a_refused_module_ends_its_worker", a_refused_module_ends_its_worker),
     ("hostile_modules_in_a_row_leave_no_trace", hostile_modules_in_a_row_leave_no_trace),
     ("another_program_is_no_worker", another_program_is_no_worker),
@@ -62,7 +71,7 @@ fn workers(program: WorkerProgram, requires_isolation: bool) -> Workers {
 /// One pass over the usual crowd.
 fn run(workers: &Workers, name: &str) -> (Vec<PersonOutput>, Counters) {
     let setup = setup(&evil(name), ColumnKind::Int, FUEL);
-    let mut runner = workers.start(&setup).unwrap();
+    let mut runner = workers.start(&setup, WATCHDOG_MS).unwrap();
     let outputs = runner.run_batch(&batch(&setup.shape, &crowd::crowd())).unwrap();
     (outputs, runner.finish().unwrap())
 }
@@ -91,7 +100,7 @@ fn a_process_holds_two_pipes_and_nothing_else() {
     // Open in the node, and no worker's business.
     let _ledger = fs::File::open("/etc/passwd").unwrap();
     let setup = setup(&evil("state_memory"), ColumnKind::Int, FUEL);
-    let mut runner = processes().start(&setup).unwrap();
+    let mut runner = processes().start(&setup, WATCHDOG_MS).unwrap();
     runner.run_batch(&batch(&setup.shape, &crowd::crowd())).unwrap();
     let process = format!("/proc/{}", runner.process_id().unwrap());
     let process = Path::new(&process);
@@ -182,7 +191,7 @@ fn landlock_alone_denies_files() {
 fn a14_a_killed_worker_costs_the_job_alone() {
     let workers = processes();
     let spinning = setup(&evil("spin_if_bob"), ColumnKind::Int, 1_000_000_000_000);
-    let mut runner = workers.start(&spinning).unwrap();
+    let mut runner = workers.start(&spinning, WATCHDOG_MS).unwrap();
     let id = runner.process_id().unwrap();
     let bob = batch(&spinning.shape, &[vec![BOB]]);
     let said = std::thread::scope(|scope| {
@@ -203,7 +212,7 @@ fn a14_a_killed_worker_costs_the_job_alone() {
 
 fn a14_an_abandoned_job_keeps_no_core_busy() {
     let spinning = setup(&evil("spin_if_bob"), ColumnKind::Int, 1_000_000_000_000);
-    let mut runner = processes().start(&spinning).unwrap();
+    let mut runner = processes().start(&spinning, WATCHDOG_MS).unwrap();
     let (id, lease) = (runner.process_id().unwrap(), runner.lease());
     let bob = batch(&spinning.shape, &[vec![BOB]]);
     let said = std::thread::scope(|scope| {
@@ -219,31 +228,51 @@ fn a14_an_abandoned_job_keeps_no_core_busy() {
     drop(runner);
     assert!(is_gone(id));
     // Held until the end of a job that ends well, it harms nobody.
-    let runner = processes().start(&spinning).unwrap();
+    let runner = processes().start(&spinning, WATCHDOG_MS).unwrap();
     let lease = runner.lease();
     runner.finish().unwrap();
     drop(lease);
     assert_eq!(children(), BTreeSet::new());
 }
 
+fn a_batch_that_outlasts_its_time_ends_the_whole_job() {
+    // Fuel for many minutes: only the node can end this.
+    let spinning = setup(&evil("spin_if_bob"), ColumnKind::Int, 1_000_000_000_000);
+    let mut runner = processes().start(&spinning, 20).unwrap();
+    let id = runner.process_id().unwrap();
+    let persons = batch(&spinning.shape, &crowd::crowd());
+    assert_eq!(runner.run_batch(&persons), Err(RunnerError::Silent { waited_ms: 20 }));
+    assert_eq!(runner.run_batch(&persons), Err(RunnerError::Over));
+    assert_eq!(runner.finish(), Err(RunnerError::Over));
+    assert!(is_gone(id));
+    assert_eq!(children(), BTreeSet::new());
+}
+
 fn a_dropped_runner_leaves_no_process() {
     let spinning = setup(&evil("spin_if_bob"), ColumnKind::Int, 1_000_000_000_000);
-    let idle = processes().start(&spinning).unwrap();
+    let idle = processes().start(&spinning, WATCHDOG_MS).unwrap();
     let id = idle.process_id().unwrap();
     assert!(!is_gone(id));
     drop(idle);
     assert!(is_gone(id));
     // One that ended by itself is waited for too.
-    let runner = processes().start(&spinning).unwrap();
+    let runner = processes().start(&spinning, WATCHDOG_MS).unwrap();
     let id = runner.process_id().unwrap();
     runner.finish().unwrap();
     assert!(is_gone(id));
     assert_eq!(children(), BTreeSet::new());
 }
 
+fn no_person_costs_a_system_call_or_a_page_fault() {
+    let said = |argument| String::from_utf8(tries::said(argument).stdout).unwrap();
+    assert_eq!(said(tries::WITHOUT_CALLS), "ran without a call, faults [0, 0]");
+    // Whoever makes one says nothing any more.
+    assert_eq!(said(tries::WITH_A_CALL), "");
+}
+
 fn a_refused_module_ends_its_worker() {
     for (name, reason) in [("import_wasi", "import"), ("bad_ptr", "buffer_outside")] {
-        match processes().start(&setup(&evil(name), ColumnKind::Int, FUEL)) {
+        match processes().start(&setup(&evil(name), ColumnKind::Int, FUEL), WATCHDOG_MS) {
             Err(RunnerError::Refused(refusal)) => assert_eq!(refusal.reason, reason),
             other => panic!("{other:?}"),
         }
@@ -272,9 +301,8 @@ fn hostile_modules_in_a_row_leave_no_trace() {
             let at = random(wasm.len());
             wasm[at] = random(256) as u8;
         }
-        let mut setup = setup(&wasm, ColumnKind::Int, 20_000);
-        setup.watchdog_ms = 10_000;
-        match processes().start(&setup) {
+        let setup = setup(&wasm, ColumnKind::Int, 20_000);
+        match processes().start(&setup, 10_000) {
             Ok(mut runner) => {
                 let outputs = runner.run_batch(&batch(&setup.shape, &crowd::crowd())).unwrap();
                 assert_eq!(outputs.len(), 4);
@@ -295,7 +323,9 @@ fn hostile_modules_in_a_row_leave_no_trace() {
 
 fn another_program_is_no_worker() {
     let start = |program| {
-        workers(program, true).start(&setup(&evil("key_leak"), ColumnKind::Int, FUEL)).unwrap_err()
+        workers(program, true)
+            .start(&setup(&evil("key_leak"), ColumnKind::Int, FUEL), WATCHDOG_MS)
+            .unwrap_err()
     };
     assert_eq!(start(WorkerProgram::at("/bin/echo")), RunnerError::NotAWorker);
     assert_eq!(start(WorkerProgram::at("/bin/true")), RunnerError::NotAWorker);
@@ -345,7 +375,7 @@ fn what_was_compiled_once_is_loaded() {
     // A module that is refused leaves nothing.
     let wasm = evil("bad_ptr");
     let refused: Result<Runner, _> =
-        cached(folder.path()).start(&setup(&wasm, ColumnKind::Int, FUEL));
+        cached(folder.path()).start(&setup(&wasm, ColumnKind::Int, FUEL), WATCHDOG_MS);
     assert!(matches!(refused, Err(RunnerError::Refused(_))));
     assert_eq!(artefacts(folder.path()).len(), 2);
 }

@@ -66,10 +66,10 @@ fn vectors_too_know_one_nan_alone() {
     }
     for (instruction, rows, [first, second]) in instructions {
         let wasm = lanes(&instruction);
-        let Setup { shape, watchdog_ms, .. } = setup(&wasm, ColumnKind::Int, FUEL);
+        let Setup { shape, .. } = setup(&wasm, ColumnKind::Int, FUEL);
         let person = batch(&shape, &[rows.to_vec()]);
         let compiled = compile(&vetted(&wasm).unwrap()).unwrap();
-        let mut job = Job::new(compiled, shape, FUEL, watchdog_ms).unwrap();
+        let mut job = Job::new(compiled, shape, FUEL).unwrap();
         let mut outputs = Outputs::default();
         job.run_batch(&person.persons(), &mut outputs).unwrap();
         let pairs = vec![Pair { index: 0, value: first }, Pair { index: 1, value: second }];

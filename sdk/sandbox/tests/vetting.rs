@@ -8,7 +8,7 @@ mod crowd;
 
 use cloister_sandbox::{
     ColumnKind, DenseNumbers, FrameError, OutputLayout, Runner, RunnerError, Setup, Shape,
-    VetError, frames::Abort, limits,
+    VetError, limits,
 };
 use crowd::{FUEL, batch, crowd, evil, evil_but, refused, setup, start_refused, vetted};
 
@@ -222,18 +222,6 @@ fn a_pair_whose_zero_word_is_not_zero_is_no_contribution() {
     let (outputs, counters) = crowd::isolated(&wasm, ColumnKind::Int, FUEL, &crowd());
     assert_eq!(outputs, vec![cloister_sandbox::PersonOutput::Default; 4]);
     assert_eq!(counters.bad_returns, 4);
-}
-
-#[test]
-fn the_watchdog_ends_the_whole_job() {
-    // Fuel for many minutes, a watchdog of a moment: only the watchdog can end this.
-    let mut setup = setup(&evil("spin_if_bob"), ColumnKind::Int, limits::FUEL_PER_PERSON_MAX);
-    setup.watchdog_ms = 20;
-    let mut runner = Runner::start(&setup).unwrap();
-    let persons = batch(&setup.shape, &crowd());
-    assert_eq!(runner.run_batch(&persons), Err(RunnerError::Aborted(Abort::Watchdog)));
-    assert_eq!(runner.run_batch(&persons), Err(RunnerError::Over));
-    assert_eq!(runner.finish(), Err(RunnerError::Over));
 }
 
 #[test]

@@ -34,7 +34,7 @@ fn hostile_modules_in_processes_leave_no_trace() {
     // What the kernel lacks is looked at in the sandbox's own tests.
     let workers = Workers::of_this_program(false);
     let pass = || -> Vec<_> {
-        modules.iter().map(|(_, wasm)| ended(wasm, |setup| workers.start(setup))).collect()
+        modules.iter().map(|(_, wasm)| ended(wasm, |setup| workers.start(setup, 10_000))).collect()
     };
     // Once to warm up, as with threads.
     let first = pass();

@@ -26,7 +26,7 @@ fn job(compiled: Compiled, fuel: u64) -> Job {
 }
 
 fn job_over(compiled: Compiled, shape: Shape, fuel: u64) -> Job {
-    Job::new(compiled, shape, fuel, limits::WATCHDOG_MS).unwrap().compared_every(1)
+    Job::new(compiled, shape, fuel).unwrap().compared_every(1)
 }
 
 fn run(job: &mut Job, persons: &[Vec<i64>]) -> Result<Vec<PersonOutput>, JobError> {

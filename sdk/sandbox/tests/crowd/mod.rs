@@ -6,7 +6,7 @@
 use cloister_sandbox::{
     ColumnData, ColumnKind, Counters, DenseNumbers, Job, Limits, OutputLayout, Outputs, Pair,
     PersonBatch, PersonOutput, Refusal, Runner, RunnerError, Setup, Shape, VetError, Vetted,
-    compile, limits, vet,
+    compile, vet,
 };
 
 /// Fuel that every harmless module stays below.
@@ -62,7 +62,7 @@ pub fn crowd() -> Vec<Vec<i64>> {
 /// The setup of all evil modules: four rows, one column, two outputs.
 pub fn setup(wasm: &[u8], kind: ColumnKind, fuel_per_person: u64) -> Setup {
     let shape = Shape::new(4, vec![kind], 2).unwrap();
-    Setup { wasm: wasm.to_vec(), shape, fuel_per_person, watchdog_ms: limits::WATCHDOG_MS }
+    Setup { wasm: wasm.to_vec(), shape, fuel_per_person }
 }
 
 /// The shape of all evil modules, but that the 32 bytes of their two pairs are four values in order.
@@ -117,7 +117,7 @@ pub fn isolated_as(setup: &Setup, persons: &[Vec<i64>]) -> (Vec<PersonOutput>, C
     }
     let compiled = compile(&vetted(&setup.wasm).unwrap()).unwrap();
     let (shape, fuel) = (setup.shape.clone(), setup.fuel_per_person);
-    let job = Job::new(compiled, shape, fuel, setup.watchdog_ms).unwrap();
+    let job = Job::new(compiled, shape, fuel).unwrap();
     let mut job = job.compared_every(1);
     for order in orders(persons.len()) {
         let shuffled: Vec<_> = order.iter().map(|i| persons[*i].clone()).collect();

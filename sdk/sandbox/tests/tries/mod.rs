@@ -2,13 +2,15 @@
 //!
 //! Must never be reached but through an argument of this test binary.
 
+mod still;
+
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::net::{TcpStream, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::net::UnixStream;
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{Command, ExitCode, Output, Stdio};
 use std::thread;
 
 use cloister_sandbox::isolation::{Streams, deny_files, filter_before_persons, limit_this_process};
@@ -19,6 +21,10 @@ pub const BEFORE_SETUP: &str = "--try-before-setup";
 pub const BEFORE_PERSONS: &str = "--try-before-persons";
 /// Tries under landlock alone.
 pub const LANDLOCK: &str = "--try-landlock";
+/// Runs persons where every system call ends the process, and says so afterwards.
+pub const WITHOUT_CALLS: &str = "--run-without-calls";
+/// The same, but makes a call before it says so.
+pub const WITH_A_CALL: &str = "--run-with-a-call";
 /// Greets like a worker on a kernel without landlock and seccomp, and ends.
 pub const BARE_WORKER: &str = "--bare-worker";
 
@@ -28,7 +34,9 @@ pub fn main_if_asked() -> Option<ExitCode> {
         BEFORE_SETUP => before_setup(),
         BEFORE_PERSONS => return Some(before_persons()),
         LANDLOCK => landlock(),
-        BARE_WORKER => "persons\x02\x01".to_owned(),
+        WITHOUT_CALLS => still::run(|| {}),
+        WITH_A_CALL => still::run(|| drop(File::open("/etc/passwd"))),
+        BARE_WORKER => "persons\x03\x01".to_owned(),
         _ => return None,
     };
     Some(match io::stdout().write_all(lines.as_bytes()) {
@@ -39,8 +47,7 @@ pub fn main_if_asked() -> Option<ExitCode> {
 
 /// Starts this binary with `argument` and reads what it says.
 pub fn outcomes(argument: &str) -> BTreeMap<String, String> {
-    let own = std::env::current_exe().unwrap();
-    let out = Command::new(own).arg(argument).stdin(Stdio::null()).output().unwrap();
+    let out = said(argument);
     assert!(out.status.success(), "{:?}: {}", out.status, String::from_utf8_lossy(&out.stderr));
     let text = String::from_utf8(out.stdout).unwrap();
     text.lines()
@@ -49,6 +56,12 @@ pub fn outcomes(argument: &str) -> BTreeMap<String, String> {
             (what.to_owned(), outcome.to_owned())
         })
         .collect()
+}
+
+/// All that this binary says with `argument`, and how it ends.
+pub fn said(argument: &str) -> Output {
+    let own = std::env::current_exe().unwrap();
+    Command::new(own).arg(argument).stdin(Stdio::null()).output().unwrap()
 }
 
 fn before_setup() -> String {

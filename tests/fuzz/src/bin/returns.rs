@@ -23,7 +23,6 @@ const PERSONS_MAX: usize = 1_000;
 /// In the first byte: outputs are written in order.
 const DENSE: u8 = 0x80;
 const FUEL: u64 = 10_000;
-const WATCHDOG_MS: u64 = 15_000;
 
 /// Copies all its rows but the first into its output buffer, and returns that one. `OUTPUT` stands for the bytes
 /// of the buffer.
@@ -75,7 +74,7 @@ fn check(input: &[u8]) -> Result<Ended, String> {
         _ => &*OF_PAIRS,
     };
     let compiled = compiled.as_ref().map_err(String::clone)?.clone();
-    let job = Job::new(compiled, shape, FUEL, WATCHDOG_MS).map_err(|error| error.to_string())?;
+    let job = Job::new(compiled, shape, FUEL).map_err(|error| error.to_string())?;
     let mut job = job.compared_every(1);
     let mut outputs = Outputs::default();
     job.run_batch(&batch.persons(), &mut outputs).map_err(|error| error.to_string())?;

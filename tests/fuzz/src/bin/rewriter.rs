@@ -10,7 +10,6 @@ use std::process::ExitCode;
 
 /// Enough for every seed; small, since mutated loops use all of it.
 const FUEL: u64 = 200_000;
-const WATCHDOG_MS: u64 = 15_000;
 const TEXT_BYTES_MAX: usize = 1 << 15;
 /// First values of persons; 66 is the one whom the seeds look for.
 const PERSONS: [&[i64]; 7] =
@@ -120,7 +119,7 @@ fn run(compiled: Compiled) -> Result<Option<Seen>, String> {
         let column = ColumnData::Int { values, valid: &valid };
         batch.push_person(values.len(), &[column]).map_err(|error| error.to_string())?;
     }
-    let Ok(job) = Job::new(compiled, shape, FUEL, WATCHDOG_MS) else { return Ok(None) };
+    let Ok(job) = Job::new(compiled, shape, FUEL) else { return Ok(None) };
     let mut job = job.compared_every(1);
     let mut outputs = Outputs::default();
     job.run_batch(&batch.persons(), &mut outputs).map_err(|error| error.to_string())?;

@@ -43,8 +43,7 @@ pub fn ended(
     wasm: &[u8],
     start: impl FnOnce(&Setup) -> Result<Runner, RunnerError>,
 ) -> Result<Vec<PersonOutput>, String> {
-    let mut setup = setup(wasm, ColumnKind::Int, 20_000);
-    setup.watchdog_ms = 10_000;
+    let setup = setup(wasm, ColumnKind::Int, 20_000);
     match start(&setup) {
         Ok(mut runner) => {
             let outputs = runner.run_batch(&batch(&setup.shape, &crowd())).unwrap();
