@@ -93,7 +93,7 @@ pub struct ModuleRows {
     /// Units of the persons in the batch, in its order, and whether a cap left out rows of theirs.
     units: Units,
     room: GatherRoom,
-    /// An abandoned run drops this, and the worker ends with it, though a thread still waits for it.
+    /// Held as long as somebody wants the worker's answers.
     _lease: WorkerLease,
 }
 
@@ -171,7 +171,10 @@ impl ModuleRows {
         let batch_ms_max = longest_ms.clamp(WATCHDOG_MS, WATCHDOG_MS_MAX);
         let batch = PersonBatch::new(&shape);
         let setup = Setup { wasm, shape, fuel_per_person: module.fuel_per_person };
-        let runner = blocking(move || workers.start(&setup, batch_ms_max)).await??;
+        // An abandoned run drops the lease, and the worker ends with it, though a thread still waits for it.
+        let starting = blocking(move || workers.begin()).await??;
+        let lease = starting.lease();
+        let runner = blocking(move || starting.set_up(&setup, batch_ms_max)).await??;
         if runner.module_sha256() != module.sha256.as_bytes() {
             return Err(Fault::OtherModule);
         }
@@ -180,7 +183,7 @@ impl ModuleRows {
             ranges: OutputRanges::of(module),
             persons_max: usize::try_from(persons).unwrap_or(1),
             bounder: Bounder::new(caps),
-            _lease: runner.lease(),
+            _lease: lease,
             job: Some((runner, batch)),
             units: Units::default(),
             room: GatherRoom::default(),

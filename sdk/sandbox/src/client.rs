@@ -25,8 +25,8 @@ use crate::worker::{WorkerError, serve};
 /// Where workers live.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WorkerKind {
-    /// A thread of this process: a module that breaks out of the engine has all that this process has. For
-    /// tests and benches.
+    /// A thread of this process: a module that breaks out of the engine has all that this process has, and
+    /// nobody can end one before its fuel does. For tests and benches.
     Thread,
     /// A process of its own that can open, send and start nothing.
     Process {
@@ -84,7 +84,9 @@ pub enum RunnerError {
     #[error("the worker cannot be reached: {0}; run the job again")]
     Io(io::ErrorKind),
     /// The worker was killed since it did not answer.
-    #[error("the worker said nothing for {waited_ms} ms and was ended: run the job again")]
+    #[error(
+        "the worker said nothing for {waited_ms} ms and was ended: lower the fuel of a person, or run the job again when the machine is less busy"
+    )]
     Silent {
         /// How long it had.
         waited_ms: u64,
@@ -168,25 +170,86 @@ impl Workers {
     /// [`RunnerError::Refused`] names the module's fault; anything else is the machine's.
     pub fn start(&self, setup: &Setup, batch_ms_max: u64) -> Result<Runner, RunnerError> {
         setup.check()?;
-        let (program, requires_isolation) = match &self.kind {
-            WorkerKind::Thread => return Runner::start(setup),
-            WorkerKind::Process { program, requires_isolation } => (program, *requires_isolation),
+        self.begin()?.set_up(setup, batch_ms_max)
+    }
+
+    /// The first half of [`Workers::start`], for whoever may abandon the job before the module is compiled: the
+    /// worker's lease is to be had at once.
+    ///
+    /// # Errors
+    /// [`RunnerError::NotIsolated`] and whatever else keeps a worker from starting.
+    pub fn begin(&self) -> Result<Starting, RunnerError> {
+        let WorkerKind::Process { program, requires_isolation } = &self.kind else {
+            return Starting::thread();
         };
-        let (process, to_worker, from_worker, _) = start_process(program, requires_isolation)?;
-        let cached = self.cache.as_ref().and_then(|cache| cache.load(&setup.wasm));
+        let (process, to_worker, from_worker, _) = start_process(program, *requires_isolation)?;
         let worker = Worker::Process(process);
-        let mut runner = Runner::over(setup, worker, to_worker, from_worker);
-        runner.batch_ms_max = batch_ms_max.min(WATCHDOG_MS_MAX);
-        runner.within(SETUP_MS_MAX, |runner| {
-            let to_worker = runner.to_worker.as_mut().ok_or(RunnerError::Over)?;
-            write_artefact(to_worker, cached.as_deref().unwrap_or_default()).map_err(io_kind)
-        })?;
+        Ok(Starting { worker, to_worker, from_worker, cache: self.cache.clone() })
+    }
+}
+
+/// A worker that knows no module yet. Dropping it ends the worker.
+#[derive(Debug)]
+pub struct Starting {
+    worker: Worker,
+    to_worker: PipeWriter,
+    from_worker: PipeReader,
+    cache: Option<Arc<CompileCache>>,
+}
+
+impl Starting {
+    fn thread() -> Result<Starting, RunnerError> {
+        let (worker_input, to_worker) = io::pipe().map_err(io_kind)?;
+        let (from_worker, worker_output) = io::pipe().map_err(io_kind)?;
+        let worker = thread::Builder::new()
+            .name("cloister-worker".to_owned())
+            .stack_size(WORKER_STACK_BYTES)
+            .spawn(move || serve(worker_input, worker_output))
+            .map_err(io_kind)?;
+        Ok(Starting { worker: Worker::Thread(Some(worker)), to_worker, from_worker, cache: None })
+    }
+
+    /// Ends the worker when dropped, wherever its runner is then.
+    pub fn lease(&self) -> WorkerLease {
+        match &self.worker {
+            Worker::Thread(_) => WorkerLease::of_thread(),
+            Worker::Process(process) => process.lease(),
+        }
+    }
+
+    /// Has the worker vet and compile the module: the second half of [`Workers::start`].
+    ///
+    /// # Errors
+    /// As [`Workers::start`].
+    pub fn set_up(self, setup: &Setup, batch_ms_max: u64) -> Result<Runner, RunnerError> {
+        setup.check()?;
+        let Starting { worker, to_worker, from_worker, cache } = self;
+        let is_process = matches!(worker, Worker::Process(_));
+        let mut runner = Runner {
+            shape: setup.shape.clone(),
+            module_sha256: [0; 32],
+            batch_ms_max: batch_ms_max.min(WATCHDOG_MS_MAX),
+            to_worker: Some(to_worker),
+            from_worker,
+            frame: Vec::new(),
+            room: Outputs::default(),
+            worker,
+        };
+        if is_process {
+            let cached = cache.as_ref().and_then(|cache| cache.load(&setup.wasm));
+            runner.within(SETUP_MS_MAX, |runner| {
+                let to_worker = runner.to_worker.as_mut().ok_or(RunnerError::Over)?;
+                write_artefact(to_worker, cached.as_deref().unwrap_or_default()).map_err(io_kind)
+            })?;
+        }
         runner.set_up(setup)?;
-        let fresh = runner.within(SETUP_MS_MAX, |runner| {
-            read_artefact(&mut runner.from_worker).map_err(io_kind)
-        })?;
-        if let Some(cache) = &self.cache {
-            cache.store(&setup.wasm, &fresh);
+        if is_process {
+            let fresh = runner.within(SETUP_MS_MAX, |runner| {
+                read_artefact(&mut runner.from_worker).map_err(io_kind)
+            })?;
+            if let Some(cache) = &cache {
+                cache.store(&setup.wasm, &fresh);
+            }
         }
         Ok(runner)
     }
@@ -226,35 +289,7 @@ impl Runner {
     /// [`RunnerError::Refused`] names the module's fault; anything else is the machine's.
     pub fn start(setup: &Setup) -> Result<Runner, RunnerError> {
         setup.check()?;
-        let (worker_input, to_worker) = io::pipe().map_err(io_kind)?;
-        let (from_worker, worker_output) = io::pipe().map_err(io_kind)?;
-        let worker = thread::Builder::new()
-            .name("cloister-worker".to_owned())
-            .stack_size(WORKER_STACK_BYTES)
-            .spawn(move || serve(worker_input, worker_output))
-            .map_err(io_kind)?;
-        let worker = Worker::Thread(Some(worker));
-        let mut runner = Runner::over(setup, worker, to_worker, from_worker);
-        runner.set_up(setup)?;
-        Ok(runner)
-    }
-
-    fn over(
-        setup: &Setup,
-        worker: Worker,
-        to_worker: PipeWriter,
-        from_worker: PipeReader,
-    ) -> Runner {
-        Runner {
-            shape: setup.shape.clone(),
-            module_sha256: [0; 32],
-            batch_ms_max: u64::MAX,
-            to_worker: Some(to_worker),
-            from_worker,
-            frame: Vec::new(),
-            room: Outputs::default(),
-            worker,
-        }
+        Starting::thread()?.set_up(setup, WATCHDOG_MS_MAX)
     }
 
     fn set_up(&mut self, setup: &Setup) -> Result<(), RunnerError> {
@@ -271,14 +306,6 @@ impl Runner {
         match &self.worker {
             Worker::Thread(_) => None,
             Worker::Process(process) => Some(process.id()),
-        }
-    }
-
-    /// Ends the worker when dropped, wherever this runner is then.
-    pub fn lease(&self) -> WorkerLease {
-        match &self.worker {
-            Worker::Thread(_) => WorkerLease::of_thread(),
-            Worker::Process(process) => process.lease(),
         }
     }
 
@@ -361,7 +388,8 @@ impl Runner {
         answer
     }
 
-    /// Does something that waits for the worker; one that stays silent for longer is killed. A thread may
+    /// Does something that waits for the worker; one that stays silent for longer is killed. When its answer came
+    /// just then, the next call says so. A thread may
     /// take as long as its fuel lasts.
     fn within<T>(
         &mut self,
@@ -427,8 +455,9 @@ mod tests {
             }
             Ok(())
         });
-        let mut runner = Runner::over(&setup, Worker::Thread(Some(liar)), to_worker, from_worker);
-        runner.set_up(&setup).unwrap();
+        let worker = Worker::Thread(Some(liar));
+        let starting = Starting { worker, to_worker, from_worker, cache: None };
+        let mut runner = starting.set_up(&setup, 1_000).unwrap();
         let batch = PersonBatch::new(&shape);
         assert_eq!(runner.run_batch(&batch), Err(RunnerError::Closed));
         assert_eq!(runner.run_batch(&batch), Err(RunnerError::Over));

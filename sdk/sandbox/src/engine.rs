@@ -59,7 +59,7 @@ impl std::fmt::Debug for Compiled {
     }
 }
 
-/// How what a person's run wrote is undone.
+/// How what a person's run wrote is undone after it returned.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Restore {
     /// It can write nothing.

@@ -8,7 +8,7 @@ use std::fmt;
 /// Protections that a process put on itself; some may be missing on an older kernel.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Protections {
-    /// Bounded memory, few descriptors, no core dumps (resource limits).
+    /// Bounded memory and processor time, few descriptors, no core dumps (resource limits).
     pub limits: bool,
     /// No path can be opened, made or removed (landlock).
     pub files: bool,
@@ -95,7 +95,9 @@ pub fn limit_this_process() -> (Protections, Vec<i32>) {
 #[cfg(target_os = "linux")]
 mod linux {
     use super::{NotLimited, Streams};
-    use crate::limits::{WORKER_ADDRESS_BYTES, WORKER_DATA_BYTES, WORKER_DESCRIPTORS_MAX};
+    use crate::limits::{
+        WORKER_ADDRESS_BYTES, WORKER_CPU_S_MAX, WORKER_DATA_BYTES, WORKER_DESCRIPTORS_MAX,
+    };
     use crate::system_calls;
     use landlock::{
         ABI, Access, AccessFs, AccessNet, CompatLevel, Compatible, Ruleset, RulesetAttr,
@@ -109,13 +111,15 @@ mod linux {
     /// Standard input, output and error, which the node gave.
     const OWN_DESCRIPTORS: i32 = 3;
 
-    /// Bounds memory, descriptors and core dumps.
+    /// Bounds memory, descriptors, core dumps and processor time.
     pub fn limit_resources() -> bool {
         let limits = [
             (Resource::CORE, CORE_BYTES),
             (Resource::DATA, WORKER_DATA_BYTES),
             (Resource::AS, WORKER_ADDRESS_BYTES),
             (Resource::NOFILE, WORKER_DESCRIPTORS_MAX),
+            // Should the node die that would have killed it.
+            (Resource::CPU, WORKER_CPU_S_MAX),
         ];
         limits.into_iter().all(|(resource, most)| {
             let hard = resource.get_hard().unwrap_or(most);

@@ -31,8 +31,16 @@ pub struct Job {
     /// What that instance must be; none before the first and in the fresh tier.
     image: Option<Image>,
     compared_every: u64,
+    /// A seeded fault: where the restore is left out.
     #[cfg(feature = "for-tests")]
-    keeps_state: bool,
+    keeps_state: Option<Ended>,
+}
+
+/// How a person's run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ended {
+    Returned,
+    Trapped,
 }
 
 /// What a person's run left.
@@ -82,7 +90,7 @@ impl Job {
             image: None,
             compared_every: COMPARED_EVERY,
             #[cfg(feature = "for-tests")]
-            keeps_state: false,
+            keeps_state: None,
         })
     }
 
@@ -93,11 +101,28 @@ impl Job {
         Job { compared_every: persons.max(1), ..self }
     }
 
-    /// A seeded fault: the restore is left out.
+    /// A seeded fault: the restore after a return is left out.
     #[cfg(feature = "for-tests")]
     #[must_use]
     pub fn keeping_state(self) -> Job {
-        Job { keeps_state: true, ..self }
+        Job { keeps_state: Some(Ended::Returned), ..self }
+    }
+
+    /// A seeded fault: the restore after a trap is left out.
+    #[cfg(feature = "for-tests")]
+    #[must_use]
+    pub fn keeping_state_of_traps(self) -> Job {
+        Job { keeps_state: Some(Ended::Trapped), ..self }
+    }
+
+    #[cfg(feature = "for-tests")]
+    fn restores(&self, ended: Ended) -> bool {
+        self.keeps_state != Some(ended)
+    }
+
+    #[cfg(not(feature = "for-tests"))]
+    fn restores(&self, _: Ended) -> bool {
+        true
     }
 
     /// The shape that persons must have.
@@ -191,13 +216,10 @@ impl Job {
 
     /// Restores the instance for the next person and, on a sample, compares it with the image.
     fn restore(&mut self) -> Result<After, JobError> {
+        let restores = self.restores(Ended::Returned);
         let (Some(image), Some(live)) = (&mut self.image, &mut self.live) else {
             return Ok(After::Served);
         };
-        #[cfg(feature = "for-tests")]
-        let restores = !self.keeps_state;
-        #[cfg(not(feature = "for-tests"))]
-        let restores = true;
         if restores {
             image.restore(live, &self.compiled.restore)?;
         }
@@ -207,10 +229,11 @@ impl Job {
 
     /// The same after a trap: the whole image, whatever the tier would copy back.
     fn restore_whole(&mut self) -> Result<After, JobError> {
+        let restores = self.restores(Ended::Trapped);
         let (Some(image), Some(live)) = (&self.image, &mut self.live) else {
             return Ok(After::Trapped);
         };
-        if !image.restore_whole(live)? {
+        if restores && !image.restore_whole(live)? {
             return Ok(After::Trapped);
         }
         self.compare_some()?;

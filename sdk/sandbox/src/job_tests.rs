@@ -138,8 +138,12 @@ fn e_state_then_trap_leaves_the_image_in_every_tier() {
                 };
                 assert_eq!(next.globals.len(), image.globals_len(), "{tier}");
                 assert!(image.matches(&mut next), "{tier} after {values:?}");
-                drop(next);
-                assert_eq!(run(&mut job, &[10]), alone, "{tier} after {values:?}");
+                // In it, then in another.
+                job.live = serves.then_some(next);
+                for _ in 0..2 {
+                    assert_eq!(run(&mut job, &[10]), alone, "{tier} after {values:?}");
+                    job.live = None;
+                }
             }
         }
         let counters = job.counters();

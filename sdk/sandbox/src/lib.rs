@@ -60,7 +60,7 @@ mod writes;
 
 pub use batch::{BatchError, ColumnData, PersonBatch};
 pub use cache::CompileCache;
-pub use client::{Runner, RunnerError, WorkerKind, Workers};
+pub use client::{Runner, RunnerError, Starting, WorkerKind, Workers};
 pub use engine::{CompileError, Compiled, compile, compile_in};
 pub use frames::{Counters, FrameError, Refusal, Setup};
 pub use isolation::Protections;

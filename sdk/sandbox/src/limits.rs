@@ -95,6 +95,8 @@ pub const WORKER_DATA_BYTES: u64 = 1 << 30;
 /// Address space of a worker process, in bytes. Most of it is the engine's empty reservations (4.3 GiB a
 /// memory, measured), which take no memory: that is [`WORKER_DATA_BYTES`]' to bound.
 pub const WORKER_ADDRESS_BYTES: u64 = 48 << 30;
+/// Processor time of a worker process, in seconds.
+pub const WORKER_CPU_S_MAX: u64 = WATCHDOG_MS_MAX / 1000;
 /// Most descriptors of a worker process: its streams, and the engine's memory files.
 pub const WORKER_DESCRIPTORS_MAX: u64 = 32;
 /// How long a worker process may take to start, vet and compile.

@@ -6,7 +6,8 @@ use std::fmt;
 
 use crate::vet::Vetted;
 
-/// What is undone after each person, beside the input that the host wrote.
+/// What is undone after each person who returns, beside the input that the host wrote; after a trap it is
+/// everything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Tier {
     /// Nothing: the code holds no instruction that writes memory, tables or segments, and no global can change.

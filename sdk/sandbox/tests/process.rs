@@ -34,8 +34,8 @@ const TESTS: &[(&str, fn())] = &[
     ),
     ("a_dropped_runner_leaves_no_process", a_dropped_runner_leaves_no_process),
     (
-        "no_person_costs_a_system_call_or_a_page_fault",
-        no_person_costs_a_system_call_or_a_page_fault,
+        "nobody_who_returns_costs_a_system_call_or_a_page_fault",
+        nobody_who_returns_costs_a_system_call_or_a_page_fault,
     ),
     ("a_refused_module_ends_its_worker", a_refused_module_ends_its_worker),
     ("hostile_modules_in_a_row_leave_no_trace", hostile_modules_in_a_row_leave_no_trace),
@@ -130,6 +130,7 @@ fn a_process_holds_two_pipes_and_nothing_else() {
         line[name.len()..].split_whitespace().next().unwrap().parse::<u64>().unwrap()
     };
     assert!(limit("Max core file size") <= 1);
+    assert_eq!(limit("Max cpu time"), cloister_sandbox::limits::WORKER_CPU_S_MAX);
     assert_eq!(limit("Max data size"), cloister_sandbox::limits::WORKER_DATA_BYTES);
     assert_eq!(limit("Max address space"), cloister_sandbox::limits::WORKER_ADDRESS_BYTES);
     runner.finish().unwrap();
@@ -212,8 +213,10 @@ fn a14_a_killed_worker_costs_the_job_alone() {
 
 fn a14_an_abandoned_job_keeps_no_core_busy() {
     let spinning = setup(&evil("spin_if_bob"), ColumnKind::Int, 1_000_000_000_000);
-    let mut runner = processes().start(&spinning, WATCHDOG_MS).unwrap();
-    let (id, lease) = (runner.process_id().unwrap(), runner.lease());
+    let starting = processes().begin().unwrap();
+    let lease = starting.lease();
+    let mut runner = starting.set_up(&spinning, WATCHDOG_MS).unwrap();
+    let id = runner.process_id().unwrap();
     let bob = batch(&spinning.shape, &[vec![BOB]]);
     let said = std::thread::scope(|scope| {
         let running = scope.spawn(|| runner.run_batch(&bob));
@@ -228,10 +231,16 @@ fn a14_an_abandoned_job_keeps_no_core_busy() {
     drop(runner);
     assert!(is_gone(id));
     // Held until the end of a job that ends well, it harms nobody.
-    let runner = processes().start(&spinning, WATCHDOG_MS).unwrap();
-    let lease = runner.lease();
+    let starting = processes().begin().unwrap();
+    let lease = starting.lease();
+    let runner = starting.set_up(&spinning, WATCHDOG_MS).unwrap();
     runner.finish().unwrap();
     drop(lease);
+    // Nor does the worker live on that nobody wants before it knows its module.
+    let starting = processes().begin().unwrap();
+    drop(starting.lease());
+    let said = starting.set_up(&spinning, WATCHDOG_MS).map(|_| ());
+    assert!(matches!(said, Err(RunnerError::Closed | RunnerError::Io(_))), "{said:?}");
     assert_eq!(children(), BTreeSet::new());
 }
 
@@ -263,9 +272,9 @@ fn a_dropped_runner_leaves_no_process() {
     assert_eq!(children(), BTreeSet::new());
 }
 
-fn no_person_costs_a_system_call_or_a_page_fault() {
+fn nobody_who_returns_costs_a_system_call_or_a_page_fault() {
     let said = |argument| String::from_utf8(tries::said(argument).stdout).unwrap();
-    assert_eq!(said(tries::WITHOUT_CALLS), "ran without a call, faults [0, 0]");
+    assert_eq!(said(tries::WITHOUT_CALLS), "ran without a call, faults 0 and 0");
     // Whoever makes one says nothing any more.
     assert_eq!(said(tries::WITH_A_CALL), "");
 }

@@ -12,7 +12,7 @@ mod smith;
 
 use cloister_sandbox::{
     ColumnData, ColumnKind, Compiled, Counters, Job, JobError, Outputs, Pair, PersonBatch,
-    PersonOutput, Shape, Tier, Vetted, compile, compile_in, limits,
+    PersonOutput, Shape, Tier, Vetted, compile, compile_in,
 };
 use crowd::{BOB, FUEL, batch, crowd, evil, evil_but, in_order, one, orders, vetted};
 use smith::{Random, Reach, random_module};
@@ -373,7 +373,7 @@ fn a12_a_module_with_std_collections_and_a_heap_runs_on_dirty_cards() {
     }
     let compiled = compile(&vetted).unwrap();
     for compiled in [compiled.clone().afresh(), compiled] {
-        let mut job = Job::new(compiled, shape.clone(), FUEL, 60_000).unwrap().compared_every(1);
+        let mut job = Job::new(compiled, shape.clone(), FUEL).unwrap().compared_every(1);
         let mut outputs = Outputs::default();
         job.run_batch(&persons.persons(), &mut outputs).unwrap();
         assert_eq!(outputs.to_persons(), want, "{}", job.tier());
@@ -395,10 +395,15 @@ fn a25_state_kept_is_caught_in_every_tier_that_restores() {
         let error = run(&mut mutant, &crowd()).unwrap_err();
         assert!(matches!(error, JobError::Sandbox { .. }), "{name} {tier}: {error}");
         // As shipped, the first person is compared; later ones on a sample.
-        let mut shipped = Job::new(compile_in(&vetted, tier).unwrap(), shape(), FUEL, 60_000)
-            .unwrap()
-            .keeping_state();
+        let mut shipped =
+            Job::new(compile_in(&vetted, tier).unwrap(), shape(), FUEL).unwrap().keeping_state();
         assert!(run(&mut shipped, &crowd()).is_err(), "{name} {tier}");
+    }
+    for tier in [Tier::Window, Tier::Cards] {
+        let vetted = vetted(&evil("state_then_trap")).unwrap();
+        let mut mutant = job(compile_in(&vetted, tier).unwrap(), FUEL).keeping_state_of_traps();
+        let error = run(&mut mutant, &crowd()).unwrap_err();
+        assert!(matches!(error, JobError::Sandbox { .. }), "{tier}: {error}");
     }
 }
 
