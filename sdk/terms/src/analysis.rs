@@ -1,7 +1,9 @@
 //! The analysis: the question a researcher signs, whole. Its digest is what reviewers approve, and
 //! every node plans it again from this text and compares plan, shape and cost.
 
-use crate::limits::{GROUP_CAP_MAX, ROUNDS_MAX, ROW_CAP_MAX, RUNS_MAX, TEXT_BYTES_MAX};
+use crate::limits::{
+    ANSWER_VALUES_MAX, GROUP_CAP_MAX, ROUNDS_MAX, ROW_CAP_MAX, RUNS_MAX, TEXT_BYTES_MAX,
+};
 use crate::shape::{KeyDimension, OutputShape, ShapeError};
 use crate::value::Bounds;
 use crate::{Cost, DOCUMENT_VERSION, Delta, Digest, Name};
@@ -207,6 +209,14 @@ pub enum AnalysisError {
     /// Private keys stand in the document itself.
     #[error("the analysis names keys that only its answer may show: plan it again")]
     KeysNamed,
+    /// More than one answer holds.
+    #[error(
+        "all {nodes} partners together would release more than {ANSWER_VALUES_MAX} integers, which one answer does not hold: group by fewer values, or ask fewer partners at once"
+    )]
+    TooManyIntegers {
+        /// Partners that are asked.
+        nodes: usize,
+    },
     /// The shape is unusable.
     #[error(transparent)]
     Shape(#[from] ShapeError),
@@ -279,6 +289,19 @@ impl Analysis {
                 return Err(AnalysisError::KeysNamed);
             }
             shape.check()?;
+            self.check_size(shape)?;
+        }
+        Ok(())
+    }
+
+    /// What no message could carry to those who may read it must not be charged. Private keys have limits of their
+    /// own, once they are known.
+    fn check_size(&self, shape: &OutputShape) -> Result<(), AnalysisError> {
+        if shape.private_keys.is_some() {
+            return Ok(());
+        }
+        if shape.integers_of(&self.nodes)? > ANSWER_VALUES_MAX {
+            return Err(AnalysisError::TooManyIntegers { nodes: self.nodes.len() });
         }
         Ok(())
     }

@@ -19,8 +19,8 @@ pub const PERSONS_MAX: usize = 1_000;
 pub const CELLS_MAX: u64 = 1_000_000;
 /// Most cells that one partner releases of an answer with private keys; those with most people first.
 pub const KEYS_SHOWN_MAX: usize = 10_000;
-/// Most integers of such an answer, so that every release fits a signed document.
-pub const PRIVATE_VALUES_MAX: usize = 1_000_000;
+/// Most integers of such an answer.
+pub const PRIVATE_VALUES_MAX: usize = VECTOR_MAX as usize;
 /// Most integers that one person can bring to sums with private keys: the group cap times the lanes.
 pub const PRIVATE_SUMS_MAX: u64 = 1 << 20;
 /// Largest integer of a release, so that no partner can make the sum over all leave its range.
@@ -29,8 +29,13 @@ pub const RELEASE_VALUE_MAX: i128 = i128::MAX / PARTIES_MAX as i128;
 pub const PRIVATE_KEY_BYTES_MAX: usize = 256;
 /// Most lanes a cell: histograms and distinct counts have a lane for each leaf or value.
 pub const LANES_MAX: usize = 1_024;
-/// Most integers of one released vector: cells times lanes.
-pub const VECTOR_MAX: u64 = 64_000_000;
+/// Most integers of one released vector: cells times lanes. As many as a signed document holds, whatever they are.
+pub const VECTOR_MAX: u64 = 1_000_000;
+/// Most integers of all releases of one run together: one message carries them to whoever may read the answer, at
+/// some 24 bytes each.
+pub const ANSWER_VALUES_MAX: u64 = 2_500_000;
+/// Most figures of one answer: cells times columns.
+pub const FIGURES_MAX: u64 = 8_000_000;
 /// Deepest nesting of a formula, and of a condition over formulas.
 pub const FORMULA_DEPTH_MAX: usize = 24;
 /// Most parts of a formula, and of a condition over formulas.

@@ -97,6 +97,23 @@ impl OutputShape {
         Ok(Some(own.map(|served| served.cells(self)).unwrap_or_default()))
     }
 
+    /// How many integers these partners release together, sorted as they are; at most `u64::MAX`.
+    ///
+    /// # Errors
+    /// As [`OutputShape::vector_len`].
+    pub fn integers_of(&self, partners: &[Name]) -> Result<u64, ShapeError> {
+        let whole = self.vector_len()? as u64;
+        if self.served.is_empty() {
+            return Ok(whole.saturating_mul(partners.len() as u64));
+        }
+        let own = self.served.iter().filter(|one| partners.binary_search(&one.partner).is_ok());
+        let lengths = own.map(|one| {
+            let cells = one.positions.iter().map(Vec::len).fold(1, usize::saturating_mul);
+            self.vector_len_with(cells) as u64
+        });
+        Ok(lengths.fold(0, u64::saturating_add))
+    }
+
     /// Length of the vector that a partner releases. Errors on an unusable shape.
     pub fn vector_len_of(&self, partner: &Name) -> Result<usize, ShapeError> {
         let whole = self.vector_len()?;
@@ -142,6 +159,10 @@ mod tests {
     #[test]
     fn cells_are_the_product_of_the_positions() {
         let shape = shape(&[("bank", &[&[1], &[0, 2]]), ("shop", &[&[0, 1], &[1]])]);
+        let partners = |names: &[&str]| names.iter().map(|one| name(one)).collect::<Vec<_>>();
+        // Of a partner who is not asked, or serves nothing, nothing.
+        assert_eq!(shape.integers_of(&partners(&["bank", "shop"])), Ok(4));
+        assert_eq!(shape.integers_of(&partners(&["bank", "zoo"])), Ok(2));
         assert_eq!(shape.cells_of(&name("bank")).unwrap(), Some(vec![3, 5]));
         assert_eq!(shape.cells_of(&name("shop")).unwrap(), Some(vec![1, 4]));
         assert_eq!(shape.cells_of(&name("other")).unwrap(), Some(vec![]));

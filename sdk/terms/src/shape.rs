@@ -4,7 +4,7 @@
 
 use crate::diagnostics::Diagnostic;
 use crate::formula::{Formula, FormulaError};
-use crate::limits::{CELLS_MAX, DIMENSIONS_MAX, LANES_MAX, VECTOR_MAX};
+use crate::limits::{CELLS_MAX, DIMENSIONS_MAX, FIGURES_MAX, LANES_MAX, VECTOR_MAX};
 use crate::private_keys::{PrivateKeys, PrivateKeysError};
 use crate::served::{Served, ServedError};
 use crate::value::KeyValue;
@@ -197,6 +197,10 @@ impl OutputShape {
         if self.keys.len() > DIMENSIONS_MAX {
             let found = self.keys.len() as u64;
             return Err(ShapeError::Size { what: "keys", found, max: DIMENSIONS_MAX as u64 });
+        }
+        let figures = self.cells()?.saturating_mul(self.columns.len() as u64);
+        if figures > FIGURES_MAX {
+            return Err(ShapeError::Size { what: "figures", found: figures, max: FIGURES_MAX });
         }
         let (keys, lanes) = (self.keys.len(), self.lanes.len());
         for ResultColumn { name, formula } in &self.columns {

@@ -47,8 +47,12 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
     if bytes.len() > MESSAGE_BYTES_MAX {
         return Err(CodecError::TooLarge);
     }
-    let (message, read) = bincode::serde::decode_from_slice(bytes, configuration())
-        .map_err(|_| CodecError::Unknown)?;
+    let (message, read) =
+        bincode::serde::decode_from_slice(bytes, configuration()).map_err(|error| match error {
+            // What it claims to hold, which short encodings make more than its bytes.
+            bincode::error::DecodeError::LimitExceeded => CodecError::TooLarge,
+            _ => CodecError::Unknown,
+        })?;
     match bytes.len().saturating_sub(read) {
         0 => Ok(message),
         rest => Err(CodecError::Trailing(rest)),

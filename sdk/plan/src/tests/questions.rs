@@ -5,6 +5,8 @@ use crate::{
     ArithmeticOp, Branch, CompareOp, Contribute, Expr, LaneExpr, Literal, PlanError, Question,
     Spend, plan, replan,
 };
+use cloister_terms::analysis::AnalysisError;
+use cloister_terms::shape::ShapeError;
 use cloister_terms::{
     Analysis, Body, Bounds, ColumnType, Digest, FigureOp, Formula, KeyValue, Name, Noise, Real,
 };
@@ -112,6 +114,31 @@ pub(super) fn analysis(
         shape: planned.plan.shape.clone(),
         keys_round: planned.keys_round().cloned(),
     }
+}
+
+#[test]
+fn what_no_message_carries_is_refused_before_it_is_charged() {
+    let body = Body::Sql { text: Q1.to_owned() };
+    let spend = epsilon("1");
+    let question =
+        Question { body: &body, row_cap: 20, group_cap: 6, spend, diagnostics: false, rounds: 1 };
+    let planned = plan(&dictionary(), &question).unwrap();
+    let mut asked = analysis(&planned, Q1, 20, 6);
+    asked.nodes = ["east", "north", "west"].map(name).to_vec();
+    assert_eq!(asked.check(), Ok(()));
+    // One partner's release fits; those of three do not fit together.
+    let lane = asked.shape.lanes[0].clone();
+    let values = (0..900_000).map(KeyValue::Int).collect();
+    let key = asked.shape.keys[0].clone();
+    asked.shape.keys = vec![cloister_terms::KeyDimension { values, ..key }];
+    asked.shape.lanes = vec![lane];
+    asked.shape.columns.clear();
+    asked.shape.recipe = Default::default();
+    assert_eq!(asked.check(), Err(AnalysisError::TooManyIntegers { nodes: 3 }));
+    asked.nodes.pop();
+    assert_eq!(asked.check(), Ok(()));
+    asked.shape.lanes.push(asked.shape.lanes[0].clone());
+    assert!(matches!(asked.check(), Err(AnalysisError::Shape(ShapeError::Size { .. }))));
 }
 
 #[test]

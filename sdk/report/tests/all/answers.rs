@@ -5,6 +5,7 @@ use cloister_report::{
     Accuracy, Cell, Combined, Confidence, Report, ReportError, TextOptions, expected_plus_minus,
     report, report_at,
 };
+use cloister_terms::shape::ShapeError;
 use cloister_terms::{
     Formula, KeyDimension, KeyValue, LaneShape, Name, Noise, OutputShape, Ratio, ResultColumn,
     Served,
@@ -319,8 +320,9 @@ fn unusable_reports_are_refused() {
     }
     let mut wide = regions((0..100_000).map(KeyValue::Int).collect());
     wide.columns = vec![column("n", Formula::Total { lane: 0 }); 100];
-    let sums = combined(&wide, &vec![0; 200_000], 1, 1);
-    assert_eq!(report(&wide, &sums), Err(ReportError::Figures { found: 10_000_000 }));
+    // Before anybody is asked, and so before it is charged.
+    let too_wide = ShapeError::Size { what: "figures", found: 10_000_000, max: 8_000_000 };
+    assert_eq!(wide.check(), Err(too_wide));
 }
 
 #[test]
