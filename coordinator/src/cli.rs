@@ -3,7 +3,7 @@
 
 use crate::config::{ConfigError, Folder};
 use crate::serve::{self, ServeError};
-use crate::store::{InviteError, Store, StoreError};
+use crate::store::{InviteError, Revoked, Store, StoreError};
 use clap::{Parser, Subcommand};
 use cloister_net::{Clock, Role, SystemClock, Token};
 use cloister_terms::Name;
@@ -27,7 +27,7 @@ macro_rules! tell {
     }};
 }
 
-/// Most alerts `status` shows.
+/// Most alerts `status` shows about strangers at the enrolment port, and about everything else.
 const ALERTS_SHOWN: u32 = 10;
 /// Longest life of a token, in minutes.
 const TOKEN_MINUTES_MAX: u64 = 7 * 24 * 60;
@@ -80,7 +80,8 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Revoke the certificate of a node or person; live connections close within seconds.
+    /// Revoke the certificate and unused tokens of a node or person; live connections close within
+    /// seconds.
     Revoke {
         /// The name.
         name: Name,
@@ -108,7 +109,7 @@ enum CliError {
     #[error("`--minutes` is {0}: it must be between 1 and {TOKEN_MINUTES_MAX}")]
     Minutes(u64),
     #[error(
-        "nobody of the name `{0}` is enrolled, or the certificate is revoked already: look at `cloister-coordinator status`"
+        "nobody of the name `{0}` is enrolled or invited, or that is revoked already: look at `cloister-coordinator status`"
     )]
     NotEnrolled(Name),
     #[error("the system's random generator failed: nothing was written")]
@@ -181,6 +182,10 @@ fn listen_until_told(
                 .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info")),
         )
         .init();
+    if let Some(until_s) = folder.renew(&config.name, &SystemClock)? {
+        let until = moment(i64::try_from(until_s).unwrap_or(i64::MAX));
+        tracing::info!(%until, "the coordinator's certificate was ending: it has a new one");
+    }
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
         let running = serve::start(folder, config, Arc::new(SystemClock)).await?;
         let ready = serde_json::json!({
@@ -239,7 +244,7 @@ fn invite(
     if !(1..=TOKEN_MINUTES_MAX).contains(&minutes) {
         return Err(CliError::Minutes(minutes));
     }
-    let (ca, _) = folder.load_keys()?;
+    let ca = folder.load_ca()?;
     let token = Token::generate(ca.fingerprint()).map_err(|_| CliError::Entropy)?;
     let now_s = SystemClock.now_unix_s();
     let expires_s = now_s.saturating_add(minutes * 60);
@@ -261,13 +266,19 @@ fn invite(
 
 fn revoke(folder: &Folder, name: Name) -> Result<(), CliError> {
     folder.load_config()?;
-    if Store::open(&folder.store())?.revoke(&name)? == 0 {
+    let revoked = Store::open(&folder.store())?.revoke(&name)?;
+    if revoked == (Revoked { certificates: 0, tokens: 0 }) {
         return Err(CliError::NotEnrolled(name));
     }
-    say!(
-        "`{name}` is revoked; its live connections close within {} s",
-        cloister_net::REVOCATION_SWEEP_S
-    );
+    if revoked.certificates > 0 {
+        say!(
+            "`{name}` is revoked; its live connections close within {} s",
+            cloister_net::REVOCATION_SWEEP_S
+        );
+    }
+    if revoked.tokens > 0 {
+        say!("unused join tokens of `{name}` that no longer let in: {}", revoked.tokens);
+    }
     Ok(())
 }
 

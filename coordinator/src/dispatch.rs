@@ -7,6 +7,7 @@ use crate::intake::{AcceptedRun, Documents, RejectionOr, analysis_of, request_of
 use crate::opened::AskedRound;
 use crate::store::{Moved, RunState, Store, StoreError, StoredAnalysis, StoredVote};
 use cloister_net::{Clock, Connection};
+use cloister_terms::limits::CLOCK_SKEW_MAX_S;
 use cloister_terms::{Digest, Name, Refusal, RunRequest};
 use cloister_wire::dsse::{Envelope, Opened};
 use cloister_wire::message::{
@@ -21,6 +22,8 @@ use std::time::Duration;
 const PUSH_DEADLINE: Duration = Duration::from_secs(60);
 /// Largest answer to a push.
 const PUSH_ANSWER_BYTES_MAX: usize = 1024;
+/// Pause before a run whose end could not be stored is ended again.
+const END_RETRY: Duration = Duration::from_secs(5);
 
 /// What all tasks of the coordinator share.
 #[derive(Debug, Clone)]
@@ -64,8 +67,14 @@ pub fn start(shared: &Shared, run: AcceptedRun) {
     tokio::spawn(async move {
         let left_ms = run.deadline_ms.saturating_sub(shared.now_s().saturating_mul(1_000));
         tokio::time::sleep(Duration::from_millis(left_ms.max(0) as u64)).await;
-        let ended = shared.on_store(move |store| store.end_run(request)).await;
-        report_fault("ending a run", ended);
+        // A full disk or a busy store passes; a run that was never ended would stay open for ever.
+        loop {
+            let ended = shared.on_store(move |store| store.end_run(request)).await;
+            if report_fault("ending a run, which is tried again", ended).is_some() {
+                break;
+            }
+            tokio::time::sleep(END_RETRY).await;
+        }
         shared.hub.forget(request);
         shared.hub.changed();
     });
@@ -162,10 +171,25 @@ pub async fn catch_up(shared: Shared, node: Name, connection: Connection) {
         }
     }
     for request in runs {
+        if shared.hub.is_admitted(request, &node) || !is_fresh(&shared, request).await {
+            continue;
+        }
         if let Some(frame) = run_frame(&shared, request).await {
-            push_run(shared.clone(), connection.clone(), node.clone(), request, frame).await;
+            let (shared, connection) = (shared.clone(), connection.clone());
+            push_run(shared, connection, node.clone(), request, frame, Push::Again).await;
         }
     }
+}
+
+/// Whether a node that dials in may still take a request. It would refuse an older one by its clock, even
+/// one that it admitted before: that node reports by itself, and any other is late at the deadline.
+async fn is_fresh(shared: &Shared, request: Digest) -> bool {
+    let opened = shared
+        .on_store(move |store| request_of(store, request).map_err(|rejected| rejected.0))
+        .await;
+    let Some(opened) = report_fault("a run that waits", opened) else { return false };
+    let age_s = shared.now_s().saturating_sub(opened.document().requested_at_s);
+    age_s <= CLOCK_SKEW_MAX_S
 }
 
 /// Pushes a run to each of `nodes` that is connected, all at once.
@@ -177,7 +201,8 @@ async fn push_to_all(shared: Shared, nodes: Vec<Name>, request: Digest) {
     }
     let Some(frame) = run_frame(&shared, request).await else { return };
     for (node, connection) in nodes {
-        tokio::spawn(push_run(shared.clone(), connection, node, request, Arc::clone(&frame)));
+        let (shared, frame) = (shared.clone(), Arc::clone(&frame));
+        tokio::spawn(push_run(shared, connection, node, request, frame, Push::First));
     }
 }
 
@@ -228,12 +253,22 @@ impl From<RejectionOr> for Unsent {
     }
 }
 
+/// Whether a node may have a run already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Push {
+    /// It was just taken in.
+    First,
+    /// It waited for the node, which may have had it over an earlier connection.
+    Again,
+}
+
 async fn push_run(
     shared: Shared,
     connection: Connection,
     node: Name,
     request: Digest,
     frame: Arc<Vec<u8>>,
+    attempt: Push,
 ) {
     shared.hub.step(request, &node, NodeState::Sent);
     match push(&connection, &frame).await {
@@ -241,6 +276,11 @@ async fn push_run(
         // Sent twice, over a connection that broke: the node has it and will report.
         Some(FromNode::Refused(Refusal::Replay)) => {
             shared.hub.step(request, &node, NodeState::Admitted);
+        }
+        // A node looks at its clock before it looks whether it has the run: if it has, it will report,
+        // and if not, it is late at the deadline.
+        Some(FromNode::Refused(Refusal::ClockSkew)) if attempt == Push::Again => {
+            tracing::warn!(%node, %request, "a run that waited for a node is too old by its clock; if it was not, set the clocks of node and coordinator");
         }
         Some(FromNode::Refused(refusal)) => {
             settle(&shared, request, node, RunState::Plain(NodeState::Refused(refusal))).await;

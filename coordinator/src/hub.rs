@@ -73,10 +73,22 @@ impl Hub {
         Arc::clone(turns.entry(node.clone()).or_default())
     }
 
-    /// Notes that a request was sent to, or admitted by, a node.
+    /// Notes that a request was sent to, or admitted by, a node. Admitted it stays, whatever becomes of
+    /// another push: the node has it.
     pub fn step(&self, request: Digest, node: &Name, state: NodeState) {
-        self.lock_steps().insert((request, node.clone()), state);
+        {
+            let mut steps = self.lock_steps();
+            let step = steps.entry((request, node.clone())).or_insert(state);
+            if *step != NodeState::Admitted {
+                *step = state;
+            }
+        }
         self.changed();
+    }
+
+    /// Whether a node said that it admitted a request.
+    pub fn is_admitted(&self, request: Digest, node: &Name) -> bool {
+        self.lock_steps().get(&(request, node.clone())) == Some(&NodeState::Admitted)
     }
 
     /// `progress` as stored, with the steps of nodes that have not answered yet.

@@ -126,7 +126,10 @@ pub fn submit(
         return Err(Rejection::Busy.into());
     }
     if !store.put_analysis(opened.digest(), analysis, &envelope.to_bytes(), module)? {
-        return Err(Rejection::Duplicate.into());
+        // Where it is not there, another of the researcher's has its name.
+        let is_there = store.analysis_envelope(opened.digest())?.is_some();
+        let why = if is_there { Rejection::Duplicate } else { Rejection::NameTaken };
+        return Err(why.into());
     }
     Ok(opened.digest())
 }

@@ -14,9 +14,19 @@ use cloister_terms::{Digest, Name};
 use cloister_wire::message::{
     AnalysisFile, FromPerson, NodeReport, Rejection, RunFile, RunProgress, ToPerson,
 };
+use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+
+/// Requests read in one go on one connection; each may hold a frame in memory. More wait their turn.
+const READS_AT_ONCE_MAX: usize = 4;
+/// Longest a request may take to arrive once it is its turn.
+const READ_DEADLINE: Duration = Duration::from_secs(60);
+/// Longest a frame of an answer may take to be taken.
+const ANSWER_DEADLINE: Duration = Duration::from_secs(60);
 
 /// Why the coordinator cannot run.
 #[derive(Debug, thiserror::Error)]
@@ -141,16 +151,36 @@ async fn note_seen(shared: &Shared, name: &Name, connected: bool) {
     }
 }
 
+/// Reads the one request of a stream, when it is its turn on its connection: a peer's many streams hold
+/// no more memory than a few.
+async fn read_request(stream: &mut BiStream, room: &Semaphore) -> Result<Vec<u8>, StreamError> {
+    // The semaphore is never closed, so a permit always comes.
+    let _permit = room.acquire().await.ok();
+    within(READ_DEADLINE, stream.read_last_frame(FRAME_BYTES_MAX)).await
+}
+
+/// A peer that neither sends nor reads costs its stream, and holds up nothing for ever.
+async fn within<T>(
+    deadline: Duration,
+    work: impl Future<Output = Result<T, StreamError>>,
+) -> Result<T, StreamError> {
+    let late = StreamError::Deadline { waited_ms: deadline.as_millis() };
+    timeout(deadline, work).await.unwrap_or(Err(late))
+}
+
 /// A connection is the node's own from its first `Hello`; until then (a steward's check, say) it
 /// takes nobody's place.
 async fn node(shared: Shared, peer: PeerIdentity, connection: Connection) {
     let name = peer.name().clone();
     let ticket = Arc::new(std::sync::OnceLock::new());
+    let room = Arc::new(Semaphore::new(READS_AT_ONCE_MAX));
     while let Ok(stream) = connection.accept_bi().await {
         let (shared, name) = (shared.clone(), name.clone());
         let (connection, ticket) = (connection.clone(), ticket.clone());
+        let room = Arc::clone(&room);
         tokio::spawn(async move {
-            if let Err(error) = node_stream(shared, name, &connection, &ticket, stream).await {
+            let told = node_stream(shared, name, &connection, &ticket, &room, stream);
+            if let Err(error) = told.await {
                 tracing::warn!(%error, "node stream");
             }
         });
@@ -168,9 +198,10 @@ async fn node_stream(
     name: Name,
     connection: &Connection,
     ticket: &std::sync::OnceLock<u64>,
+    room: &Semaphore,
     mut stream: BiStream,
 ) -> Result<(), StreamError> {
-    let bytes = stream.read_last_frame(FRAME_BYTES_MAX).await?;
+    let bytes = read_request(&mut stream, room).await?;
     let Ok(report) = cloister_wire::decode::<NodeReport>(&bytes) else {
         tracing::warn!(node = %name, "unknown message; use the same version of Cloister on both sides");
         connection.close(CloseReason::Misbehaved);
@@ -188,16 +219,19 @@ async fn node_stream(
     }
     // No answer means "not taken": the node keeps the report and sends it again.
     let Some(taken) = dispatch::report(&shared, name, report).await else { return Ok(()) };
-    stream.answer(&cloister_wire::encode(&taken).unwrap_or_default()).await
+    let frame = cloister_wire::encode(&taken).unwrap_or_default();
+    within(ANSWER_DEADLINE, stream.answer(&frame)).await
 }
 
 async fn person(shared: Shared, peer: PeerIdentity, connection: Connection) {
     let name = peer.name().clone();
     note_seen(&shared, &name, true).await;
+    let room = Arc::new(Semaphore::new(READS_AT_ONCE_MAX));
     while let Ok(stream) = connection.accept_bi().await {
         let (shared, name, connection) = (shared.clone(), name.clone(), connection.clone());
+        let room = Arc::clone(&room);
         tokio::spawn(async move {
-            if let Err(error) = person_stream(shared, name, &connection, stream).await {
+            if let Err(error) = person_stream(shared, name, &connection, &room, stream).await {
                 tracing::debug!(%error, "person stream");
             }
         });
@@ -209,10 +243,14 @@ async fn person_stream(
     shared: Shared,
     name: Name,
     connection: &Connection,
+    room: &Semaphore,
     mut stream: BiStream,
 ) -> Result<(), StreamError> {
-    let bytes = stream.read_last_frame(FRAME_BYTES_MAX).await?;
-    match cloister_wire::decode::<FromPerson>(&bytes) {
+    let bytes = read_request(&mut stream, room).await?;
+    let message = cloister_wire::decode::<FromPerson>(&bytes);
+    // A watcher stays for long; its request need not.
+    drop(bytes);
+    match message {
         Ok(FromPerson::Watch { request }) => watch(&shared, name, request, stream).await,
         Ok(message) => {
             let answer = answer(&shared, name, message).await;
@@ -220,7 +258,7 @@ async fn person_stream(
                 tracing::error!(%error, "an answer that cannot be sent");
                 cloister_wire::encode(&ToPerson::Refused(Rejection::TooLarge))
             });
-            stream.answer(&frame.unwrap_or_default()).await
+            within(ANSWER_DEADLINE, stream.answer(&frame.unwrap_or_default())).await
         }
         Err(_) => {
             connection.close(CloseReason::Misbehaved);
@@ -351,12 +389,13 @@ async fn watch(
             Ok(progress) => shared.hub.with_steps(request, progress),
             Err(RejectionOr(rejection)) => {
                 let refused = cloister_wire::encode(&ToPerson::Refused(rejection));
-                return stream.answer(&refused.unwrap_or_default()).await;
+                return within(ANSWER_DEADLINE, stream.answer(&refused.unwrap_or_default())).await;
             }
         };
         if last.as_ref() != Some(&progress) {
             let frame = cloister_wire::encode(&ToPerson::Progress(progress.clone()));
-            stream.write_frame(&frame.unwrap_or_default()).await?;
+            let frame = frame.unwrap_or_default();
+            within(ANSWER_DEADLINE, stream.write_frame(&frame)).await?;
         }
         if progress.done || changes.changed().await.is_err() {
             return stream.finish();

@@ -116,7 +116,8 @@ pub fn admit(
     if standing.frozen {
         return Err(Refusal::Frozen);
     }
-    let grant = check_grant(&standing, &analysis, terms, act, now_s)?;
+    let run_s = rounds_s(terms.agreement.document(), Some(analysis.document()), act);
+    let grant = check_grant(&standing, analysis.digest(), terms, run_s, now_s)?;
     let module = check_module(&analysis.document().body, asking.module)?;
     let planned = check_plan(&analysis, terms)?;
     check_slot(&planned.plan, terms)?;
@@ -126,6 +127,37 @@ pub fn admit(
     let round = check_round(&analysis, request.document(), asking.used, terms)?;
     let plan = planned.of_round(round.number, &round.shape);
     admitted(&analysis, &request, (round, plan), module, grant, terms, now_s)
+}
+
+/// Holds a charge that a crash left open against all that may have changed since its admission (P3, B7, B8). It
+/// is paid for, so that agreement and grant need last no longer than its slot.
+///
+/// # Errors
+/// The first [`Refusal`] found.
+pub(crate) fn readmit(
+    charge: &ChargeTerms,
+    standing: &Standing,
+    terms: &Terms,
+    now_s: i64,
+) -> Result<(), Refusal> {
+    let agreement = terms.agreement.digest();
+    if charge.agreement != agreement || standing.pinned.is_some_and(|pinned| pinned != agreement) {
+        return Err(Refusal::UnknownAgreement);
+    }
+    check_high_water(standing, now_s)?;
+    if standing.paused {
+        return Err(Refusal::Paused);
+    }
+    if standing.frozen {
+        return Err(Refusal::Frozen);
+    }
+    let (document, slot_s) = (terms.agreement.document(), run_end_s(0, terms.release_slot_ms));
+    let is_over = now_s.saturating_add(slot_s) >= document.not_after_s;
+    if is_over || now_s < document.not_before_s {
+        return Err(Refusal::OutsideDates);
+    }
+    check_grant(standing, charge.analysis, terms, slot_s, now_s)?;
+    Ok(())
 }
 
 /// Whether an offered analysis is one that this partner's steward may be asked about: the same
@@ -186,8 +218,21 @@ fn standing(ledger: &Ledger, analysis: Digest) -> Result<Standing, Refusal> {
 fn check_clock(request: &RunRequest, standing: &Standing, now_s: i64) -> Result<(), Refusal> {
     let apart = now_s.checked_sub(request.requested_at_s).and_then(i64::checked_abs);
     let near = apart.is_some_and(|apart_s| apart_s <= CLOCK_SKEW_MAX_S);
-    let floor_s = standing.high_water_s.saturating_sub(CLOCK_SKEW_MAX_S);
-    if near && now_s >= floor_s { Ok(()) } else { Err(Refusal::ClockSkew) }
+    if near { check_high_water(standing, now_s) } else { Err(Refusal::ClockSkew) }
+}
+
+/// Clock: not far behind what the ledger has seen. The refusal cannot say that this is the reason.
+fn check_high_water(standing: &Standing, now_s: i64) -> Result<(), Refusal> {
+    let seen_s = standing.high_water_s;
+    if now_s >= seen_s.saturating_sub(CLOCK_SKEW_MAX_S) {
+        return Ok(());
+    }
+    tracing::warn!(
+        clock_s = now_s,
+        seen_s,
+        "the ledger has seen a later time than this clock shows: correct the clock; if it once stood ahead, nothing is admitted before that time"
+    );
+    Err(Refusal::ClockSkew)
 }
 
 /// Agreement: the analysis stands under the pinned one, and is well formed.
@@ -283,12 +328,12 @@ fn check_scope(analysis: &Analysis, terms: &Terms) -> Result<(), Refusal> {
     if asked && all_parties { Ok(()) } else { Err(Refusal::NotAParty) }
 }
 
-/// Grant: this steward's own signed leave for this analysis under this agreement.
+/// Grant: this steward's own signed leave for this analysis under this agreement, which lasts `run_s` more.
 fn check_grant(
     standing: &Standing,
-    analysis: &Opened<Analysis>,
+    analysis: Digest,
     terms: &Terms,
-    act: Act,
+    run_s: i64,
     now_s: i64,
 ) -> Result<Digest, Refusal> {
     let bytes = standing.grant.as_ref().ok_or(Refusal::NotGranted)?;
@@ -302,7 +347,7 @@ fn check_grant(
     let document = grant.document();
     let ours = document.is_current_version()
         && document.partner == own.partner
-        && document.analysis == analysis.digest()
+        && document.analysis == analysis
         && document.agreement == terms.agreement.digest();
     if !ours {
         return Err(Refusal::NotGranted);
@@ -311,7 +356,6 @@ fn check_grant(
         return Err(Refusal::Declined);
     }
     let signed_ahead = document.signed_at_s > now_s.saturating_add(CLOCK_SKEW_MAX_S);
-    let run_s = rounds_s(terms.agreement.document(), Some(analysis.document()), act);
     if signed_ahead || now_s.saturating_add(run_s) >= document.not_after_s {
         return Err(Refusal::OutsideDates);
     }

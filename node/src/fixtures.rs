@@ -18,6 +18,7 @@ use cloister_terms::{
 };
 use cloister_wire::{Document, Envelope, Opened, Round, SigningKey, sha256};
 use futures::future::BoxFuture;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -330,9 +331,10 @@ impl Federation {
         let analysis = analysis.open::<Analysis>().unwrap();
         let opened: Vec<_> =
             used.iter().map(|used| used.open::<ReleaseRecord>().unwrap()).collect();
-        // Of whatever they show: hostile releases are the gate's to refuse.
-        let records = opened.iter().map(Opened::document);
-        let shape = analysis.document().shape.found_in(records).unwrap();
+        // Of whatever they show, however much it is: hostile releases are the gate's to refuse.
+        let shown = opened.iter().flat_map(|used| used.document().keys.clone());
+        let keys = shown.collect::<BTreeSet<_>>().into_iter().collect();
+        let shape = analysis.document().shape.of_keys(keys);
         let mut request = first.open::<RunRequest>().unwrap().document().clone();
         request.round = 2;
         request.parameters = cloister_wire::round::parameters(&shape).unwrap();

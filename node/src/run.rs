@@ -232,11 +232,11 @@ impl Runs {
     }
 
     /// At the start of a node: lets stored answers leave that did not, and runs charges that a crash
-    /// left open once more. Blocks on the disk, with the runtime entered.
+    /// left open once more, where they would still be admitted. Blocks on the disk, with the runtime entered.
     pub fn resume(self: &Arc<Self>) -> Result<(), LedgerError> {
         let now_s = self.now_s();
-        // First, since it also settles what failed too often and must be answered below.
-        let open = self.ledger.recover(&mut SystemEntropy::new(), now_s)?;
+        // First, since it also settles what may not run again and must be answered below.
+        let open = self.ledger.recover(&self.terms, &mut SystemEntropy::new(), now_s)?;
         for (charge, slot_at_s) in self.ledger.undelivered()? {
             let wait_s = u64::try_from(slot_at_s.saturating_sub(now_s)).unwrap_or(0);
             self.departures.hold(charge);

@@ -5,8 +5,13 @@ use crate::answer::Answer;
 use cloister_node::module_fuel::FuelTime;
 use cloister_report::{meaning, printable};
 use cloister_terms::analysis::Body;
-use cloister_terms::{Agreement, Analysis, Budget, Person};
+use cloister_terms::{
+    Agreement, Analysis, Budget, KeyDimension, ModuleBody, ModuleNumbers, ModuleOutputs, Person,
+};
 use std::fmt::Write;
+
+/// Values of a module's groups that are shown; their number is told.
+const VALUES_SHOWN: usize = 3;
 
 /// An agreement in plain words; `verbose` adds exact budgets.
 pub fn agreement(agreement: &Agreement, verbose: bool) -> String {
@@ -107,12 +112,40 @@ pub fn analysis(analysis: &Analysis, verbose: bool) -> String {
         Body::Module(module) => {
             let _ = writeln!(text, "module         {}", module.sha256);
             let _ = writeln!(text, "rows it sees:\n{}", indented(&module.rows));
+            let groups: Vec<_> = module.keys.iter().map(groups).collect();
+            if !groups.is_empty() {
+                let _ = writeln!(text, "groups it may name:\n{}", indented(&groups.join("\n")));
+            }
             let gives = module.contributions().join("\n");
             let _ = writeln!(text, "what it gives of one person and group:\n{}", indented(&gives));
+            let _ = writeln!(text, "it writes      {}", writes(module));
             let _ = writeln!(text, "fuel           {}", FuelTime::of(module.fuel_per_person));
         }
     }
     text
+}
+
+/// What a module's groups are told apart by: how many values, and the first of them.
+fn groups(key: &KeyDimension) -> String {
+    let (name, all) = (&key.name, key.values.len());
+    // On one line each, whatever its values hold.
+    let first = key.values.iter().take(VALUES_SHOWN).map(|value| printable(&value.to_string()));
+    let first = first.collect::<Vec<_>>().join(", ");
+    let more = if all > VALUES_SHOWN { ", ..." } else { "" };
+    format!("{}: {all} values: {first}{more}", printable(name))
+}
+
+/// What a module's values are, and how it hands them over.
+fn writes(module: &ModuleBody) -> String {
+    let numbers = match module.numbers {
+        ModuleNumbers::Int => "integers",
+        ModuleNumbers::Float => "floats",
+    };
+    let outputs = match module.outputs {
+        ModuleOutputs::Sparse => "each with its place",
+        ModuleOutputs::Dense => "for all places in order",
+    };
+    format!("{numbers}, {outputs}")
 }
 
 /// What stands behind a verified answer, in plain words; `verbose` adds the exact cost.
@@ -200,5 +233,33 @@ mod tests {
         let shown = analysis(&asked, false);
         let line = format!("fuel           {}", FuelTime::of(1_000_000));
         assert!(shown.contains(&line) && line.contains("1000 persons"), "{shown}");
+        assert!(shown.contains("it writes      integers, each with its place"), "{shown}");
+        assert!(!shown.contains("groups"), "{shown}");
+    }
+
+    #[test]
+    fn a_modules_groups_are_told_with_their_first_values_and_no_value_makes_a_line() {
+        let dictionary = cloister_plan::reference::dictionary().unwrap();
+        let agreed = crate::dry_run::tests::agreement(&dictionary, &["north"]);
+        let mut asked = crate::dry_run::tests::analysis(&agreed);
+        let texts = ["a\nb", "c", "d", "e"].map(|text| serde_json::json!({ "text": text }));
+        let module = serde_json::json!({ "module": {
+            "sha256": asked.plan, "rows": "SELECT distance_km FROM trips", "lanes": [],
+            "keys": [
+                { "name": "town", "values": texts },
+                { "name": "band", "values": [{ "int": "7" }, { "int": "8" }] },
+            ],
+            "numbers": "float", "outputs": "dense", "fuel_per_person": 1_000_000 } });
+        asked.body = serde_json::from_value(module).unwrap();
+        let shown = analysis(&asked, false);
+        let digest = format!("module         {}", asked.plan);
+        for line in [
+            digest.as_str(),
+            "    town: 4 values: a\\u{a}b, c, d, ...",
+            "    band: 2 values: 7, 8",
+            "it writes      floats, for all places in order",
+        ] {
+            assert!(shown.lines().any(|found| found == line), "{line}: {shown}");
+        }
     }
 }

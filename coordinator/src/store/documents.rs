@@ -2,6 +2,8 @@
 
 use super::{Store, StoreError, parsed};
 use cloister_terms::{Digest, Name, Verdict};
+use cloister_wire::codec::MESSAGE_BYTES_MAX;
+use cloister_wire::message::DOCUMENTS_MAX;
 use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -36,6 +38,9 @@ pub struct StoredVote {
     pub envelope: Vec<u8>,
 }
 
+/// Most bytes of the agreements that are listed: the rest of the message is for the length of each.
+const LISTED_BYTES_MAX: usize = MESSAGE_BYTES_MAX - (1 << 20);
+
 /// A verdict as stored.
 const APPROVE: &str = "approve";
 const REJECT: &str = "reject";
@@ -53,13 +58,34 @@ impl Store {
         Ok(self.lock().query_row(sql, [digest.to_string()], |row| row.get(0)).optional()?)
     }
 
-    /// All agreements' envelopes.
+    /// Agreements' envelopes, as many as one message holds: first those that analyses stand under, then the
+    /// others, each oldest first. Whatever is published later pushes none of these out; one that is left
+    /// out is used all the same, by whoever has its file.
     pub fn agreements(&self) -> Result<Vec<Vec<u8>>, StoreError> {
+        self.agreements_within(DOCUMENTS_MAX, LISTED_BYTES_MAX)
+    }
+
+    fn agreements_within(&self, most: usize, bytes: usize) -> Result<Vec<Vec<u8>>, StoreError> {
         let connection = self.lock();
-        let mut statement =
-            connection.prepare_cached("SELECT envelope FROM agreements ORDER BY rowid")?;
-        let rows = statement.query_map([], |row| row.get(0))?;
-        Ok(rows.collect::<Result<_, _>>()?)
+        // Sizes first: what is left out is not even read.
+        let sql = "SELECT rowid, length(envelope) FROM agreements
+             ORDER BY digest IN (SELECT agreement FROM analyses) DESC, rowid";
+        let mut statement = connection.prepare_cached(sql)?;
+        let mut sizes = statement.query([])?;
+        let (mut listed, mut room) = (Vec::new(), bytes);
+        while let (true, Some(row)) = (listed.len() < most, sizes.next()?) {
+            let (rowid, size): (i64, i64) = (row.get(0)?, row.get(1)?);
+            let size = usize::try_from(size).unwrap_or(usize::MAX);
+            // Where this one does not fit, a smaller one still may.
+            if let Some(left) = room.checked_sub(size) {
+                room = left;
+                listed.push(rowid);
+            }
+        }
+        let sql = "SELECT envelope FROM agreements WHERE rowid = ?1";
+        let mut statement = connection.prepare_cached(sql)?;
+        let envelope = |rowid: i64| statement.query_row([rowid], |row| row.get::<_, Vec<u8>>(0));
+        Ok(listed.into_iter().map(envelope).collect::<Result<_, _>>()?)
     }
 
     /// Stores an analysis; false when the researcher already has one of that name, or it is there.
@@ -194,4 +220,35 @@ fn votes_of(connection: &Connection, analysis: Digest) -> Result<Vec<StoredVote>
         Ok(StoredVote { digest, rejects, envelope: row.get(2)? })
     })?;
     Ok(rows.collect::<Result<_, _>>()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn agreements_are_listed_as_far_as_a_message_holds_them() {
+        let store = Store::in_memory().unwrap();
+        let digest = |number: u8| Digest::new([number; 32]);
+        for (number, size) in [(1, 4), (2, 30), (3, 4), (4, 6)] {
+            assert!(store.put_agreement(digest(number), &vec![number; size]).unwrap());
+        }
+        let listed = |most, bytes| -> Vec<u8> {
+            let found = store.agreements_within(most, bytes).unwrap();
+            found.iter().map(|envelope| envelope[0]).collect()
+        };
+        assert_eq!(listed(4, 44), [1, 2, 3, 4]);
+        assert_eq!(listed(2, 44), [1, 2]);
+        // The large one does not keep out those that came after it.
+        assert_eq!(listed(4, 14), [1, 3, 4]);
+        assert_eq!(listed(4, 13), [1, 3]);
+        assert!(listed(0, 44).is_empty() && listed(4, 3).is_empty());
+        // One that is in use comes before all that are not.
+        let sql =
+            "INSERT INTO analyses (digest, agreement, researcher, name, not_after_s, envelope)
+             VALUES ('a', ?1, 'ada', 'fares', 0, x'00')";
+        store.lock().execute(sql, [digest(4).to_string()]).unwrap();
+        assert_eq!(listed(4, 44), [4, 1, 2, 3]);
+        assert_eq!(listed(4, 10), [4, 1]);
+    }
 }

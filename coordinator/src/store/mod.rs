@@ -7,7 +7,7 @@ mod outcomes;
 mod runs;
 
 pub use documents::{StoredAnalysis, StoredVote};
-pub use enrolment::{InviteError, Peer};
+pub use enrolment::{InviteError, Peer, Revoked};
 pub use runs::{Moved, RunPut, RunState, StoredRun};
 
 use crate::opened::OpenedDocuments;
@@ -52,6 +52,9 @@ CREATE TABLE IF NOT EXISTS peers (
   name TEXT PRIMARY KEY, connected INTEGER NOT NULL, seen_s INTEGER NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS alerts (
   seq INTEGER PRIMARY KEY AUTOINCREMENT, at_s INTEGER NOT NULL, what TEXT NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS strangers (
+  alert INTEGER PRIMARY KEY REFERENCES alerts(seq), hour INTEGER NOT NULL,
+  refusal TEXT NOT NULL, times INTEGER NOT NULL, UNIQUE (hour, refusal)) STRICT;
 CREATE TABLE IF NOT EXISTS agreements (
   digest TEXT PRIMARY KEY, envelope BLOB NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS analyses (

@@ -116,6 +116,11 @@ fn own_words(refusal: Refusal) -> String {
             "the purpose is none of the agreement's or of `[local]` in node.toml: name one of those"
                 .to_owned()
         }
+        // Such a question is signed at the moment it is asked: only the ledger can have seen a later one.
+        Refusal::ClockSkew => {
+            "the ledger has seen a later time than this machine's clock shows: correct the clock; if it once stood ahead, ask again after that time"
+                .to_owned()
+        }
         Refusal::OverBudget => {
             "what is left of `lifetime_caps` does not cover the cost: ask for less".to_owned()
         }
@@ -235,7 +240,8 @@ impl Alone {
         self.answered(analysis, id, is_repeat, charged)
     }
 
-    /// A repeated question whose first run a crash cut short runs once more, under the same charge.
+    /// A repeated question whose first run a crash cut short runs once more, under the same charge. A starting
+    /// node leaves it alone.
     fn left_open(
         &self,
         request: Digest,
@@ -299,11 +305,10 @@ impl Alone {
     async fn run(&self, charge: Charge, now_s: i64) -> Result<(), AloneError> {
         let id = charge.id();
         match self.tables.noised(charge).await {
-            Ok(noised) => match self.ledger.release(noised, &self.node_key, now_s) {
-                // A node that started meanwhile took up the charge and was first.
-                Ok(_) | Err(LedgerError::Settled(_)) => Ok(()),
-                Err(error) => Err(error.into()),
-            },
+            Ok(noised) => {
+                self.ledger.release(noised, &self.node_key, now_s)?;
+                Ok(())
+            }
             Err(fault) => {
                 self.ledger.withhold(id, now_s)?;
                 Err(AloneError::Failed(Box::new(fault)))

@@ -27,10 +27,10 @@ impl OutputRanges {
     }
 
     /// One output's value in steps, and whether it was clamped: floats are, since they may lie beyond every
-    /// integer; integers wait for their sum.
-    fn steps(&self, value: i64, range: Bounds) -> (i128, bool) {
+    /// integer; integers wait for their sum. `None`: it is 0 steps before it is clamped.
+    fn steps(&self, value: i64, range: Bounds) -> Option<(i128, bool)> {
         match self.numbers {
-            ModuleNumbers::Int => (value.into(), false),
+            ModuleNumbers::Int => (value != 0).then_some((value.into(), false)),
             ModuleNumbers::Float => float_step(f64::from_bits(value.cast_unsigned()), range),
         }
     }
@@ -57,10 +57,7 @@ impl Bounder {
             // Mostly a person has a few cells, each once: then nothing is ranked, summed or put in order.
             let mut told = cut;
             for pair in outputs.iter().filter(|pair| self.caps.takes(pair.index)) {
-                let (sum, is_clamped) = ranges.steps(pair.value, *range);
-                if sum == 0 {
-                    continue;
-                }
+                let Some((sum, is_clamped)) = ranges.steps(pair.value, *range) else { continue };
                 let clamped = clamp(sum, *range);
                 let (cell, steps) =
                     (CellOf::Public(pair.index as usize), [within(clamped, *limit)]);
@@ -72,12 +69,13 @@ impl Bounder {
         }
         self.unit.clear();
         self.unit.extend_from_slice(unit);
-        self.place(outputs, ranges);
+        let is_lost = self.place(outputs, ranges);
         let is_over = self.is_over_groups();
         if is_over {
             self.choose_groups(|cell| Some(CellOf::Public(cell as usize)));
         }
-        let mut told = cut | Told::capped(is_over);
+        let lost = Told { contributing: is_lost, clipped: is_lost, ..Told::default() };
+        let mut told = cut | lost | Told::capped(is_over);
         let placed = std::mem::take(&mut self.placed);
         for group in placed.chunk_by(|left, right| left.0 == right.0) {
             let Some((cell, _)) = group.first() else { continue };
@@ -93,18 +91,22 @@ impl Bounder {
     }
 
     /// Fills `placed` with the outputs inside the shape that are not 0, in the order of their cells: one that
-    /// adds nothing must take no place under the group cap.
-    fn place(&mut self, outputs: &[Pair], ranges: &OutputRanges) {
+    /// adds nothing must take no place under the group cap. True: one is 0 only since it was clamped.
+    fn place(&mut self, outputs: &[Pair], ranges: &OutputRanges) -> bool {
         self.placed.clear();
-        let Ok(lanes) = u32::try_from(ranges.values.len()) else { return };
+        let Ok(lanes) = u32::try_from(ranges.values.len()) else { return false };
+        let mut is_lost = false;
         let placed = outputs.iter().enumerate().filter_map(|(place, pair)| {
             let (cell, lane) = (pair.index.checked_div(lanes)?, pair.index.checked_rem(lanes)?);
             let range = ranges.values.get(lane as usize)?;
-            let adds = ranges.steps(pair.value, *range).0 != 0;
-            (adds && self.caps.takes(cell)).then_some((cell, place))
+            let (steps, _) = ranges.steps(pair.value, *range)?;
+            let (adds, is_taken) = (steps != 0, self.caps.takes(cell));
+            is_lost |= is_taken && !adds;
+            (adds && is_taken).then_some((cell, place))
         });
         self.placed.extend(placed);
         self.placed.sort_unstable();
+        is_lost
     }
 
     /// Fills `steps` with one person's bounded sums in one cell. True: something was beyond its bounds.
@@ -125,7 +127,7 @@ impl Bounder {
                 continue;
             };
             // At most 2^16 outputs of 64 bits: far inside i128.
-            let (steps, is_clamped) = ranges.steps(pair.value, *range);
+            let Some((steps, is_clamped)) = ranges.steps(pair.value, *range) else { continue };
             *sum = Some(sum.unwrap_or(0) + steps);
             is_clipped |= is_clamped;
         }
@@ -148,17 +150,21 @@ fn clamp(sum: i128, range: Bounds) -> i128 {
     sum.clamp(range.min_steps().into(), range.max_steps().into())
 }
 
-/// A float as the nearest step, ties to even, clamped; whether it lay outside. What is no number, or infinite, is 0.
-fn float_step(value: f64, range: Bounds) -> (i128, bool) {
+/// A float as the nearest step, ties to even, clamped; whether it lay outside. `None`: the nearest is 0, as of what
+/// is no number, or infinite.
+fn float_step(value: f64, range: Bounds) -> Option<(i128, bool)> {
     if !value.is_finite() {
-        return (0, false);
+        return None;
     }
     let (min, max) = (range.min_steps() as f64, range.max_steps() as f64);
     // Exact, but for an overflow to infinity, which is clamped to the end it passed.
     let scaled = value * (1u64 << range.grid_bits()) as f64;
+    if scaled.abs() <= 0.5 {
+        return None;
+    }
     let steps = scaled.max(min).min(max).round_ties_even();
     // The ends are whole and below 2^53 in size.
-    (steps as i128, scaled < min || scaled > max)
+    Some((steps as i128, scaled < min || scaled > max))
 }
 
 /// Whether no index comes twice; for few outputs.

@@ -194,6 +194,9 @@ fn refusal_json(error: &CliError) -> serde_json::Value {
         CliError::Answer(AnswerError::Draft(error)) => {
             (error.to_string(), None, refusal_kind(error))
         }
+        CliError::Answer(AnswerError::Module(ModuleFitError::Refused { reason, .. })) => {
+            (error.to_string(), None, Some(reason.clone()))
+        }
         other => (other.to_string(), None, None),
     };
     serde_json::json!({ "refused": { "kind": kind, "message": message, "place": place } })

@@ -197,6 +197,12 @@ pub(super) fn question(terms: &ChargeTerms) -> Result<Digest, LedgerError> {
 /// The steward may have acted since the admission looked.
 fn recheck(transaction: &Transaction<'_>, admitted: &Admitted) -> Result<(), Stop> {
     let standing = steward::standing(transaction, admitted.terms.analysis)?;
+    // Another agreement than the one this node was started with may be pinned by now; a steward's with
+    // herself never is.
+    let is_pinned = standing.pinned.is_none_or(|pinned| pinned == admitted.terms.agreement);
+    if !is_pinned && !admitted.stays_home {
+        return Err(Refusal::UnknownAgreement.into());
+    }
     if standing.paused {
         return Err(Refusal::Paused.into());
     }

@@ -42,6 +42,24 @@ pub enum LedgerError {
         /// The file.
         path: String,
     },
+    /// There was a ledger here, and it is gone or empty.
+    #[error(
+        "the ledger `{path}` is gone: put it back, from your backup if need be; a new one would forget what was spent, so none is made here"
+    )]
+    Missing {
+        /// The file.
+        path: String,
+    },
+    /// It cannot be noted that the ledger was made.
+    #[error(
+        "`{path}` cannot be written: {cause}; look at disk space and permissions of its folder"
+    )]
+    Marker {
+        /// The note.
+        path: String,
+        /// Why.
+        cause: std::io::Error,
+    },
     /// Written by another version.
     #[error(
         "the ledger is of version {found}, this program reads version {wanted}: use the program that wrote it"

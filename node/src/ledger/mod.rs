@@ -38,12 +38,22 @@ use cloister_terms::{Cost, Digest};
 use cloister_wire::sha256;
 use journal::{ChainedRows, Journal, Proved};
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
+use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 /// Longest wait for another process that writes.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Extension of the file that lies beside a ledger from its making on: where the one is and the other is not,
+/// the ledger was lost.
+const MARKER: &str = "made";
+/// What stands in it.
+const MARKER_TEXT: &[u8] = b"A ledger was made beside this file. If it is gone, put it back.\n";
 
 /// Prepared statements that are kept; there are fewer of them.
 const STATEMENTS_MAX: usize = 64;
@@ -193,13 +203,19 @@ impl Ledger {
     }
 
     fn connect(&self) -> Result<Connection, LedgerError> {
+        let marker = self.path.with_extension(MARKER);
+        let was_made = marker.symlink_metadata().is_ok();
+        // Opening makes the file.
+        if was_made && !self.path.exists() {
+            return Err(self.missing());
+        }
         let connection = Connection::open(&self.path)?;
         connection.busy_timeout(BUSY_TIMEOUT)?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
-        self.check_format(&connection)?;
+        self.check_format(&connection, was_made)?;
         connection.execute_batch(
             "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;
-             PRAGMA trusted_schema = OFF;",
+             PRAGMA trusted_schema = OFF; PRAGMA secure_delete = ON;",
         )?;
         let snapshot = Transaction::new_unchecked(&connection, TransactionBehavior::Immediate)?;
         let version: i64 = snapshot.query_row("PRAGMA user_version", [], |row| row.get(0))?;
@@ -218,13 +234,22 @@ impl Ledger {
         check_sums(&snapshot, &proved)?;
         check_charges(&snapshot, &proved)?;
         snapshot.commit()?;
+        // After the commit, so that no crash leaves one without the other; older ledgers get theirs here.
+        if !was_made {
+            mark(&marker)?;
+        }
         #[cfg(feature = "for-tests")]
         self.cap_pages_of(&connection)?;
         Ok(connection)
     }
 
-    /// Refuses a file that is not a ledger of this version before anything is written to it.
-    fn check_format(&self, connection: &Connection) -> Result<(), LedgerError> {
+    fn missing(&self) -> LedgerError {
+        LedgerError::Missing { path: self.path.display().to_string() }
+    }
+
+    /// Refuses a file that is not a ledger of this version, or an empty one where a ledger was made, before
+    /// anything is written to it.
+    fn check_format(&self, connection: &Connection, was_made: bool) -> Result<(), LedgerError> {
         let foreign = || LedgerError::NotALedger { path: self.path.display().to_string() };
         let pragma = |name: &str| -> rusqlite::Result<i64> {
             connection.query_row(&format!("PRAGMA {name}"), [], |row| row.get(0))
@@ -238,6 +263,7 @@ impl Ledger {
         let tables: i64 =
             connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
         match (application, version) {
+            (0, 0) if tables == 0 && was_made => Err(self.missing()),
             (0, 0) if tables == 0 => Ok(()),
             (schema::APPLICATION_ID, 1 | schema::SCHEMA_VERSION) => Ok(()),
             (schema::APPLICATION_ID, found) => {
@@ -248,25 +274,37 @@ impl Ledger {
     }
 }
 
+/// Notes on the disk that a ledger was made.
+fn mark(marker: &Path) -> Result<(), LedgerError> {
+    let written = (|| {
+        let mut options = OpenOptions::new();
+        let mut file = options.create(true).truncate(true).write(true).mode(0o600).open(marker)?;
+        file.write_all(MARKER_TEXT)?;
+        file.sync_all()?;
+        let folder = marker.parent().filter(|folder| !folder.as_os_str().is_empty());
+        File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+    })();
+    written.map_err(|cause| LedgerError::Marker { path: marker.display().to_string(), cause })
+}
+
 /// Every account equals the sum of the journal's charges, and there is no other account.
 fn check_sums(connection: &Connection, proved: &Proved) -> Result<(), LedgerError> {
-    let lines = accounts::lines(connection)?;
-    let mut left = proved.spent.len();
-    for line in &lines {
-        let matches = |(account, sum): (&accounts::Account, &Cost)| {
-            account.kind() == line.kind && account.holder() == line.holder && *sum == line.spent
-        };
-        if !proved.spent.iter().any(matches) {
-            let (kind, holder) = (line.kind.clone(), line.holder.clone());
+    let named = |(account, sum): (&accounts::Account, &Cost)| {
+        ((account.kind().to_owned(), account.holder()), *sum)
+    };
+    let mut sums: BTreeMap<(String, String), Cost> = proved.spent.iter().map(named).collect();
+    for line in accounts::lines(connection)? {
+        let account = (line.kind, line.holder);
+        if sums.remove(&account) != Some(line.spent) {
+            let (kind, holder) = account;
             return Err(LedgerError::SpentMismatch { kind, holder });
         }
-        left = left.saturating_sub(1);
     }
-    if left > 0 {
-        let (kind, holder) = ("any".to_owned(), "that was deleted".to_owned());
-        return Err(LedgerError::SpentMismatch { kind, holder });
+    // One that was deleted.
+    match sums.into_keys().next() {
+        Some((kind, holder)) => Err(LedgerError::SpentMismatch { kind, holder }),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 /// Every charge and release of the tables is the journal's.

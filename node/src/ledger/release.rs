@@ -5,13 +5,14 @@
 use super::debit::question;
 use super::fault::LedgerError;
 use super::journal::Entry;
-use super::steward::is_purged;
+use super::steward::{is_purged, standing};
 use super::{Charge, ChargeId, ChargeTerms, Ledger, digest, digest_text, raise_high_water};
+use crate::admit::{Terms, readmit};
 use crate::noise::Noised;
 use cloister_dp::{Entropy, PrfKey};
 use cloister_plan::ContributionPlan;
 use cloister_terms::release::Int;
-use cloister_terms::{DOCUMENT_VERSION, Digest, Key, ReleaseRecord};
+use cloister_terms::{DOCUMENT_VERSION, Digest, Key, Refusal, ReleaseRecord};
 use cloister_wire::{Envelope, SigningKey, round, sha256};
 use rusqlite::{OptionalExtension, Transaction, params};
 
@@ -164,17 +165,30 @@ impl Ledger {
     }
 
     /// At the start of a node: open charges that a crash left behind, each with a fresh secret and
-    /// its attempt counted on disk first. One that failed [`ATTEMPTS_MAX`] times, or cannot be read
-    /// back, is withheld and its analysis frozen. Must not be called while runs are under way.
+    /// its attempt counted on disk first. One that failed [`ATTEMPTS_MAX`] times, cannot be read back, or
+    /// would no longer be admitted under `terms`, is withheld and its analysis frozen; while the node is
+    /// paused, or its clock is behind, it is left open. Must not be called while runs are under way.
     pub fn recover(
         &self,
+        terms: &Terms,
         entropy: &mut dyn Entropy,
         now_s: i64,
     ) -> Result<Vec<Charge>, LedgerError> {
         self.write(|transaction| {
             let mut charges = Vec::new();
-            for open in open_charges(transaction)? {
-                charges.extend(self.run_again(transaction, open, entropy, now_s)?);
+            // The steward's own are asked for again by whoever asked: that process may be at it now.
+            for open in open_charges(transaction)?.into_iter().filter(|open| !open.stays_home) {
+                let id = open.id;
+                match still_stands(transaction, &open, terms, now_s)? {
+                    Ok(()) => charges.extend(self.run_again(transaction, open, entropy, now_s)?),
+                    Err(refusal @ (Refusal::Paused | Refusal::ClockSkew)) => {
+                        tracing::warn!(charge = %id, %refusal, "stays open: start the node again once it may run");
+                    }
+                    Err(refusal) => {
+                        tracing::error!(charge = %id, %refusal, "left open by a crash and no longer admitted: withheld");
+                        self.withhold_in(transaction, id, now_s)?;
+                    }
+                }
             }
             Ok(charges)
         })
@@ -304,6 +318,8 @@ impl Ledger {
 struct OpenCharge {
     id: ChargeId,
     attempt: u32,
+    /// Whether nobody waits for its answer but the steward who asked herself.
+    stays_home: bool,
     terms: String,
     plan: Option<String>,
     module: Option<Vec<u8>>,
@@ -320,10 +336,24 @@ impl OpenCharge {
     }
 }
 
+/// Whether an open charge would still be admitted. What cannot be read back is left to
+/// [`Ledger::run_again`], which withholds it.
+fn still_stands(
+    transaction: &Transaction<'_>,
+    open: &OpenCharge,
+    terms: &Terms,
+    now_s: i64,
+) -> Result<Result<(), Refusal>, LedgerError> {
+    let Ok(charge) = serde_json::from_str::<ChargeTerms>(&open.terms) else { return Ok(Ok(())) };
+    let standing = standing(transaction, charge.analysis)?;
+    Ok(readmit(&charge, &standing, terms, now_s))
+}
+
 fn open_charges(transaction: &Transaction<'_>) -> Result<Vec<OpenCharge>, LedgerError> {
     let mut rows = transaction.prepare(
-        "SELECT charge, attempt, terms, plan, module FROM charges WHERE state = 'open'
-         ORDER BY charged_at_s, charge",
+        "SELECT charge, attempt, terms, plan, module, NOT EXISTS(
+           SELECT 1 FROM outbox WHERE outbox.charge = charges.charge AND delivered = 0)
+         FROM charges WHERE state = 'open' ORDER BY charged_at_s, charge",
     )?;
     let rows = rows.query_map([], |row| {
         Ok((
@@ -334,6 +364,7 @@ fn open_charges(transaction: &Transaction<'_>) -> Result<Vec<OpenCharge>, Ledger
                 terms: row.get(2)?,
                 plan: row.get(3)?,
                 module: row.get(4)?,
+                stays_home: row.get(5)?,
             },
         ))
     })?;

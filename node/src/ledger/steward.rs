@@ -1,6 +1,7 @@
 //! What the steward decided: grants and declines (signed), offers waiting for a decision, pause, the
 //! pinned agreement, lifetime caps. The command line writes here while the node runs; the node reads
-//! it anew at each admission and never caches a decision.
+//! decisions, pause and the pinned agreement anew at each charge and never caches one. Lifetime caps are
+//! journalled here alone: a node keeps to those of the node.toml that it was started with.
 
 use super::fault::LedgerError;
 use super::journal::{Entry, Head};
@@ -29,6 +30,8 @@ pub(crate) struct Standing {
     pub frozen: bool,
     /// The steward's signed decision, envelope bytes.
     pub grant: Option<Vec<u8>>,
+    /// The agreement the ledger is pinned to.
+    pub pinned: Option<Digest>,
     /// The latest second the ledger has seen.
     pub high_water_s: i64,
 }
@@ -258,13 +261,14 @@ impl Ledger {
     }
 
     /// Deletes the released bytes of a charge: nobody gets them again, and the same question is charged in
-    /// full. What was charged stays charged, and the journal keeps the hash of what was released.
+    /// full. What was charged stays charged, and the journal keeps the hash of what was released. The file's
+    /// pages are overwritten, and the write-ahead log that held them is emptied.
     ///
     /// # Errors
     /// [`LedgerError::NothingToPurge`], and [`LedgerError::StillWaiting`] before every request has its answer.
     pub fn purge(&self, charge: Digest, now_s: i64) -> Result<Head, LedgerError> {
         let id = charge.to_string();
-        self.write(|transaction| {
+        let head = self.write(|transaction| {
             let waiting: i64 = transaction.query_row(
                 "SELECT count(*) FROM outbox WHERE charge = ? AND delivered = 0",
                 [&id],
@@ -279,7 +283,14 @@ impl Ledger {
             set_meta(transaction, &purged_key(&id), "yes")?;
             raise_high_water(transaction, now_s)?;
             self.journal.append(transaction, &Entry::Purged { at_s: now_s, charge })
-        })
+        })?;
+        let is_busy: bool = self.read(|connection| {
+            Ok(connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?)
+        })?;
+        if is_busy {
+            tracing::warn!(%charge, "another process reads the ledger: its log file holds the purged bytes until all have stopped");
+        }
+        Ok(head)
     }
 
     /// Whether the node is paused.
@@ -378,6 +389,7 @@ pub(super) fn standing(connection: &Connection, analysis: Digest) -> Result<Stan
         paused: meta(connection, PAUSED_KEY)?.as_deref() == Some("yes"),
         frozen,
         grant,
+        pinned: pinned(connection)?,
         high_water_s: high_water_s(connection)?,
     })
 }

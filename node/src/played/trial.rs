@@ -37,23 +37,48 @@ pub struct ModuleTrial {
     pub out_of_stack: u64,
     /// For whom it returned what the interface does not allow.
     pub bad_returns: u64,
-    /// Where nobody ran out: fuel that is enough for each, though about half of it is not, unless it is the
-    /// least that is tried. Otherwise all that is declared.
+    /// The fuel that each of them had in the end.
     pub fuel: u64,
+    /// The same where it is enough for each, though about half of it is not, unless it is the least that is
+    /// tried. None where somebody ran out, or it ended well for nobody: then nothing is known to be enough.
+    pub fuel_enough: Option<u64>,
+    /// The most rows that one of them had.
+    pub rows: u64,
+    /// The most rows that anybody may have.
+    pub row_cap: u32,
 }
 
 impl ModuleTrial {
     /// With the persons of one more partner, who had so much fuel each.
-    fn and(self, counters: Counters, fuel: u64) -> Self {
-        Self {
+    fn and(self, counted: Counted, fuel: u64) -> Self {
+        let Counted { counters, rows, row_cap } = counted;
+        let sum = Self {
             persons: self.persons.saturating_add(counters.persons),
             trapped: self.trapped.saturating_add(counters.traps),
             out_of_fuel: self.out_of_fuel.saturating_add(counters.out_of_fuel),
             out_of_stack: self.out_of_stack.saturating_add(counters.stack_overflows),
             bad_returns: self.bad_returns.saturating_add(counters.bad_returns),
             fuel: self.fuel.max(fuel),
-        }
+            fuel_enough: None,
+            rows: self.rows.max(rows),
+            row_cap,
+        };
+        let is_enough = sum.out_of_fuel == 0 && sum.persons > sum.in_vain();
+        Self { fuel_enough: is_enough.then_some(sum.fuel), ..sum }
     }
+
+    /// Persons for whom it did not end well.
+    fn in_vain(&self) -> u64 {
+        let all = [self.trapped, self.out_of_fuel, self.out_of_stack, self.bad_returns];
+        all.into_iter().fold(0, u64::saturating_add)
+    }
+}
+
+/// What one try found.
+struct Counted {
+    counters: Counters,
+    rows: u64,
+    row_cap: u32,
 }
 
 impl PlayedNode<'_> {
@@ -88,16 +113,16 @@ impl PlayedNode<'_> {
             if let Contribute::Module(module) = &mut plan.contribute {
                 module.fuel_per_person = fuel;
             }
-            let counters = self.counted(&plan, wasm).await?;
-            if counters.out_of_fuel == 0 || fuel >= declared {
-                return Ok(so_far.and(counters, fuel));
+            let counted = self.counted(&plan, wasm).await?;
+            if counted.counters.out_of_fuel == 0 || fuel >= declared {
+                return Ok(so_far.and(counted, fuel));
             }
             fuel = fuel.saturating_mul(2).min(declared);
         }
     }
 
     /// What the module's worker counts over all persons; what they add up to is dropped.
-    async fn counted(&self, plan: &ContributionPlan, wasm: &[u8]) -> Result<Counters, Fault> {
+    async fn counted(&self, plan: &ContributionPlan, wasm: &[u8]) -> Result<Counted, Fault> {
         let (Contribute::Module(module), [table]) = (&plan.contribute, plan.tables.as_slice())
         else {
             return Err(Fault::PlanShape { what: "contributions" });
@@ -110,11 +135,41 @@ impl PlayedNode<'_> {
         let (wasm, workers) = (wasm.to_vec(), options.workers.clone());
         let mut rows = ModuleRows::start(plan, module, wasm, caps, workers).await?;
         let mut exact = Exact::zero(&plan.shape)?;
+        let mut most = 0;
         for mut blocks in scan(&self.tables.catalog, table, &options).await? {
             while let Some(block) = blocks.next().await? {
+                for person in block.persons() {
+                    most = most.max(person.len());
+                }
                 rows.add_block(&block, &mut exact).await?;
             }
         }
-        rows.finish_counted(&mut exact, &MadeUpPersons(())).await
+        let counters = rows.finish_counted(&mut exact, &MadeUpPersons(())).await?;
+        let row_cap = plan.row_cap;
+        let rows = u64::try_from(most).unwrap_or(u64::MAX).min(row_cap.into());
+        Ok(Counted { counters, rows, row_cap })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fuel_is_enough_where_nobody_ran_out_and_it_ended_well_for_somebody() {
+        let of = |persons: u64, traps: u64, out_of_fuel: u64| {
+            let counters = Counters { persons, traps, out_of_fuel, ..Counters::default() };
+            Counted { counters, rows: persons, row_cap: 8 }
+        };
+        let none = ModuleTrial::default();
+        assert_eq!(none.and(of(0, 0, 0), 5).fuel_enough, None);
+        assert_eq!(none.and(of(3, 3, 0), 5).fuel_enough, None);
+        assert_eq!(none.and(of(3, 0, 1), 5).fuel_enough, None);
+        let some = none.and(of(3, 2, 0), 5);
+        assert_eq!((some.fuel_enough, some.rows, some.row_cap), (Some(5), 3, 8));
+        // The next partner's persons may all be in vain, but may not run out.
+        let more = some.and(of(2, 2, 0), 9);
+        assert_eq!((more.fuel_enough, more.rows, more.fuel), (Some(9), 3, 9));
+        assert_eq!(more.and(of(1, 0, 1), 9).fuel_enough, None);
     }
 }

@@ -256,6 +256,10 @@ fn refusals_point_at_their_place_and_cost_nothing() {
     assert!(ask("rho = \"0.25\"", "rho = \"3\"").contains("lifetime_caps"));
     desk.good(&["pause"]);
     assert!(ask("fares", "fares").contains("pause --resume"));
+    // As a command leaves it that once ran under a clock far ahead.
+    let state = Ledger::open(&desk.path("state/ledger.sqlite")).unwrap();
+    state.note_time(4_000_000_000).unwrap();
+    assert!(ask("fares", "fares").contains("the ledger has seen a later time"));
     assert_eq!(desk.json(&["ledger", "show", "--json"])["accounts"], serde_json::json!([]));
 }
 
@@ -299,6 +303,10 @@ lanes = [{{ name = "people", value = {{ min = "0", max = "1" }} }}]
         for said in ["nothing was charged", words, &format!("(`{reason}`)")] {
             assert!(refused.contains(said), "`{said}` is missing in: {refused}");
         }
+        let output = desk.command(&["answer", "far.toml", "--yes", "--json"]);
+        assert_eq!(output.status.code(), Some(1));
+        let json: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(json["refused"]["kind"], reason, "{json}");
     }
     assert_eq!(desk.json(&["ledger", "show", "--json"])["accounts"], serde_json::json!([]));
 }

@@ -3,7 +3,9 @@
 
 use super::*;
 use cloister_dp::prf;
+use cloister_node::fixtures::EPOCH_S;
 use cloister_node::ledger::{LedgerError, Settled, Verdict};
+use cloister_terms::Digest;
 
 #[test]
 fn b20_a_crash_before_the_release_runs_once_more_under_the_same_charge() {
@@ -14,7 +16,7 @@ fn b20_a_crash_before_the_release_runs_once_more_under_the_same_charge() {
     let secret = prf(charge.prf_key(), 0, &[b"same?"]);
     drop(charge);
     let rig = rig.reopen();
-    let mut again = rig.ledger.recover(&mut SystemEntropy::new(), NOW_S).unwrap();
+    let mut again = rig.ledger.recover(&rig.terms, &mut SystemEntropy::new(), NOW_S).unwrap();
     assert_eq!(again.len(), 1);
     let again = again.remove(0);
     assert_eq!((again.id(), again.plan()), (id, &plan));
@@ -22,7 +24,7 @@ fn b20_a_crash_before_the_release_runs_once_more_under_the_same_charge() {
     assert_eq!(rig.spent(), epsilon("1"));
     let release = rig.release(again, 2);
     let rig = rig.reopen();
-    assert!(rig.ledger.recover(&mut SystemEntropy::new(), NOW_S).unwrap().is_empty());
+    assert!(rig.ledger.recover(&rig.terms, &mut SystemEntropy::new(), NOW_S).unwrap().is_empty());
     let delivery = rig.ledger.delivery(papers.request_digest()).unwrap().unwrap();
     assert_eq!(delivery.verdict, Verdict::Released(release));
     assert_eq!(rig.ledger.undelivered().unwrap(), [(id, NOW_S + 31)]);
@@ -37,9 +39,9 @@ fn b20_a_second_crash_withholds_and_freezes() {
     let papers = rig.federation.papers(&analysis, 1);
     drop(rig.fresh(&papers));
     let rig = rig.reopen();
-    drop(rig.ledger.recover(&mut SystemEntropy::new(), NOW_S).unwrap());
+    drop(rig.ledger.recover(&rig.terms, &mut SystemEntropy::new(), NOW_S).unwrap());
     let rig = rig.reopen();
-    assert!(rig.ledger.recover(&mut SystemEntropy::new(), NOW_S).unwrap().is_empty());
+    assert!(rig.ledger.recover(&rig.terms, &mut SystemEntropy::new(), NOW_S).unwrap().is_empty());
     let delivery = rig.ledger.delivery(papers.request_digest()).unwrap().unwrap();
     assert_eq!(delivery.verdict, Verdict::Withheld);
     assert_eq!(rig.refusal(&rig.federation.papers(&analysis, 2)), Refusal::Frozen);
@@ -53,9 +55,86 @@ fn b20_what_runs_again_is_what_was_charged() {
     let spare = rusqlite::Connection::open(rig.ledger.path()).unwrap();
     let other = "replace(plan, '\"group_cap\":2', '\"group_cap\":3')";
     assert_eq!(spare.execute(&format!("UPDATE charges SET plan = {other}"), []).unwrap(), 1);
-    assert!(rig.ledger.recover(&mut SystemEntropy::new(), NOW_S).unwrap().is_empty());
+    assert!(rig.ledger.recover(&rig.terms, &mut SystemEntropy::new(), NOW_S).unwrap().is_empty());
     let view = rig.ledger.view().unwrap();
     assert_eq!(view.charges[0].state, "withheld");
+}
+
+#[test]
+fn b20_what_would_no_longer_be_admitted_does_not_run_again() {
+    type Change<'a> = &'a dyn Fn(&mut Rig, &Envelope);
+    let left = |change: Change<'_>, now_s: i64| {
+        let mut rig = Rig::new();
+        let analysis = rig.granted(|_| ());
+        drop(rig.fresh(&rig.federation.papers(&analysis, 1)));
+        change(&mut rig, &analysis);
+        let rig = rig.reopen();
+        let open = rig.ledger.recover(&rig.terms, &mut SystemEntropy::new(), now_s).unwrap();
+        (open.len(), rig.ledger.view().unwrap().charges[0].state.clone())
+    };
+    let (runs, waits, ends) =
+        ((1, "open".to_owned()), (0, "open".to_owned()), (0, "withheld".to_owned()));
+    let pinned: Change<'_> = &|rig, _| rig.ledger.pin(rig.federation.digest, NOW_S).unwrap();
+    assert_eq!(left(pinned, NOW_S), runs);
+    let declined: Change<'_> = &|rig, analysis| {
+        let decline = rig.federation.decision("north", analysis, cloister_terms::Verdict::Reject);
+        rig.ledger.decide(&decline.open().unwrap(), NOW_S).unwrap();
+    };
+    assert_eq!(left(declined, NOW_S), ends);
+    let other_pinned: Change<'_> = &|rig, _| rig.ledger.pin(Digest::new([9; 32]), NOW_S).unwrap();
+    assert_eq!(left(other_pinned, NOW_S), ends);
+    let other_file: Change<'_> = &|rig, _| {
+        let other = Federation::with(|agreement| agreement.charter = "Another.".to_owned());
+        rig.terms = other.terms("north", generous(), 30_000);
+    };
+    assert_eq!(left(other_file, NOW_S), ends);
+    let paused: Change<'_> = &|rig, _| {
+        rig.ledger.set_paused(true, NOW_S).unwrap();
+    };
+    assert_eq!(left(paused, NOW_S), waits);
+    // Grant: until the last second that a slot of 30 s leaves.
+    let over_s = NOW_S + 100 * EPOCH_S - 30;
+    assert_eq!(left(pinned, over_s - 1), runs);
+    assert_eq!(left(pinned, over_s), ends);
+    // A clock that is behind says nothing of dates.
+    assert_eq!(left(pinned, NOW_S - 121), waits);
+}
+
+#[test]
+fn b20_what_stays_at_home_is_not_a_starting_nodes_to_run() {
+    let rig = Rig::new();
+    drop(rig.fresh(&rig.federation.papers(&rig.granted(|_| ()), 1)));
+    // As a question of the steward's own lies there: nothing waits to be sent.
+    let spare = rusqlite::Connection::open(rig.ledger.path()).unwrap();
+    assert_eq!(spare.execute("UPDATE outbox SET delivered = 1", []).unwrap(), 1);
+    for _ in 0..3 {
+        let open = rig.ledger.recover(&rig.terms, &mut SystemEntropy::new(), NOW_S).unwrap();
+        assert!(open.is_empty());
+    }
+    assert_eq!(rig.ledger.view().unwrap().charges[0].state, "open", "nor is an attempt counted");
+}
+
+#[test]
+fn a_ledger_that_is_gone_is_never_made_anew() {
+    let rig = Rig::new();
+    rig.release(rig.fresh(&rig.federation.papers(&rig.granted(|_| ()), 1)), 1);
+    let path = rig.ledger.path().to_owned();
+    drop(rig.ledger);
+    // One from before there were markers gets its own.
+    let marker = path.with_extension("made");
+    std::fs::remove_file(&marker).unwrap();
+    drop(Ledger::open(&path).unwrap());
+    assert!(marker.exists());
+    let kept = std::fs::read(&path).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    let gone = Ledger::open(&path);
+    assert!(matches!(gone, Err(LedgerError::Missing { .. })), "{gone:?}");
+    assert!(!path.exists());
+    std::fs::write(&path, b"").unwrap();
+    let empty = Ledger::open(&path);
+    assert!(matches!(empty, Err(LedgerError::Missing { .. })), "{empty:?}");
+    std::fs::write(&path, kept).unwrap();
+    assert_eq!(Ledger::open(&path).unwrap().view().unwrap().accounts.len(), 4);
 }
 
 #[test]
@@ -109,7 +188,7 @@ fn a_disk_that_is_full_at_the_release_sends_nothing_and_keeps_the_charge() {
         assert_eq!(rig.ledger.withhold(id, NOW_S).unwrap(), Settled::Withheld);
     }
     let rig = rig.reopen();
-    assert!(rig.ledger.recover(&mut SystemEntropy::new(), NOW_S).unwrap().is_empty());
+    assert!(rig.ledger.recover(&rig.terms, &mut SystemEntropy::new(), NOW_S).unwrap().is_empty());
     let delivery = rig.ledger.delivery(papers.request_digest()).unwrap().unwrap();
     assert_eq!(delivery.verdict, Verdict::Withheld);
     assert_eq!(rig.ledger.head().unwrap().size, head.size + 1, "one verdict");
@@ -126,7 +205,7 @@ fn a_commit_of_unknown_outcome_counts_as_charged() {
     assert_eq!(rig.charge(&papers).unwrap_err(), Refusal::Replay);
     let rig = rig.reopen();
     assert_eq!(rig.spent(), epsilon("1"));
-    assert_eq!(rig.ledger.recover(&mut SystemEntropy::new(), NOW_S).unwrap().len(), 1);
+    assert_eq!(rig.ledger.recover(&rig.terms, &mut SystemEntropy::new(), NOW_S).unwrap().len(), 1);
 }
 
 #[test]

@@ -205,7 +205,19 @@ async fn diagnostics_close_the_keys_that_are_shown() {
 async fn persons_on_whom_a_module_gives_up_are_counted() {
     // Traps on 66, in the way the next row says; gives one pair to anybody else.
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/evil/trap_if_bob.wat");
-    let wasm = wat::parse_file(path).unwrap();
+    let text = std::fs::read_to_string(path).unwrap();
+    // The same, giving a float: the bits of 1.0 instead of 1.
+    let float = format!("(call $one (i64.const {}))", 1f64.to_bits());
+    let of_floats = text.replace("(call $one (i64.const 1))", &float);
+    assert_ne!(of_floats, text);
+    // The same, giving a second pair of the same place, of 0: not the short way of few distinct outputs.
+    let (one, two) = ("$value))\n    (i32.const 1)", "$value))\n    (i32.const 2)");
+    let mut modules = Vec::new();
+    for (numbers, text) in [("int", text), ("float", of_floats)] {
+        assert!(text.contains(one));
+        modules.push((numbers, wat::parse_str(text.replace(one, two)).unwrap()));
+        modules.push((numbers, wat::parse_str(text).unwrap()));
+    }
     let (mut rows, mut draws) = (Vec::new(), Draws(8));
     let (mut expected, persons) = ([0i128; 4], 70i64);
     for rider in 0..persons {
@@ -228,12 +240,15 @@ async fn persons_on_whom_a_module_gives_up_are_counted() {
     assert!(expected[0] > 10 && expected[3] > 10);
     let world = World::new(&rows, 2, 6);
     let cells = serde_json::json!([{ "int": "0" }, { "int": "1" }]);
-    for (range, clipped) in [(("0", "1"), 0), (("-1", "0"), expected[0])] {
+    let ranges = [(("0", "1"), 0), (("-1", "0"), expected[0])];
+    for ((numbers, wasm), (range, clipped)) in
+        modules.iter().flat_map(|module| ranges.map(|range| (module, range)))
+    {
         let body = serde_json::json!({ "module": {
-            "sha256": sha256(&wasm), "rows": "SELECT n FROM trips",
+            "sha256": sha256(wasm), "rows": "SELECT n FROM trips",
             "keys": [{ "name": "cell", "values": cells }],
             "lanes": [{ "name": "people", "value": { "min": range.0, "max": range.1 } }],
-            "numbers": "int", "outputs": "sparse",
+            "numbers": numbers, "outputs": "sparse",
             "fuel_per_person": 100_000 } });
         let body: Body = serde_json::from_value(body).unwrap();
         let plan = told(&world.dictionary, &body, (4, 2), None);
@@ -243,7 +258,7 @@ async fn persons_on_whom_a_module_gives_up_are_counted() {
             let options = MeasureOptions { person_limits, ..options(partitions, batch_rows) };
             let paid = charge(&plan, Some(wasm.clone()), 5);
             let (_, found) = measured(&world, &paid, &options).await;
-            assert_eq!(found, expected, "{partitions} {batch_rows} {range:?}");
+            assert_eq!(found, expected, "{numbers} {partitions} {batch_rows} {range:?}");
         }
     }
 }

@@ -413,7 +413,7 @@ fn a17_killed_while_a_hundred_contend_never_passes_the_cap() {
         // What was told is on disk; what is on disk may not have been told.
         assert!(told <= charged && charged <= AFFORDED, "{told} told, {charged} on disk");
         assert_eq!(rig.spent(), epsilon(&charged.to_string()));
-        let open = rig.ledger.recover(&mut SystemEntropy::new(), NOW_S).unwrap();
+        let open = rig.ledger.recover(&rig.terms, &mut SystemEntropy::new(), NOW_S).unwrap();
         assert_eq!(open.len(), charged, "each is run once more");
         assert_eq!(rig.spent(), epsilon(&charged.to_string()));
         // Asked again, all of them: what was charged is a replay, the rest fits or does not.

@@ -97,6 +97,25 @@ fn a18_a_repeat_passes_the_whole_gate_again() {
 }
 
 #[test]
+fn a_node_charges_nothing_once_another_agreement_is_pinned() {
+    let rig = Rig::new();
+    let papers = rig.federation.papers(&rig.granted(|_| ()), 1);
+    rig.ledger.pin(cloister_terms::Digest::new([9; 32]), NOW_S).unwrap();
+    assert_eq!(rig.charge(&papers).unwrap_err(), Refusal::UnknownAgreement);
+    assert_eq!(rig.spent(), Cost::ZERO);
+    rig.ledger.pin(rig.federation.digest, NOW_S).unwrap();
+    rig.fresh(&papers);
+}
+
+/// Whether a file of the folder holds these bytes.
+fn lies_in(folder: &std::path::Path, part: &[u8]) -> bool {
+    std::fs::read_dir(folder).unwrap().any(|file| {
+        let bytes = std::fs::read(file.unwrap().path()).unwrap();
+        bytes.windows(part.len()).any(|found| found == part)
+    })
+}
+
+#[test]
 fn a18_a_purged_answer_is_gone_and_its_question_is_charged_in_full() {
     let rig = Rig::new();
     let analysis = rig.granted(|a| a.max_runs = 2);
@@ -110,7 +129,12 @@ fn a18_a_purged_answer_is_gone_and_its_question_is_charged_in_full() {
     assert!(matches!(waits, Err(LedgerError::StillWaiting { waiting: 1, .. })), "{waits:?}");
     assert_eq!(answer(&rig, &first).unwrap(), release.bytes(), "and is kept");
     rig.ledger.delivered(first.request_digest()).unwrap();
+    // From the middle on: other documents begin alike.
+    let part = release.bytes().iter().copied().skip(release.bytes().len() / 2).take(48);
+    let part: Vec<u8> = part.collect();
+    assert!(lies_in(rig.folder.path(), &part));
     rig.ledger.purge(id.digest(), NOW_S).unwrap();
+    assert!(!lies_in(rig.folder.path(), &part), "the bytes are gone from every file");
     assert!(nothing(rig.ledger.purge(id.digest(), NOW_S)), "once is enough");
     assert_eq!(answer(&rig, &first), None);
     // What was charged stays so, also for a ledger that is proved anew.

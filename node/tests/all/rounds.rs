@@ -138,7 +138,7 @@ fn a_second_round_that_a_crash_cut_short_runs_again_with_its_keys() {
     let (id, plan) = (charge.id(), charge.plan().clone());
     drop(charge);
     let rig = rig.reopen();
-    let open = rig.ledger.recover(&mut SystemEntropy::new(), NOW_S).unwrap();
+    let open = rig.ledger.recover(&rig.terms, &mut SystemEntropy::new(), NOW_S).unwrap();
     let [again] = <[Charge; 1]>::try_from(open).unwrap();
     assert_eq!((again.id(), again.plan()), (id, &plan));
 }
@@ -242,7 +242,7 @@ fn more_keys_than_a_release_can_answer_are_refused_before_anything_is_charged() 
     });
     let lanes = analysis.open::<Analysis>().unwrap().document().shape.lanes.len() as i64;
     let papers = rig.federation.papers(&analysis, 1);
-    let most = cloister_terms::limits::PRIVATE_VALUES_MAX as i64 / lanes;
+    let most = cloister_terms::limits::VECTOR_MAX as i64 / lanes;
     assert!((10_000..20_000).contains(&most), "{most}");
     let of = |count: i64, nonce| {
         let km: Vec<i64> = (0..count).collect();

@@ -75,7 +75,7 @@ macro_rules! column {
 }
 
 column! {
-    /// Integers, timestamps (microseconds UTC) or booleans (0 or 1).
+    /// Integers or timestamps (microseconds UTC).
     Int = 1, i64, word => Some(word as i64)
 }
 column! {
@@ -83,7 +83,7 @@ column! {
     Float = 2, f64, word => Some(f64::from_bits(word))
 }
 column! {
-    /// Index into a public text domain; a word that is no index counts as no value.
+    /// Index into a public domain, of text or of booleans; a word that is no index counts as no value.
     Code = 3, u32, word => u32::try_from(word).ok()
 }
 

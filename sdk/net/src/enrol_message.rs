@@ -71,7 +71,7 @@ pub(crate) fn decode_answer(bytes: &[u8]) -> Option<Answer> {
     }
 }
 
-const REFUSALS: [EnrolRefusal; 7] = [
+const REFUSALS: [EnrolRefusal; 8] = [
     EnrolRefusal::Token(TokenRefusal::Unknown),
     EnrolRefusal::Token(TokenRefusal::Reused),
     EnrolRefusal::Token(TokenRefusal::Expired),
@@ -79,6 +79,7 @@ const REFUSALS: [EnrolRefusal; 7] = [
     EnrolRefusal::Token(TokenRefusal::WrongRole),
     EnrolRefusal::BadRequest,
     EnrolRefusal::Unavailable,
+    EnrolRefusal::Token(TokenRefusal::NameTaken),
 ];
 
 fn refusal_code(refusal: EnrolRefusal) -> u8 {
@@ -90,6 +91,7 @@ fn refusal_code(refusal: EnrolRefusal) -> u8 {
         EnrolRefusal::Token(TokenRefusal::WrongRole) => 5,
         EnrolRefusal::BadRequest => 6,
         EnrolRefusal::Unavailable => 7,
+        EnrolRefusal::Token(TokenRefusal::NameTaken) => 8,
     }
 }
 
@@ -146,7 +148,7 @@ mod tests {
             assert_eq!(decode_answer(&encode_answer(&answer)), Some(answer));
         }
         assert_eq!(decode_answer(&encode_answer(&Ok(vec![1, 2]))), Some(Ok(vec![1, 2])));
-        for bad in [&[][..], &[0], &[8], &[255], &[1, 0]] {
+        for bad in [&[][..], &[0], &[9], &[255], &[1, 0]] {
             assert_eq!(decode_answer(bad), None, "{bad:?}");
         }
     }

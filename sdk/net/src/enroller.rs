@@ -17,7 +17,7 @@ use crate::{
     },
     server::BindError,
     tls,
-    token::{EnrolRefusal, Issued, SecretHash, TokenStore},
+    token::{EnrolRefusal, Issued, SecretHash, TokenRefusal, TokenStore},
 };
 use quinn::{Endpoint, Incoming};
 use std::{net::SocketAddr, sync::Arc};
@@ -104,15 +104,25 @@ impl Desk {
         let Ok((send, mut recv)) = quic.accept_bi().await else {
             return;
         };
-        let answer = match read_request(&mut recv).await {
-            Some(bytes) => self.clone().decide_apart(bytes).await,
+        let request = read_request(&mut recv).await.and_then(|bytes| Request::decode(&bytes));
+        let was_read = request.is_some();
+        let answer = match request {
+            Some(request) => self.clone().decide_apart(request).await,
             None => Err(EnrolRefusal::BadRequest),
         };
         if let Err(refusal) = answer {
             tracing::warn!(%from, %refusal, "enrolment refused");
             let desk = self.clone();
+            let is_stranger = !was_read || refusal == EnrolRefusal::Token(TokenRefusal::Unknown);
+            let tell = move || {
+                if is_stranger {
+                    desk.tokens.refused_stranger(from, refusal);
+                } else {
+                    desk.tokens.refused(from, refusal);
+                }
+            };
             // The store may block; its alert must be out before the refusal is.
-            let _ = tokio::task::spawn_blocking(move || desk.tokens.refused(from, refusal)).await;
+            let _ = tokio::task::spawn_blocking(tell).await;
         }
         if send_answer(send, &answer).await.is_some() {
             // The joiner closes when it has read; until then the answer must stay in flight.
@@ -121,13 +131,10 @@ impl Desk {
     }
 
     /// Runs the decision on a thread that may block.
-    async fn decide_apart(self: Arc<Self>, bytes: Vec<u8>) -> Answer {
-        tokio::task::spawn_blocking(move || {
-            let request = Request::decode(&bytes).ok_or(EnrolRefusal::BadRequest)?;
-            self.decide(&request)
-        })
-        .await
-        .unwrap_or(Err(EnrolRefusal::Unavailable))
+    async fn decide_apart(self: Arc<Self>, request: Request) -> Answer {
+        tokio::task::spawn_blocking(move || self.decide(&request))
+            .await
+            .unwrap_or(Err(EnrolRefusal::Unavailable))
     }
 
     /// The token first: nobody without one gets bytes into the certificate parser.

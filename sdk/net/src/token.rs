@@ -67,6 +67,11 @@ pub enum TokenRefusal {
     /// It was made for another role.
     #[error("join token was made for another role: use that role, or ask for a new one")]
     WrongRole,
+    /// Its name was enrolled since.
+    #[error(
+        "join token's name is enrolled already: if not by you, tell the operator at once, who can revoke it"
+    )]
+    NameTaken,
 }
 
 /// Why an enrolment is refused: the closed set that crosses the network.
@@ -133,6 +138,12 @@ pub trait TokenStore: Send + Sync + 'static {
 
     /// An enrolment was refused: raise an alert. `from` is what the network says.
     fn refused(&self, from: SocketAddr, refusal: EnrolRefusal);
+
+    /// As [`TokenStore::refused`], where no token of this store was shown. Anybody can bring that about
+    /// at will: a store may keep a count in place of one alert each.
+    fn refused_stranger(&self, from: SocketAddr, refusal: EnrolRefusal) {
+        self.refused(from, refusal);
+    }
 }
 
 /// The rule for a token that the store holds (one that it does not hold is

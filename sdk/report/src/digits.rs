@@ -11,8 +11,10 @@ const EXACT_DIGITS: i32 = 6;
 const PLAIN_MAX: f64 = 1e15;
 /// Finest decimal place shown.
 const PLACE_MIN: i32 = -12;
-/// A quotient this close to a whole number is that number.
+/// A quotient this close to a whole number is that number: relative to itself, as its own error is.
 const WHOLE_WITHIN: f64 = 1e-9;
+/// But no further off than this: to a large quotient every number would be close, and no end would round outward.
+const WHOLE_WITHIN_MAX: f64 = 1e-3;
 
 /// An estimate's four numbers, as shown.
 pub(crate) struct Shown {
@@ -87,7 +89,8 @@ fn at_place(number: f64, place: i32, round: fn(f64) -> f64) -> String {
     let scale = 10f64.powi(place.abs());
     let quotient = if place >= 0 { number / scale } else { number * scale };
     let near = quotient.round();
-    let is_whole = (quotient - near).abs() <= WHOLE_WITHIN * quotient.abs().max(1.0);
+    let within = (WHOLE_WITHIN * quotient.abs().max(1.0)).min(WHOLE_WITHIN_MAX);
+    let is_whole = (quotient - near).abs() <= within;
     let rounded = if is_whole { near } else { round(quotient) };
     let shown = if place >= 0 { rounded * scale } else { rounded / scale };
     let decimals = usize::try_from(-place).unwrap_or(0);
@@ -140,6 +143,15 @@ mod tests {
         assert_eq!(shown(0.0, 0.0, false), "0 ± 0 (0 to 0)");
         assert_eq!(shown(1.0 / 3.0, 0.0, false).split(' ').next(), Some("0.333333"));
         assert_eq!(shown(1e38, 1e30, true), "1.000e38 ± 1.000e30 (1.000e38 to 1.000e38)");
+        // Ends round outward however large they are.
+        assert_eq!(
+            shown(1_200_000_000.6, 50.0, true),
+            "1,200,000,001 ± 50 (1,199,999,950 to 1,200,000,051)"
+        );
+        assert_eq!(
+            shown(-1_200_000_000.6, 50.0, true),
+            "-1,200,000,001 ± 50 (-1,200,000,051 to -1,199,999,950)"
+        );
         // Rounded by the question: no finer than it asks.
         assert_eq!(shown_to(17.3, 0.2, Some(-1)), "17.3 ± 0.2 (17.1 to 17.5)");
         assert_eq!(shown_to(17.3, 0.0, Some(-1)), "17.3 ± 0.0 (17.3 to 17.3)");

@@ -13,7 +13,7 @@ const BATCH_HEAD_BYTES: usize = 64;
 /// One column: the rows of one person, or of several one after the other, each in canonical order.
 #[derive(Clone, Copy, Debug)]
 pub enum ColumnData<'a> {
-    /// Integers, timestamps (microseconds UTC), booleans (0 or 1).
+    /// Integers, timestamps (microseconds UTC).
     Int {
         /// One value a row.
         values: &'a [i64],
@@ -27,7 +27,7 @@ pub enum ColumnData<'a> {
         /// False: the row has no value here.
         valid: &'a [bool],
     },
-    /// Indices into a public text domain.
+    /// Indices into a public domain, of text or of booleans.
     Code {
         /// One value a row.
         values: &'a [i64],

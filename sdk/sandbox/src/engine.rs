@@ -150,13 +150,17 @@ pub enum CompileError {
     BuffersOverlap,
     /// The input buffer is not what this shape needs: the module was built for other rows or columns.
     #[error(
-        "the input buffer has {found} bytes, row cap and columns make {want}: build the module for the same row cap and columns"
+        "the input buffer has {found} bytes, row cap and columns make {want}: this analysis gives {columns} columns of at most {row_cap} rows (the smaller of its `row_cap` and the dictionary's); build the module for these"
     )]
     InputSize {
         /// The module's.
         found: usize,
         /// The shape's.
         want: usize,
+        /// The shape's columns.
+        columns: usize,
+        /// The shape's row cap.
+        row_cap: u32,
     },
     /// The output buffer is not what values in order make: the module was built for other keys or lanes.
     #[error(
@@ -341,7 +345,13 @@ impl Compiled {
     pub(crate) fn buffers(&self, shape: &Shape) -> Result<(Buffer, Buffer), CompileError> {
         let want = shape.input_bytes();
         if self.input.bytes != want {
-            return Err(CompileError::InputSize { found: self.input.bytes, want });
+            let (columns, row_cap) = (shape.columns().len(), shape.row_cap());
+            return Err(CompileError::InputSize {
+                found: self.input.bytes,
+                want,
+                columns,
+                row_cap,
+            });
         }
         let (found, want) = (self.output.bytes, shape.output_bytes());
         match shape.layout() {

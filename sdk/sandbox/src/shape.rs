@@ -15,11 +15,11 @@ const FNV_PRIME: u32 = 0x0100_0193;
 /// What the 8-byte values of a column are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ColumnKind {
-    /// i64: integers, timestamps (microseconds UTC), booleans (0 or 1).
+    /// i64: integers, timestamps (microseconds UTC).
     Int,
     /// f64, with one NaN and one zero.
     Float,
-    /// i64 index into a public text domain.
+    /// i64 index into a public domain, of text or of booleans.
     Code,
 }
 

@@ -319,7 +319,9 @@ fn show(progress: &RunProgress, request: Digest, json: bool) {
 
 fn words(state: &NodeState) -> String {
     match state {
-        NodeState::Away => "not connected; the request waits for it".into(),
+        NodeState::Away => {
+            "not connected; it gets the request if it connects within two minutes of it".into()
+        }
         NodeState::Sent => "has the request".into(),
         NodeState::Admitted => "has admitted it; its release comes at its slot".into(),
         NodeState::Released => "released".into(),

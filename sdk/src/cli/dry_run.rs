@@ -104,15 +104,59 @@ fn heading(answer: &MockAnswer, round: &MockRound, verbose: bool) -> String {
 
 /// How the module fared: of made-up people it may be told.
 fn fared(trial: &ModuleTrial) -> [String; 2] {
-    let ModuleTrial { persons, trapped, out_of_fuel, out_of_stack, bad_returns, fuel } = trial;
+    let ModuleTrial { persons, trapped, out_of_fuel, out_of_stack, bad_returns, .. } = trial;
     let fared = format!(
         "The module was called for {persons} people. {trapped} trapped, {out_of_fuel} ran out of fuel, {out_of_stack} out of stack, {bad_returns} gave what the interface does not allow: such people add nothing."
     );
-    let enough = match out_of_fuel {
-        0 => format!("A `fuel_per_person` of {fuel} is enough for each of them."),
-        _ => format!(
+    [fared, fuel(trial)]
+}
+
+/// What fuel to declare, as far as the trial can say.
+fn fuel(trial: &ModuleTrial) -> String {
+    let ModuleTrial { fuel, rows, row_cap, .. } = trial;
+    match trial.fuel_enough {
+        None if trial.out_of_fuel > 0 => format!(
             "A `fuel_per_person` of {fuel} is too little: declare more, or have the module do less."
         ),
-    };
-    [fared, enough]
+        None => {
+            "It ended well for nobody, so no `fuel_per_person` can be recommended: mend the module, or have its `rows` keep more."
+                .to_owned()
+        }
+        Some(enough) => {
+            let said = format!(
+                "A `fuel_per_person` of {enough} is enough for each of them, who have at most {rows} rows each."
+            );
+            if *rows >= u64::from(*row_cap) {
+                return said;
+            }
+            format!("{said} Somebody may have as many as {row_cap}: declare more in proportion.")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fuel_is_recommended_for_as_many_rows_as_were_tried_and_only_where_it_ended_well() {
+        let good = ModuleTrial {
+            persons: 9,
+            trapped: 8,
+            fuel: 700,
+            fuel_enough: Some(700),
+            rows: 30,
+            row_cap: 30,
+            ..ModuleTrial::default()
+        };
+        let all =
+            "A `fuel_per_person` of 700 is enough for each of them, who have at most 30 rows each.";
+        assert_eq!(fuel(&good), all);
+        let more = format!("{all} Somebody may have as many as 64: declare more in proportion.");
+        assert_eq!(fuel(&ModuleTrial { row_cap: 64, ..good }), more);
+        let nobody = fuel(&ModuleTrial { trapped: 9, fuel_enough: None, ..good });
+        assert!(nobody.contains("ended well for nobody") && !nobody.contains("700"), "{nobody}");
+        let short = fuel(&ModuleTrial { out_of_fuel: 1, fuel_enough: None, ..good });
+        assert!(short.contains("700 is too little: declare more"), "{short}");
+    }
 }

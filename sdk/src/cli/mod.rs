@@ -161,6 +161,10 @@ pub(crate) enum CliError {
     )]
     StillRunning(cloister_terms::Name),
     #[error(
+        "no proof was written: this run of `{0}` is still under way, and more partners may answer; ask again when it is done, which `cloister status {0} --watch` shows of the latest run"
+    )]
+    UnderWay(cloister_terms::Name),
+    #[error(
         "no partner shows any group, so nothing is left to ask: expect more people a group, or spend more"
     )]
     NoGroups,

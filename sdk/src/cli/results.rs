@@ -5,8 +5,9 @@ use crate::answer::{Answer, answer_of, verify_bundle};
 use crate::client::{Client, ClientError};
 use clap::Args;
 use cloister_report::TextOptions;
-use cloister_wire::message::{FromPerson, ToPerson};
-use std::path::PathBuf;
+use cloister_terms::Name;
+use cloister_wire::message::{FromPerson, NodeState, RunProgress, ToPerson};
+use std::path::{Path, PathBuf};
 
 #[derive(Args)]
 pub(super) struct ResultsArguments {
@@ -56,18 +57,30 @@ pub(super) async fn results(
     person: &PersonArguments,
     arguments: &ResultsArguments,
 ) -> Result<(), CliError> {
-    let answer = connected(person, async |client| fetch(client, arguments).await).await?;
+    let (answer, progress) =
+        connected(person, async |client| fetch(client, arguments).await).await?;
     if let Some(path) = &arguments.bundle {
-        write(path, &answer.bundle()?.to_bytes())?;
+        save(path, &answer, &progress)?;
         tell!(
             "answer and proof written to {}; anyone can check it with `cloister verify`",
             path.display()
         );
     }
-    print(&answer, arguments)
+    print(&answer, &progress, arguments)
 }
 
-async fn fetch(client: &Client, arguments: &ResultsArguments) -> Result<Answer, CliError> {
+/// Writes the proof of a run that is done: another would name partners as missing who answer later.
+fn save(path: &Path, answer: &Answer, progress: &RunProgress) -> Result<(), CliError> {
+    if !progress.done {
+        return Err(CliError::UnderWay(answer.analysis.document().name.clone()));
+    }
+    write(path, &answer.bundle()?.to_bytes())
+}
+
+async fn fetch(
+    client: &Client,
+    arguments: &ResultsArguments,
+) -> Result<(Answer, RunProgress), CliError> {
     let line = client.analysis(&arguments.analysis).await?;
     let run = match arguments.run {
         None => line.runs.last(),
@@ -80,10 +93,14 @@ async fn fetch(client: &Client, arguments: &ResultsArguments) -> Result<Answer, 
     let ToPerson::Results(file) = client.ask(&FromPerson::Results { request }).await? else {
         return Err(ClientError::Unexpected.into());
     };
-    Ok(answer_of(&file)?)
+    Ok((answer_of(&file)?, file.progress))
 }
 
-fn print(answer: &Answer, arguments: &ResultsArguments) -> Result<(), CliError> {
+fn print(
+    answer: &Answer,
+    progress: &RunProgress,
+    arguments: &ResultsArguments,
+) -> Result<(), CliError> {
     // The proof holds the figures as released: adjustments are made anew by whoever wants them.
     let report = answer.report_with(&arguments.adjusting.options()?)?;
     if arguments.json {
@@ -114,11 +131,27 @@ fn print(answer: &Answer, arguments: &ResultsArguments) -> Result<(), CliError> 
             analysis.name
         );
     }
-    if !answer.missing.is_empty() {
-        let missing: Vec<_> = answer.missing.iter().map(ToString::to_string).collect();
-        tell!("PARTIAL: {} did not answer", missing.join(", "));
+    for line in missing_text(&answer.missing, progress) {
+        tell!("{line}");
     }
     Ok(())
+}
+
+/// Who is not behind the answer: those who may yet be, and those who will not.
+fn missing_text(missing: &[Name], progress: &RunProgress) -> Vec<String> {
+    let may_answer = |node: &&Name| {
+        let is_open = |state: &NodeState| {
+            matches!(state, NodeState::Away | NodeState::Sent | NodeState::Admitted)
+        };
+        !progress.done && progress.nodes.iter().any(|(of, state)| of == *node && is_open(state))
+    };
+    let (later, never): (Vec<&Name>, Vec<&Name>) = missing.iter().partition(may_answer);
+    let told = |nodes: Vec<&Name>, before: &str, after: &str| {
+        let names: Vec<_> = nodes.into_iter().map(ToString::to_string).collect();
+        (!names.is_empty()).then(|| format!("{before}: {} {after}", names.join(", ")))
+    };
+    let later = told(later, "still under way", "may yet answer");
+    later.into_iter().chain(told(never, "PARTIAL", "did not answer")).collect()
 }
 
 pub(super) fn verify(arguments: &VerifyArguments) -> Result<(), CliError> {
@@ -143,4 +176,28 @@ pub(super) fn verify(arguments: &VerifyArguments) -> Result<(), CliError> {
     say!("the proof holds: every signature, every link, and the answer itself");
     out(&crate::words::proof(&answer, arguments.verbose));
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_may_yet_answer_is_not_told_as_missing() {
+        let name = |text: &str| text.parse::<Name>().unwrap();
+        let nodes = [
+            ("east", NodeState::Released),
+            ("north", NodeState::Sent),
+            ("south", NodeState::Withheld),
+            ("west", NodeState::Away),
+        ];
+        let nodes = nodes.map(|(node, state)| (name(node), state)).to_vec();
+        let missing = ["north", "south", "west"].map(name);
+        let told = |done| missing_text(&missing, &RunProgress { nodes: nodes.clone(), done });
+        let under_way =
+            ["still under way: north, west may yet answer", "PARTIAL: south did not answer"];
+        assert_eq!(told(false), under_way);
+        assert_eq!(told(true), ["PARTIAL: north, south, west did not answer"]);
+        assert!(missing_text(&[], &RunProgress { nodes: vec![], done: true }).is_empty());
+    }
 }

@@ -1,12 +1,16 @@
 //! `review list | show | approve | reject`.
 
-use super::{CliError, PersonArguments, connected, now_s};
+use super::{CliError, PersonArguments, connected, now_s, write};
 use crate::client::{Client, ClientError};
 use clap::{Args, Subcommand};
 use cloister_terms::approval::Bound;
-use cloister_terms::{Act, Agreement, Analysis, Approval, DOCUMENT_VERSION, Verdict, check_dates};
+use cloister_terms::{
+    Act, Agreement, Analysis, Approval, Body, DOCUMENT_VERSION, Verdict, check_dates,
+};
+use cloister_wire::ProofError;
 use cloister_wire::dsse::{Envelope, Opened};
 use cloister_wire::message::{FromPerson, ToPerson};
+use std::path::PathBuf;
 
 #[derive(Subcommand)]
 pub(super) enum ReviewCommand {
@@ -23,6 +27,9 @@ pub(super) enum ReviewCommand {
         /// Show the exact cost too.
         #[arg(long)]
         verbose: bool,
+        /// Write its module's bytes, checked against the digest, to this file.
+        #[arg(long, value_name = "FILE")]
+        save_module: Option<PathBuf>,
     },
     /// Approve it.
     Approve(VoteArguments),
@@ -53,15 +60,22 @@ async fn act(
 ) -> Result<(), CliError> {
     match command {
         ReviewCommand::List { json } => list(client, *json).await,
-        ReviewCommand::Show { analysis, verbose } => {
-            let Fetched { analysis, decisions, .. } = fetch(client, analysis).await?;
+        ReviewCommand::Show { analysis, verbose, save_module } => {
+            let Fetched { analysis, decisions, module, .. } = fetch(client, analysis).await?;
             say!("digest         {}", analysis.digest());
             super::out(&crate::words::analysis(analysis.document(), *verbose));
             for (node, granted) in decisions {
                 let word = if granted { "granted" } else { "declined" };
                 say!("partner        {node} has {word} it");
             }
-            Ok(())
+            match (save_module, module) {
+                (Some(file), Some(wasm)) => write(file, &wasm),
+                (Some(_), None) => {
+                    tell!("it has no module, so no file was written");
+                    Ok(())
+                }
+                (None, _) => Ok(()),
+            }
         }
         ReviewCommand::Approve(vote) => cast(person, client, vote, Verdict::Approve).await,
         ReviewCommand::Reject(vote) => cast(person, client, vote, Verdict::Reject).await,
@@ -93,10 +107,11 @@ async fn list(client: &Client, json: bool) -> Result<(), CliError> {
     Ok(())
 }
 
-/// An analysis with what it stands under, and what stewards decided.
+/// An analysis with what it stands under, its module's bytes, and what stewards decided.
 struct Fetched {
     agreement: Opened<Agreement>,
     analysis: Opened<Analysis>,
+    module: Option<Vec<u8>>,
     decisions: Vec<(cloister_terms::Name, bool)>,
 }
 
@@ -112,7 +127,19 @@ async fn fetch(client: &Client, wanted: &str) -> Result<Fetched, CliError> {
         cloister_wire::proof::open_analysis(&agreement, &Envelope::parse(&file.analysis)?)?;
     // A reviewer signs what nodes will run: the plan must be what this text plans to.
     crate::answer::check_plan(agreement.document(), analysis.document())?;
-    Ok(Fetched { agreement, analysis, decisions: file.decisions })
+    check_module(&analysis.document().body, file.module.as_deref())?;
+    Ok(Fetched { agreement, analysis, module: file.module, decisions: file.decisions })
+}
+
+/// A module is approved by its digest, so the bytes that came must be the ones it names.
+fn check_module(body: &Body, wasm: Option<&[u8]>) -> Result<(), ProofError> {
+    let is_named = match (body, wasm) {
+        (Body::Sql { .. }, None) => true,
+        (Body::Module(module), Some(wasm)) => cloister_wire::sha256(wasm) == module.sha256,
+        _ => false,
+    };
+    let (link, field) = ("analysis", "module");
+    if is_named { Ok(()) } else { Err(ProofError::Mismatch { link, field }) }
 }
 
 async fn cast(
@@ -160,4 +187,25 @@ pub(super) fn signed(
         }
     }
     Ok(Envelope::sign(vote, &key)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_module_other_than_the_one_that_is_named_is_not_shown_to_a_reviewer() {
+        let (named, other) = (b"named".as_slice(), b"other".as_slice());
+        let module = serde_json::json!({ "module": {
+            "sha256": cloister_wire::sha256(named), "rows": "SELECT n FROM trips", "keys": [],
+            "lanes": [], "numbers": "int", "outputs": "sparse", "fuel_per_person": 1 } });
+        let module: Body = serde_json::from_value(module).unwrap();
+        let sql = Body::Sql { text: String::new() };
+        assert!(check_module(&module, Some(named)).is_ok());
+        assert!(check_module(&sql, None).is_ok());
+        for (body, wasm) in [(&module, Some(other)), (&module, None), (&sql, Some(named))] {
+            let error = check_module(body, wasm).unwrap_err();
+            assert!(error.to_string().contains("`module`"), "{error}");
+        }
+    }
 }

@@ -19,8 +19,6 @@ pub const PERSONS_MAX: usize = 1_000;
 pub const CELLS_MAX: u64 = 1_000_000;
 /// Most cells that one partner releases of an answer with private keys; those with most people first.
 pub const KEYS_SHOWN_MAX: usize = 10_000;
-/// Most integers of such an answer.
-pub const PRIVATE_VALUES_MAX: usize = VECTOR_MAX as usize;
 /// Most integers that one person can bring to sums with private keys: the group cap times the lanes.
 pub const PRIVATE_SUMS_MAX: u64 = 1 << 20;
 /// Largest integer of a release, so that no partner can make the sum over all leave its range.

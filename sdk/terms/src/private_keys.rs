@@ -2,9 +2,7 @@
 //! threshold, fixed before any row is read; in a second round every node answers those that any has
 //! shown. An approved shape must never name one: which keys exist is part of the answer.
 
-use crate::limits::{
-    CELLS_MAX, KEYS_SHOWN_MAX, PRIVATE_KEY_BYTES_MAX, PRIVATE_VALUES_MAX, VECTOR_MAX,
-};
+use crate::limits::{CELLS_MAX, KEYS_SHOWN_MAX, PRIVATE_KEY_BYTES_MAX, VECTOR_MAX};
 use crate::shape::{KeyDimension, OutputShape};
 use crate::value::{ColumnType, KeyValue};
 use crate::{Delta, ReleaseRecord};
@@ -116,7 +114,7 @@ impl PrivateKeys {
 
     /// Most cells that a partner shows of an answer with so many lanes.
     pub fn shown_max(lanes: usize) -> usize {
-        KEYS_SHOWN_MAX.min(PRIVATE_VALUES_MAX / lanes.max(1))
+        KEYS_SHOWN_MAX.min(VECTOR_MAX as usize / lanes.max(1))
     }
 
     /// Whether a release shows only what it may: at most [`Self::shown_max`] keys of the shape,
@@ -172,7 +170,8 @@ impl OutputShape {
     /// Most cells with private keys that an answer of this shape may have.
     fn found_max(&self) -> usize {
         let lanes = (self.lanes.len() as u64).max(1);
-        usize::try_from(CELLS_MAX.min(VECTOR_MAX / lanes)).unwrap_or(usize::MAX)
+        let room = VECTOR_MAX.saturating_sub(self.diagnostics.len() as u64);
+        usize::try_from(CELLS_MAX.min(room / lanes)).unwrap_or(usize::MAX)
     }
 
     /// This shape with these cells, where keys are private; itself otherwise.

@@ -104,7 +104,7 @@ fn a_refused_module_is_told_with_its_reason() {
     let desk = Desk::new();
     std::fs::write(desk.at("empty.wasm"), empty()).unwrap();
     let cases = [
-        ("row_cap = 512", "row_cap = 256", "input_size", "row cap and columns make"),
+        ("row_cap = 512", "row_cap = 256", "input_size", "2 columns of at most 256 rows"),
         ("distance.wasm", "empty.wasm", "no_memory", "define one and export it as `memory`"),
     ];
     for (from, to, reason, words) in cases {
@@ -152,7 +152,11 @@ fn a_dry_run_tells_how_the_module_fared_on_made_up_people() {
     let enough = plenty["fuel"].as_u64().unwrap();
     // More than the first try has, and less than is declared: half of it is too little for somebody.
     assert!((98..100_000).contains(&enough), "{plenty}");
+    assert_eq!(plenty["fuel_enough"], enough, "{plenty}");
+    assert_eq!(plenty["row_cap"], 512, "{plenty}");
+    assert!((1..=512).contains(&plenty["rows"].as_u64().unwrap()), "{plenty}");
     let half = desk.tried(enough / 2);
+    assert!(half["fuel_enough"].is_null(), "{half}");
     assert!(half["out_of_fuel"].as_u64().unwrap() > 0, "{half}");
     assert_eq!((&half["persons"], &half["fuel"]), (&persons.into(), &(enough / 2).into()));
     let none = desk.tried(10);

@@ -15,6 +15,9 @@ use std::collections::BTreeSet;
 
 /// Most signatures one envelope may carry; an agreement has one a party.
 const SIGNATURES_MAX: usize = 10_000;
+/// Most signatures tried for one key. By its hint a key has one; where many hints are wrong, trying all for
+/// each of many keys would take their square.
+const SIGNATURES_TRIED_MAX: usize = 64;
 
 /// A kind of signed document.
 pub trait Document: Serialize + DeserializeOwned {
@@ -187,15 +190,18 @@ impl<T> Opened<T> {
         &self.envelope
     }
 
-    /// Whether one of the signatures verifies under `key` (RFC 8032, over the DSSE encoding).
+    /// Whether one of the signatures verifies under `key` (RFC 8032, over the DSSE encoding). Those whose
+    /// hint names another key are tried only where they are few.
     pub fn is_signed_by(&self, key: &PublicKey) -> bool {
         let name = key.to_string();
         let signed = || self.envelope.signatures.iter().zip(&self.signatures);
-        // The hint says which to try first, nothing else: an agreement has a signature a party, and
-        // trying all for each would take their square.
+        // The hint says which to try first, and never makes a signature good: an agreement has one a
+        // party, and trying all for each would take their square.
         let is_found = |hinted: bool| {
-            let mut tried = signed().filter(|(named, _)| (named.keyid == name) == hinted);
-            tried.any(|(_, signature)| self.verifies(key, signature))
+            let tried: Vec<_> =
+                signed().filter(|(named, _)| (named.keyid == name) == hinted).collect();
+            tried.len() <= SIGNATURES_TRIED_MAX
+                && tried.iter().any(|(_, signature)| self.verifies(key, signature))
         };
         is_found(true) || is_found(false)
     }
@@ -264,6 +270,26 @@ mod tests {
         let opened = envelope.open::<RunRequest>().unwrap();
         assert!(opened.is_signed_by(&key.public_key()), "keyid is a hint only");
         assert!(!opened.is_signed_by(&other.public_key()));
+    }
+
+    #[test]
+    fn wrong_hints_are_made_up_for_among_few_signatures_only() {
+        let key = SigningKey::generate().unwrap();
+        let is_signed = |envelope: &Envelope| {
+            envelope.open::<RunRequest>().unwrap().is_signed_by(&key.public_key())
+        };
+        let mut envelope = Envelope::sign(&request(), &key).unwrap();
+        envelope.signatures[0].keyid = "nobody".into();
+        let stray = Signature { keyid: "nobody".into(), sig: BASE64.encode([7u8; 64]) };
+        while envelope.signatures.len() < SIGNATURES_TRIED_MAX {
+            envelope.signatures.insert(0, stray.clone());
+        }
+        assert!(is_signed(&envelope));
+        envelope.signatures.insert(0, stray);
+        assert!(!is_signed(&envelope), "one more than is tried");
+        // Any number of others takes nothing from a signature whose hint is right.
+        envelope.signatures.last_mut().unwrap().keyid = key.public_key().to_string();
+        assert!(is_signed(&envelope));
     }
 
     #[test]

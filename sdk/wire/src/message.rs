@@ -130,6 +130,11 @@ pub enum Rejection {
         "the dates of the agreement or the analysis do not allow it: nothing is signed or run once they leave no time for a run, and nothing runs before they begin; agree on new dates"
     )]
     OutsideDates,
+    /// The researcher has another analysis of that name.
+    #[error(
+        "you already have another analysis of this name: give the corrected one another name, and submit it again"
+    )]
+    NameTaken,
 }
 
 /// One analysis in a list.
@@ -181,7 +186,7 @@ pub struct RunProgress {
 /// State of one node in a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum NodeState {
-    /// Not connected; the request waits for it until the deadline.
+    /// Not connected; it gets the request if it dials in while nodes may still take it (two minutes).
     Away,
     /// The request was sent.
     Sent,

@@ -6,7 +6,7 @@
 use crate::canonical::{canonical, sha256};
 use crate::dsse::{Envelope, Opened};
 use crate::proof::{ProofError, open_used};
-use cloister_terms::limits::{PARTIES_MAX, PRIVATE_VALUES_MAX};
+use cloister_terms::limits::PARTIES_MAX;
 use cloister_terms::{
     Agreement, Analysis, Cost, Digest, Key, OutputShape, ReleaseRecord, RunRequest,
 };
@@ -89,16 +89,12 @@ impl Round {
     ) -> Result<Self, ProofError> {
         let mut nodes = BTreeSet::new();
         expect(used.clone().into_iter().all(|one| nodes.insert(&one.node)), "releases_used")?;
+        // No more than one release may hold: what cannot be answered must not be charged.
         let shape = analysis.shape.found_in(used).map_err(|_| ProofError::TooManyKeys)?;
         if shape.private_keys.as_ref().is_none_or(|private| private.found.is_empty()) {
             return Err(ProofError::NoKeys);
         }
         shape.check().map_err(cloister_terms::analysis::AnalysisError::from)?;
-        // As many as one release may hold: what cannot be answered must not be charged.
-        let figures = shape.vector_len().map_err(cloister_terms::analysis::AnalysisError::from)?;
-        if figures > PRIVATE_VALUES_MAX {
-            return Err(ProofError::TooManyKeys);
-        }
         Self::new(analysis, 2, analysis.plan, shape)
     }
 

@@ -2,12 +2,13 @@
 //! done about a node that lies. Nodes are scripted; nothing is timed.
 
 use cloister::answer::answer_of;
-use cloister_net::Role;
+use cloister_net::{CloseReason, Role};
+use cloister_terms::limits::CLOCK_SKEW_MAX_S;
 use cloister_terms::{Refusal, RunRequest, Verdict};
-use cloister_tests::fixtures::{key, name};
+use cloister_tests::fixtures::{NOW_S, key, name};
 use cloister_tests::hub::{Hub, until};
 use cloister_tests::scripted::{Script, Seen, report};
-use cloister_tests::study::{PARTNERS, Study, figures};
+use cloister_tests::study::{PARTNERS, Study, figures, partners};
 use cloister_wire::message::{
     FromPerson, NodeReport, NodeState, Outcome, Rejection, RunProgress, ToPerson,
 };
@@ -120,6 +121,50 @@ async fn a_coordinator_that_starts_again_takes_open_runs_up() {
     let run = hub.store().run(request).unwrap().unwrap();
     assert!(run.progress.done && run.releases.len() == 4);
     hub.dial(&ada_keeps).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_a_node_has_or_would_find_too_old_is_not_pushed_when_it_dials_in() {
+    let (hub, study) = (Hub::start().await, Study::new());
+    let identity = hub.enrolled("north", Role::Node).await;
+    let mut north = hub.known_node(&identity, "north", Script::Ponder).await;
+    let ada = hub.approved(&study).await;
+    let first = ada.run(&study).await;
+    assert_eq!(north.next_run().await, first);
+    until(async || {
+        let progress = ada.results(first, 0).await.progress;
+        state(&progress, "north") == NodeState::Admitted
+    })
+    .await;
+    north.connection.close(CloseReason::Done);
+    let ask = async |nonce, at_s| {
+        let request = study.federation.request(&study.analysis, &study.approvals, nonce, at_s);
+        ada.stored(&FromPerson::Run { request: request.to_bytes() }).await
+    };
+    // Runs are pushed oldest first: what comes first was not preceded by an older one.
+    let second = ask(2, NOW_S).await;
+    let mut north = hub.known_node(&identity, "north", Script::Release).await;
+    assert_eq!(north.next_run().await, second, "it has the first one");
+    let later_s = NOW_S + CLOCK_SKEW_MAX_S + 1;
+    hub.clock.set(later_s);
+    let (third, fourth) = (ask(3, later_s).await, ask(4, later_s).await);
+    // Both were sent to those who are here before west dials in, so that for west they waited.
+    for request in [third, fourth] {
+        until(async || {
+            let progress = ada.results(request, 0).await.progress;
+            state(&progress, "north") != NodeState::Away
+        })
+        .await;
+    }
+    let mut west = hub.node("west", Script::Refuse(Refusal::ClockSkew)).await;
+    assert_eq!(west.next_run().await, third, "the others are too old");
+    assert_eq!(west.next_run().await, fourth);
+    // What it says of its clock ends no run that waited: it may have it from before.
+    let (away, sent) = (NodeState::Away, NodeState::Sent);
+    for (request, wanted) in [(first, away), (second, away), (third, sent)] {
+        let progress = ada.results(request, 0).await.progress;
+        assert_eq!(state(&progress, "west"), wanted);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -267,6 +312,13 @@ async fn documents_are_taken_from_the_person_they_name_only() {
     refused(ada.ask(&with_module).await, Rejection::ModuleMismatch);
     ada.stored(&submit).await;
     refused(ada.ask(&submit).await, Rejection::Duplicate);
+    // Corrected, it is another document: she must not take the old one for it.
+    let corrected = study.federation.analysis(|analysis| {
+        analysis.nodes = partners();
+        analysis.question.push_str(" And when?");
+    });
+    let submit = FromPerson::Submit { analysis: corrected.to_bytes(), module: None };
+    refused(ada.ask(&submit).await, Rejection::NameTaken);
     let approval = study.approvals[0].to_bytes();
     refused(bob.ask(&FromPerson::Review { approval }).await, Rejection::NotAllowed);
     let rita = hub.person("rita").await;

@@ -96,6 +96,33 @@ async fn oversized_and_broken_frames_cost_their_stream_and_change_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn watchers_and_unfinished_requests_hold_up_nobody_else() {
+    let (hub, study) = (Hub::start().await, Study::new());
+    let ada = hub.approved(&study).await;
+    let request = ada.run(&study).await;
+    let watch = encode(&FromPerson::Watch { request }).unwrap();
+    // No node is there: the run goes on for as long as it is watched.
+    let mut watched = Vec::new();
+    for _ in 0..16 {
+        let mut stream = ada.0.open_bi().await.unwrap();
+        stream.write_frame(&watch).await.unwrap();
+        stream.finish().unwrap();
+        soon(stream.read_frame(1 << 20)).await.unwrap();
+        watched.push(stream);
+    }
+    is_served(&ada).await;
+    let identity = hub.enrolled("slow", Role::Person).await;
+    let slow = raw(&hub, &identity).await;
+    let mut unfinished = Vec::new();
+    for _ in 0..16 {
+        let (mut send, recv) = slow.open_bi().await.unwrap();
+        send.write_all(&[9, 0, 0, 0, 1]).await.unwrap();
+        unfinished.push((send, recv));
+    }
+    is_served(&ada).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn unknown_messages_close_their_connection_and_no_other() {
     let (hub, study) = (Hub::start().await, Study::new());
     let bystander = hub.approved(&study).await;

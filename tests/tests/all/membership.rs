@@ -1,7 +1,7 @@
 //! Rows B21 and B22 at a running coordinator: a one-time token lets one party in, a revoked one is
 //! out everywhere, two nodes cannot share a name, and the operator is told.
 
-use cloister_coordinator::store::InviteError;
+use cloister_coordinator::store::{InviteError, Revoked};
 use cloister_net::{
     Ca, Clock, CloseReason, Closed, ConnectError, EnrolError, EnrolRefusal, Role, Token,
     TokenRefusal,
@@ -41,6 +41,21 @@ async fn b22_a_token_lets_one_party_in_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn b22_strangers_cannot_bury_alerts_about_real_tokens() {
+    let hub = Hub::start().await;
+    let token = hub.token("north", Role::Node, hub.clock.now_unix_s() + 3_600);
+    for _ in 0..3 {
+        refused(&hub, &token, "south", Role::Node, TokenRefusal::WrongName).await;
+    }
+    for _ in 0..3 {
+        let stranger = Token::generate(hub.ca.fingerprint()).unwrap();
+        assert!(hub.enrol_with(&stranger, "south", Role::Node).await.is_err());
+    }
+    // One row; two where the hour ended in between.
+    assert!(matches!(hub.alerts().len(), 4 | 5), "{:?}", hub.alerts());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn b22_a_used_token_stays_used_after_a_restart() {
     let hub = Hub::start().await;
     let token = hub.token("north", Role::Node, hub.clock.now_unix_s() + 3_600);
@@ -73,7 +88,8 @@ async fn b21_a_revocation_in_the_store_closes_the_live_connection() {
         let live = hub.dial(identity).await.unwrap();
         let revoked = identity.claims().unwrap().name;
         // As `cloister-coordinator revoke` does it: another process, another handle.
-        assert_eq!(hub.store().revoke(&revoked).unwrap(), 1);
+        let ended = hub.store().revoke(&revoked).unwrap();
+        assert_eq!(ended, Revoked { certificates: 1, tokens: 0 });
         assert_eq!(swept(live.closed()).await, Closed::ByPeer(CloseReason::Revoked));
         let again = hub.dial(identity).await;
         assert!(matches!(again, Err(ConnectError::Revoked)), "{again:?}");
