@@ -182,9 +182,16 @@ fn listen_until_told(
                 .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info")),
         )
         .init();
-    if let Some(until_s) = folder.renew(&config.name, &SystemClock)? {
-        let until = moment(i64::try_from(until_s).unwrap_or(i64::MAX));
-        tracing::info!(%until, "the coordinator's certificate was ending: it has a new one");
+    match folder.renew(&config.name, &SystemClock) {
+        Ok(None) => {}
+        Ok(Some(until_s)) => {
+            let until = moment(i64::try_from(until_s).unwrap_or(i64::MAX));
+            tracing::info!(%until, "the coordinator's certificate was ending: it has a new one");
+        }
+        // The old one may count yet; where it does not, whoever dials in is told.
+        Err(error) => {
+            tracing::warn!(%error, "the coordinator's certificate is ending and was not renewed");
+        }
     }
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
         let running = serve::start(folder, config, Arc::new(SystemClock)).await?;

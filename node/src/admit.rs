@@ -152,9 +152,12 @@ pub(crate) fn readmit(
         return Err(Refusal::Frozen);
     }
     let (document, slot_s) = (terms.agreement.document(), run_end_s(0, terms.release_slot_ms));
-    let is_over = now_s.saturating_add(slot_s) >= document.not_after_s;
-    if is_over || now_s < document.not_before_s {
+    if now_s.saturating_add(slot_s) >= document.not_after_s {
         return Err(Refusal::OutsideDates);
+    }
+    // It was inside its dates when it was charged: only the clock can be wrong.
+    if now_s < document.not_before_s {
+        return Err(Refusal::ClockSkew);
     }
     check_grant(standing, charge.analysis, terms, slot_s, now_s)?;
     Ok(())

@@ -51,6 +51,8 @@ pub mod module_facts;
 pub mod module_fit;
 /// A module's fuel as time.
 pub mod module_fuel;
+/// What a module can name and write, in words.
+pub mod module_words;
 /// Defences left out on purpose, for the tests that must miss them.
 #[cfg(feature = "for-tests")]
 pub mod mutant;

@@ -16,7 +16,8 @@ use cloister_plan::{ContributionPlan, Planned};
 use cloister_terms::{Digest, Refusal};
 use cloister_wire::SigningKey;
 use futures::future::BoxFuture;
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
@@ -145,6 +146,9 @@ pub struct Runs {
     readying: Arc<Semaphore>,
     /// Whoever checks changed tables holds it.
     looking: Arc<Semaphore>,
+    /// Charges that a crash left open and that might not run at the start, while the node was paused: whoever
+    /// asks for one again has it run.
+    waiting: Mutex<BTreeSet<ChargeId>>,
 }
 
 impl Runs {
@@ -173,6 +177,7 @@ impl Runs {
             room,
             readying,
             looking,
+            waiting: Mutex::default(),
         }
     }
 
@@ -201,7 +206,10 @@ impl Runs {
             }
             Charged::Repeat(charge) => {
                 tracing::info!(%request, %charge, "asked before in this epoch: the same answer");
-                self.repeat(request, charge);
+                match self.waited_for(charge) {
+                    Some(again) => self.start(again, permit),
+                    None => self.repeat(request, charge),
+                }
             }
         }
         Ok(())
@@ -247,6 +255,9 @@ impl Runs {
                 runs.depart(charge).await;
             });
         }
+        let mut left: BTreeSet<ChargeId> = self.ledger.left_open()?.into_iter().collect();
+        left.retain(|id| open.iter().all(|charge| charge.id() != *id));
+        *self.lock_waiting() = left;
         for charge in open {
             tracing::warn!(charge = %charge.id(), "left open by a crash: runs once more");
             self.start(charge, self.room.clone().try_acquire_owned().ok());
@@ -265,6 +276,23 @@ impl Runs {
         let slot = Slot::from_now(self.pace.clone(), self.terms.release_slot_ms);
         self.departures.hold(charge.id());
         tokio::spawn(self.clone().run(charge, slot, permit));
+    }
+
+    /// A charge that waits to be asked for again, taken up; the gate has just let its question through.
+    fn waited_for(&self, charge: ChargeId) -> Option<Charge> {
+        if !self.lock_waiting().remove(&charge) {
+            return None;
+        }
+        let again = self.ledger.recover_one(charge, &mut SystemEntropy::new(), self.now_s());
+        again.unwrap_or_else(|fault| {
+            tracing::error!(%charge, %fault, "could not be taken up again");
+            self.lock_waiting().insert(charge);
+            None
+        })
+    }
+
+    fn lock_waiting(&self) -> MutexGuard<'_, BTreeSet<ChargeId>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A repeated question: its stored answer leaves at once, or with the first one's at the slot.

@@ -2,6 +2,7 @@
 //! and a lock that lets one node run on it. Secrets are readable by the owner alone, and a file is
 //! either old or new, never half of each.
 
+use crate::ledger::marker_of;
 use cloister_net::Identity;
 use cloister_terms::PublicKey;
 use cloister_wire::{KeyError, KeyFile, SigningKey};
@@ -121,11 +122,17 @@ impl StateFolder {
             return Ok(folder);
         }
         // The ledger is made later: beside one, no call was cut short, whatever lies ready.
-        let was_cut_short = is_there(&folder.ready(NODE_KEY)) && !is_there(&folder.ledger_path());
+        let was_cut_short = is_there(&folder.ready(NODE_KEY)) && !folder.had_ledger();
         if is_there(&folder.file(STEWARD_KEY)) && !was_cut_short {
             return Err(StateError::Incomplete(path.to_owned()));
         }
         Err(StateError::NotInitialised(path.to_owned()))
+    }
+
+    /// Whether a ledger lies here, or was lost.
+    fn had_ledger(&self) -> bool {
+        let ledger = self.ledger_path();
+        is_there(&ledger) || is_there(&marker_of(&ledger))
     }
 
     /// Where the ledger lies.

@@ -3,15 +3,11 @@
 
 use crate::answer::Answer;
 use cloister_node::module_fuel::FuelTime;
+use cloister_node::module_words::{module_groups, module_writes};
 use cloister_report::{meaning, printable};
 use cloister_terms::analysis::Body;
-use cloister_terms::{
-    Agreement, Analysis, Budget, KeyDimension, ModuleBody, ModuleNumbers, ModuleOutputs, Person,
-};
+use cloister_terms::{Agreement, Analysis, Budget, Person};
 use std::fmt::Write;
-
-/// Values of a module's groups that are shown; their number is told.
-const VALUES_SHOWN: usize = 3;
 
 /// An agreement in plain words; `verbose` adds exact budgets.
 pub fn agreement(agreement: &Agreement, verbose: bool) -> String {
@@ -112,40 +108,17 @@ pub fn analysis(analysis: &Analysis, verbose: bool) -> String {
         Body::Module(module) => {
             let _ = writeln!(text, "module         {}", module.sha256);
             let _ = writeln!(text, "rows it sees:\n{}", indented(&module.rows));
-            let groups: Vec<_> = module.keys.iter().map(groups).collect();
+            let groups: Vec<_> = module.keys.iter().map(module_groups).collect();
             if !groups.is_empty() {
                 let _ = writeln!(text, "groups it may name:\n{}", indented(&groups.join("\n")));
             }
             let gives = module.contributions().join("\n");
             let _ = writeln!(text, "what it gives of one person and group:\n{}", indented(&gives));
-            let _ = writeln!(text, "it writes      {}", writes(module));
+            let _ = writeln!(text, "it writes      {}", module_writes(module));
             let _ = writeln!(text, "fuel           {}", FuelTime::of(module.fuel_per_person));
         }
     }
     text
-}
-
-/// What a module's groups are told apart by: how many values, and the first of them.
-fn groups(key: &KeyDimension) -> String {
-    let (name, all) = (&key.name, key.values.len());
-    // On one line each, whatever its values hold.
-    let first = key.values.iter().take(VALUES_SHOWN).map(|value| printable(&value.to_string()));
-    let first = first.collect::<Vec<_>>().join(", ");
-    let more = if all > VALUES_SHOWN { ", ..." } else { "" };
-    format!("{}: {all} values: {first}{more}", printable(name))
-}
-
-/// What a module's values are, and how it hands them over.
-fn writes(module: &ModuleBody) -> String {
-    let numbers = match module.numbers {
-        ModuleNumbers::Int => "integers",
-        ModuleNumbers::Float => "floats",
-    };
-    let outputs = match module.outputs {
-        ModuleOutputs::Sparse => "each with its place",
-        ModuleOutputs::Dense => "for all places in order",
-    };
-    format!("{numbers}, {outputs}")
 }
 
 /// What stands behind a verified answer, in plain words; `verbose` adds the exact cost.

@@ -85,9 +85,13 @@ impl LedgerCommand {
         let show = match self {
             Self::Show(show) => show,
             Self::Purge(Purge { charge }) => {
-                ledger.purge(charge, now_s())?;
+                let gone = if ledger.purge(charge, now_s())? {
+                    "is gone from this node"
+                } else {
+                    "is deleted (the ledger's `-wal` file holds it until every program that reads the ledger, the node too, was stopped once)"
+                };
                 return Ok(format!(
-                    "Purged: what was released under {} is gone from this node, and the same question costs in full from now on. Whoever got it still has it.\n",
+                    "Purged: what was released under {} {gone}, and the same question costs in full from now on. Whoever got it still has it.\n",
                     charge.short()
                 ));
             }

@@ -9,22 +9,21 @@ use crate::agreement::SignedAgreement;
 use crate::ledger::accounts::Account;
 use crate::ledger::{Ledger, LedgerError, Offer, OfferLine};
 use crate::module_fuel::FuelTime;
+use crate::module_words::{module_groups, module_writes};
 use clap::Args;
 use cloister_dp::{Entropy, SystemEntropy};
 use cloister_report::{meaning, printable};
 use cloister_sandbox::Workers;
 use cloister_terms::limits::TEXT_BYTES_MAX;
 use cloister_terms::{
-    Act, Analysis, Body, Budget, DOCUMENT_VERSION, Digest, Grant, KeyDimension, ModuleBody,
-    ModuleNumbers, ModuleOutputs, Nonce, Verdict, check_dates,
+    Act, Analysis, Body, Budget, DOCUMENT_VERSION, Digest, Grant, ModuleBody, Nonce, Verdict,
+    check_dates,
 };
 use cloister_wire::{Envelope, Opened as OpenedDocument, QuorumState, count_approvals};
 use std::sync::Arc;
 
 /// Fewest digits of a digest that name an analysis.
 const PREFIX_DIGITS_MIN: usize = 4;
-/// Values of a module's groups that are shown; their number is told.
-const VALUES_SHOWN: usize = 3;
 
 #[derive(Debug, Args)]
 pub(super) struct Pending {
@@ -284,37 +283,21 @@ fn body(body: &Body) -> String {
             let gives = module.contributions();
             let gives: Vec<_> = gives.iter().map(|line| printable(line)).collect();
             format!(
-                "module {} over\n{}\n{}giving {} of one person and group\n{}",
+                "module {} over\n{}\n{}writing {}\ngiving of one person and group\n{}",
                 module.sha256,
                 rows.join("\n"),
-                groups(&module.keys),
-                writes(module),
+                groups(module),
+                module_writes(module),
                 gives.join("\n")
             )
         }
     }
 }
 
-/// What a module's groups are told apart by, a line each: how many values, and the first of them.
-fn groups(keys: &[KeyDimension]) -> String {
-    let told = keys.iter().map(|key| {
-        let (name, all) = (printable(&key.name), key.values.len());
-        let first = key.values.iter().take(VALUES_SHOWN).map(|value| printable(&value.to_string()));
-        let more = if all > VALUES_SHOWN { ", ..." } else { "" };
-        format!("{name}: {all} values: {}{more}\n", first.collect::<Vec<_>>().join(", "))
-    });
-    let told: String = told.collect();
+/// Its groups, a line each below a heading; nothing where it has none.
+fn groups(module: &ModuleBody) -> String {
+    let told: String = module.keys.iter().map(|key| module_groups(key) + "\n").collect();
     if told.is_empty() { told } else { format!("in groups by\n{told}") }
-}
-
-/// What a module's values are, and how it hands them over.
-fn writes(module: &ModuleBody) -> &'static str {
-    match (module.numbers, module.outputs) {
-        (ModuleNumbers::Int, ModuleOutputs::Sparse) => "integers, each with its place,",
-        (ModuleNumbers::Int, ModuleOutputs::Dense) => "integers for all places in order",
-        (ModuleNumbers::Float, ModuleOutputs::Sparse) => "floats, each with its place,",
-        (ModuleNumbers::Float, ModuleOutputs::Dense) => "floats for all places in order",
-    }
 }
 
 /// What a module's fuel may come to: the release slot must hold it.
@@ -424,7 +407,7 @@ mod tests {
             "numbers": "float", "outputs": "dense", "fuel_per_person": 1_000_000 } });
         let told = body(&serde_json::from_value(of).unwrap());
         let want = format!(
-            "module {digest} over\nSELECT n FROM trips\nin groups by\ntown: 4 values: a\\u{{a}}b, c, d, ...\ngiving floats for all places in order of one person and group\n"
+            "module {digest} over\nSELECT n FROM trips\nin groups by\ntown: 4 values: a\\u{{a}}b, c, d, ...\nwriting floats, for all places in order\ngiving of one person and group\n"
         );
         assert_eq!(told, want);
     }

@@ -203,7 +203,7 @@ impl Ledger {
     }
 
     fn connect(&self) -> Result<Connection, LedgerError> {
-        let marker = self.path.with_extension(MARKER);
+        let marker = marker_of(&self.path);
         let was_made = marker.symlink_metadata().is_ok();
         // Opening makes the file.
         if was_made && !self.path.exists() {
@@ -272,6 +272,11 @@ impl Ledger {
             _ => Err(foreign()),
         }
     }
+}
+
+/// Where it is noted that the ledger of this file was made.
+pub(crate) fn marker_of(ledger: &Path) -> PathBuf {
+    ledger.with_extension(MARKER)
 }
 
 /// Notes on the disk that a ledger was made.

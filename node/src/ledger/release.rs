@@ -14,7 +14,7 @@ use cloister_plan::ContributionPlan;
 use cloister_terms::release::Int;
 use cloister_terms::{DOCUMENT_VERSION, Digest, Key, Refusal, ReleaseRecord};
 use cloister_wire::{Envelope, SigningKey, round, sha256};
-use rusqlite::{OptionalExtension, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 /// Runs under one charge: the first, and one more after a crash.
 pub const ATTEMPTS_MAX: u32 = 2;
@@ -208,6 +208,13 @@ impl Ledger {
         })
     }
 
+    /// Charges that nobody settled and that do not stay at home: while no run is under way, those that
+    /// [`Ledger::recover`] left open.
+    pub(crate) fn left_open(&self) -> Result<Vec<ChargeId>, LedgerError> {
+        let open = self.read(open_charges)?;
+        Ok(open.into_iter().filter(|open| !open.stays_home).map(|open| open.id).collect())
+    }
+
     /// The charge with a fresh secret and one more attempt counted, or `None` once it is withheld.
     fn run_again(
         &self,
@@ -349,8 +356,8 @@ fn still_stands(
     Ok(readmit(&charge, &standing, terms, now_s))
 }
 
-fn open_charges(transaction: &Transaction<'_>) -> Result<Vec<OpenCharge>, LedgerError> {
-    let mut rows = transaction.prepare(
+fn open_charges(connection: &Connection) -> Result<Vec<OpenCharge>, LedgerError> {
+    let mut rows = connection.prepare(
         "SELECT charge, attempt, terms, plan, module, NOT EXISTS(
            SELECT 1 FROM outbox WHERE outbox.charge = charges.charge AND delivered = 0)
          FROM charges WHERE state = 'open' ORDER BY charged_at_s, charge",

@@ -262,13 +262,14 @@ impl Ledger {
 
     /// Deletes the released bytes of a charge: nobody gets them again, and the same question is charged in
     /// full. What was charged stays charged, and the journal keeps the hash of what was released. The file's
-    /// pages are overwritten, and the write-ahead log that held them is emptied.
+    /// pages are overwritten. True: so is the write-ahead log that held them; false while another process reads
+    /// the ledger.
     ///
     /// # Errors
     /// [`LedgerError::NothingToPurge`], and [`LedgerError::StillWaiting`] before every request has its answer.
-    pub fn purge(&self, charge: Digest, now_s: i64) -> Result<Head, LedgerError> {
+    pub fn purge(&self, charge: Digest, now_s: i64) -> Result<bool, LedgerError> {
         let id = charge.to_string();
-        let head = self.write(|transaction| {
+        self.write(|transaction| {
             let waiting: i64 = transaction.query_row(
                 "SELECT count(*) FROM outbox WHERE charge = ? AND delivered = 0",
                 [&id],
@@ -284,13 +285,12 @@ impl Ledger {
             raise_high_water(transaction, now_s)?;
             self.journal.append(transaction, &Entry::Purged { at_s: now_s, charge })
         })?;
-        let is_busy: bool = self.read(|connection| {
-            Ok(connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?)
-        })?;
-        if is_busy {
-            tracing::warn!(%charge, "another process reads the ledger: its log file holds the purged bytes until all have stopped");
-        }
-        Ok(head)
+        // It is purged by now, whatever becomes of the log.
+        let is_busy = self.read(|connection| {
+            let sql = "PRAGMA wal_checkpoint(TRUNCATE)";
+            Ok(connection.query_row(sql, [], |row| row.get::<_, bool>(0))?)
+        });
+        Ok(matches!(is_busy, Ok(false)))
     }
 
     /// Whether the node is paused.

@@ -133,7 +133,7 @@ fn a18_a_purged_answer_is_gone_and_its_question_is_charged_in_full() {
     let part = release.bytes().iter().copied().skip(release.bytes().len() / 2).take(48);
     let part: Vec<u8> = part.collect();
     assert!(lies_in(rig.folder.path(), &part));
-    rig.ledger.purge(id.digest(), NOW_S).unwrap();
+    assert!(rig.ledger.purge(id.digest(), NOW_S).unwrap(), "nobody else reads the ledger");
     assert!(!lies_in(rig.folder.path(), &part), "the bytes are gone from every file");
     assert!(nothing(rig.ledger.purge(id.digest(), NOW_S)), "once is enough");
     assert_eq!(answer(&rig, &first), None);

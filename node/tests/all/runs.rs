@@ -280,6 +280,34 @@ async fn a14_a_full_disk_at_the_release_ends_in_one_withheld_answer_once_it_is_f
 }
 
 #[tokio::test]
+async fn b20_a_charge_that_waited_out_a_pause_runs_once_it_is_asked_for_again() {
+    let rig = Rig::new();
+    let analysis = rig.federation.analysis(numbered(1));
+    rig.federation.grant("north", &analysis, &rig.ledger);
+    let papers = rig.federation.papers(&analysis, 1);
+    let first = papers.request_digest();
+    // A crash right after the charge; the steward pauses the node before it starts again.
+    drop(rig.fresh(&papers));
+    rig.ledger.set_paused(true, NOW_S).unwrap();
+    let runner = Runner::with(Behaviour::TakesMs(10), rig);
+    runner.runs.resume().unwrap();
+    runner.pace.set_ms(SLOT_MS * 2);
+    assert!(runner.due().is_empty());
+    runner.runs.ledger.set_paused(false, NOW_S).unwrap();
+    let second = runner.take(1, 2).await.unwrap();
+    runner.pace.set_ms(SLOT_MS * 2 + SLOT_MS / 2);
+    runner.committed(1).await;
+    // Whoever asks meanwhile attaches to it.
+    let third = runner.take(1, 3).await.unwrap();
+    assert!(runner.due().is_empty());
+    runner.pace.set_ms(SLOT_MS * 3);
+    assert_eq!(runner.departed(3).await, sorted([first, second, third]));
+    assert_eq!(runner.verdict(first), runner.verdict(second));
+    let view = runner.runs.ledger.view().unwrap();
+    assert_eq!((view.charges.len(), view.accounts[0].spent), (1, epsilon("1")));
+}
+
+#[tokio::test]
 async fn a18_a_repeat_never_leaves_before_the_first_answer() {
     let runner = Runner::new(Behaviour::TakesMs(10));
     let first = runner.take(1, 1).await.unwrap();

@@ -27,11 +27,13 @@ pub const RELEASE_VALUE_MAX: i128 = i128::MAX / PARTIES_MAX as i128;
 pub const PRIVATE_KEY_BYTES_MAX: usize = 256;
 /// Most lanes a cell: histograms and distinct counts have a lane for each leaf or value.
 pub const LANES_MAX: usize = 1_024;
-/// Most integers of one released vector: cells times lanes. As many as a signed document holds, whatever they are.
+/// Most integers of one released vector: cells times lanes. A signed document holds as many of 30 digits each.
 pub const VECTOR_MAX: u64 = 1_000_000;
 /// Most integers of all releases of one run together: one message carries them to whoever may read the answer, at
-/// some 24 bytes each.
-pub const ANSWER_VALUES_MAX: u64 = 2_500_000;
+/// some 22 bytes each (13 digits), beside their sums.
+pub const ANSWER_VALUES_MAX: u64 = 2_000_000;
+/// Most integers of the groups that all partners together show of private keys. Nobody releases so many.
+pub const SHOWN_VALUES_MAX: u64 = 64_000_000;
 /// Most figures of one answer: cells times columns.
 pub const FIGURES_MAX: u64 = 8_000_000;
 /// Deepest nesting of a formula, and of a condition over formulas.

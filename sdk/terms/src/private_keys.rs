@@ -2,7 +2,9 @@
 //! threshold, fixed before any row is read; in a second round every node answers those that any has
 //! shown. An approved shape must never name one: which keys exist is part of the answer.
 
-use crate::limits::{CELLS_MAX, KEYS_SHOWN_MAX, PRIVATE_KEY_BYTES_MAX, VECTOR_MAX};
+use crate::limits::{
+    CELLS_MAX, KEYS_SHOWN_MAX, PRIVATE_KEY_BYTES_MAX, SHOWN_VALUES_MAX, VECTOR_MAX,
+};
 use crate::shape::{KeyDimension, OutputShape};
 use crate::value::{ColumnType, KeyValue};
 use crate::{Delta, ReleaseRecord};
@@ -167,10 +169,16 @@ impl OutputShape {
         Ok(self.of_keys(found.into_iter().cloned().collect()))
     }
 
+    /// Most integers of this shape: of one release, or where each partner shows groups of its own by a threshold,
+    /// of all of them.
+    pub(crate) fn values_max(&self) -> u64 {
+        if self.key_threshold().is_some() { SHOWN_VALUES_MAX } else { VECTOR_MAX }
+    }
+
     /// Most cells with private keys that an answer of this shape may have.
     fn found_max(&self) -> usize {
         let lanes = (self.lanes.len() as u64).max(1);
-        let room = VECTOR_MAX.saturating_sub(self.diagnostics.len() as u64);
+        let room = self.values_max().saturating_sub(self.diagnostics.len() as u64);
         usize::try_from(CELLS_MAX.min(room / lanes)).unwrap_or(usize::MAX)
     }
 

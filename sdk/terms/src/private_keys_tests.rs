@@ -81,22 +81,26 @@ fn the_groups_of_all_partners_together_are_bounded_before_they_are_gathered() {
         let keys = numbers.map(|number| vec![KeyValue::Int(number as i64)]).collect();
         ReleaseRecord { keys, ..release(&[], &[]) }
     };
-    // Two figures a group.
-    let half = VECTOR_MAX / 2;
-    let all = [shown(0..half), shown(3..7), shown(half..half + 1), shown(0..1)];
+    let all = [shown(0..CELLS_MAX), shown(3..7), shown(CELLS_MAX..CELLS_MAX + 1), shown(0..1)];
     // The one too many ends it: whoever comes after is not even looked at.
     let mut looked_at = 0;
     let refused = shape().found_in(all.iter().inspect(|_| looked_at += 1)).unwrap_err();
-    assert_eq!((&refused, looked_at), (&PrivateKeysError::TooMany(half as usize), 3));
+    assert_eq!((&refused, looked_at), (&PrivateKeysError::TooMany(CELLS_MAX as usize), 3));
     assert!(refused.to_string().contains("ask fewer partners at once"), "{refused}");
     // More figures a group, fewer groups.
     let mut wide = shape();
     wide.lanes = vec![wide.lanes.remove(1); 1_024];
-    let most = VECTOR_MAX / 1_024;
+    let most = SHOWN_VALUES_MAX / 1_024;
     let too_many = PrivateKeysError::TooMany(most as usize);
     assert_eq!(wide.found_in([&shown(0..most), &shown(most..most + 1)]), Err(too_many));
     let found = wide.found_in([&shown(0..most), &shown(3..7)]).unwrap();
     assert_eq!((found.cells(), found.vector_len()), (Ok(most), Ok(most as usize * 1_024)));
+    // Those that every partner is to answer are no more than one release holds.
+    let mut asked = wide.clone();
+    asked.private_keys.as_mut().unwrap().threshold = None;
+    let most = VECTOR_MAX / 1_024;
+    let too_many = PrivateKeysError::TooMany(most as usize);
+    assert_eq!(asked.found_in([&shown(0..most + 1)]), Err(too_many));
     // A public shape has its own cells, whatever a release names.
     let public = OutputShape { private_keys: None, ..shape() };
     assert_eq!(public.found_in(&all), Ok(public));

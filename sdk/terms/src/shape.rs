@@ -4,7 +4,7 @@
 
 use crate::diagnostics::Diagnostic;
 use crate::formula::{Formula, FormulaError};
-use crate::limits::{CELLS_MAX, DIMENSIONS_MAX, FIGURES_MAX, LANES_MAX, VECTOR_MAX};
+use crate::limits::{CELLS_MAX, DIMENSIONS_MAX, FIGURES_MAX, LANES_MAX};
 use crate::private_keys::{PrivateKeys, PrivateKeysError};
 use crate::served::{Served, ServedError};
 use crate::value::KeyValue;
@@ -177,14 +177,16 @@ impl OutputShape {
         size("cells", found, CELLS_MAX)
     }
 
-    /// Length of the released vector. Errors as [`Self::cells`], or on too many lanes.
+    /// Length of the released vector; of groups that partners found, of all of them together. Errors as
+    /// [`Self::cells`], or on too many lanes.
     pub fn vector_len(&self) -> Result<usize, ShapeError> {
         let lanes = size("lanes", self.lanes.len() as u64, LANES_MAX as u64)?;
         // At most 2^20 cells of 2^10 lanes.
         let closing = self.diagnostics.len() as u64;
         let found = self.cells()?.saturating_mul(lanes).saturating_add(closing);
-        let too_many = ShapeError::Size { what: "integers", found, max: VECTOR_MAX };
-        if found > VECTOR_MAX {
+        let max = self.values_max();
+        let too_many = ShapeError::Size { what: "integers", found, max };
+        if found > max {
             return Err(too_many);
         }
         usize::try_from(found).map_err(|_| too_many)

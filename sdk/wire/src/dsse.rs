@@ -191,17 +191,15 @@ impl<T> Opened<T> {
     }
 
     /// Whether one of the signatures verifies under `key` (RFC 8032, over the DSSE encoding). Those whose
-    /// hint names another key are tried only where they are few.
+    /// hint names another key are tried as far as they are few.
     pub fn is_signed_by(&self, key: &PublicKey) -> bool {
         let name = key.to_string();
         let signed = || self.envelope.signatures.iter().zip(&self.signatures);
         // The hint says which to try first, and never makes a signature good: an agreement has one a
         // party, and trying all for each would take their square.
         let is_found = |hinted: bool| {
-            let tried: Vec<_> =
-                signed().filter(|(named, _)| (named.keyid == name) == hinted).collect();
-            tried.len() <= SIGNATURES_TRIED_MAX
-                && tried.iter().any(|(_, signature)| self.verifies(key, signature))
+            let like = signed().filter(|(named, _)| (named.keyid == name) == hinted);
+            like.take(SIGNATURES_TRIED_MAX).any(|(_, one)| self.verifies(key, one))
         };
         is_found(true) || is_found(false)
     }

@@ -6,7 +6,7 @@
 use crate::canonical::{canonical, sha256};
 use crate::dsse::{Envelope, Opened};
 use crate::proof::{ProofError, open_used};
-use cloister_terms::limits::PARTIES_MAX;
+use cloister_terms::limits::{ANSWER_VALUES_MAX, PARTIES_MAX};
 use cloister_terms::{
     Agreement, Analysis, Cost, Digest, Key, OutputShape, ReleaseRecord, RunRequest,
 };
@@ -95,6 +95,11 @@ impl Round {
             return Err(ProofError::NoKeys);
         }
         shape.check().map_err(cloister_terms::analysis::AnalysisError::from)?;
+        // Nor more than one answer holds of all partners.
+        let all = shape.integers_of(&analysis.nodes);
+        if all.map_err(cloister_terms::analysis::AnalysisError::from)? > ANSWER_VALUES_MAX {
+            return Err(ProofError::TooManyKeys);
+        }
         Self::new(analysis, 2, analysis.plan, shape)
     }
 
