@@ -44,7 +44,7 @@ pub enum LedgerError {
     },
     /// There was a ledger here, and it is gone or empty.
     #[error(
-        "the ledger `{path}` is gone: put it back, from your backup if need be; a new one would forget what was spent, so none is made here"
+        "the ledger `{path}` is gone: put that very file back; none is made anew, since it would forget what was spent, and a backup forgets what was spent since it was made"
     )]
     Missing {
         /// The file.

@@ -272,6 +272,12 @@ fn more_keys_than_an_answer_may_have_make_no_second_round() {
     assert_eq!(refused, ProofError::TooManyKeys);
     assert!(refused.to_string().contains("more groups than one answer may have"), "{refused}");
     Round::second(opened.document(), &releases[..2]).unwrap();
+    // Few enough for one partner's release; not for the answer of all who would release them.
+    let mut many = opened.document().clone();
+    many.nodes = (10..40).map(|partner| name(&format!("p{partner}"))).collect();
+    assert_eq!(Round::second(&many, &releases[..12]).unwrap_err(), ProofError::TooManyKeys);
+    Round::second(opened.document(), &releases[..12]).unwrap();
+    Round::second(&many, &releases[..2]).unwrap();
 }
 
 #[test]
